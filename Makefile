@@ -1,0 +1,42 @@
+# Two commands: `make app` runs Convoscope, `make test` checks everything. Both start from a bare clone.
+PYTHON ?= python3
+PORT ?= 8501
+BIN := .venv/bin
+
+.PHONY: app test check format benchmarks clean
+
+app: .venv/.app
+	$(BIN)/streamlit run app.py --server.port $(PORT)
+
+test: .venv/.test
+	@command -v chromium >/dev/null || tests/browser/install_chromium.sh || true
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+# The quick half of `make test`, for every save.
+check: .venv/.test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv/.test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+benchmarks: .venv/.test
+	$(BIN)/python -m benchmarks
+
+.venv/.app: requirements.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/.test: requirements.txt requirements-test.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
+	touch $@ .venv/.app
+
+clean:
+	rm -rf .venv .convoscope

@@ -1,0 +1,15 @@
+"""The table of pages. Nothing that a page depends on: each page also runs alone."""
+
+import streamlit as st
+
+PAGES = {
+    "": [
+        st.Page("pages/home.py", icon=":material/home:", default=True),
+    ],
+    "By hand": [
+        st.Page("pages/conv_arithmetic.py", icon=":material/grid_on:"),
+        st.Page("pages/losses.py", icon=":material/trending_down:"),
+    ],
+}
+
+st.navigation(PAGES).run()

@@ -1,0 +1,6 @@
+"""Being built."""
+
+from pages.elements.page import page
+
+with page("conv_arithmetic", "Being built."):
+    pass

@@ -1,0 +1,1 @@
+"""Parts drawn on two or more pages."""

@@ -1,0 +1,41 @@
+"""The frame of every page: its title, one sentence on what can be done here, and no traceback."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from core.errors import ConvoscopeError
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def page(title: str, lead: str, *, icon: str = "🔍") -> Iterator[None]:
+    """Everything a page draws goes inside: `with page("Occlusion", "Hide a part …"):`.
+
+    An error that the user can put right is shown as its own sentence, where it happened. Any other is
+    a defect of ours: it is logged in full and said to be one. Either way the page lives on.
+    """
+    st.set_page_config(page_title=f"{title} · Convoscope", page_icon=icon, layout="wide")
+    st.title(title, anchor=False)
+    st.caption(lead)
+    with errors_shown():
+        yield
+
+
+@contextmanager
+def errors_shown() -> Iterator[None]:
+    """Show what goes wrong in this part of the page, and let the rest of it be drawn."""
+    try:
+        yield
+    except ConvoscopeError as error:
+        st.error(str(error), icon=":material/error:")
+    except Exception as error:
+        log.exception("a page failed")
+        st.error(
+            f"This is a defect in Convoscope, not something you did ({type(error).__name__}). "
+            "The server's log has the details; everything you chose is still here.",
+            icon=":material/bug_report:",
+        )
