@@ -39,7 +39,7 @@ class Member:
 
 
 class Registry:
-    """Members by name; they stand in the order of their fact `order` (100 where none), then of their names."""
+    """Members by name; they stand in the order of their fact `order` (100 where none), then by name."""
 
     def __init__(self, kind: str, package: str) -> None:
         self.kind = kind

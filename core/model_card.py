@@ -1,0 +1,120 @@
+"""What a classifier is, apart from its weights: the card that stands beside every checkpoint."""
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from core.errors import BadCheckpoint, TargetOutOfRange, UnknownName
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a photo of any size becomes what the network takes in.
+
+    The shorter side is resized to `resize` pixels, the middle `input_size` is cut out, and each channel
+    is scaled from 0…255 to 0…1, has `mean` subtracted and is divided by `std`.
+
+    Attributes:
+        input_size: (height, width) in pixels.
+        channels: 3 for red, green, blue; 1 for grey.
+        resize: Shorter side before the cut, in pixels; None squeezes the whole photo into `input_size`.
+        interpolation: "bilinear", "bicubic", "nearest" or "box"; pixels are averaged when shrinking.
+    """
+
+    input_size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    channels: int = 3
+    resize: int | None = None
+    interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "std"):
+            values = getattr(self, name)
+            if len(values) != self.channels or not all(math.isfinite(v) for v in values):
+                raise BadCheckpoint(
+                    f"The card's {name} is {values}: it needs {self.channels} finite numbers, one a channel."
+                )
+        if min(self.std) <= 0:
+            raise BadCheckpoint(f"The card's std is {self.std}: every value must be above 0.")
+        if min(self.input_size) < 1:
+            raise BadCheckpoint(f"The card's input_size is {self.input_size}: both sides must be 1 or more.")
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A classifier described: enough to build it again, feed it rightly and say where it came from.
+
+    Attributes:
+        name: What people call it; the name of its checkpoint folder.
+        architecture: A name in `core.models`.
+        settings: The architecture's own settings.
+        class_names: One a class. A network with a single logit has two: no, then yes.
+        dataset: The data set it was trained on, by name; `dataset_fingerprint` is a hash of its pixels.
+        command: The shell command that trained it.
+        metrics: Measured figures, such as {"test": {"accuracy": 0.95, "interval": [0.945, 0.954]}}.
+        weights_sha256: Of the weights file; empty for weights that are not ours to keep.
+    """
+
+    name: str
+    architecture: str
+    class_names: tuple[str, ...]
+    preprocessing: Preprocessing
+    settings: dict[str, Any] = field(default_factory=dict)
+    title: str = ""
+    summary: str = ""
+    dataset: str = ""
+    dataset_fingerprint: str = ""
+    command: str = ""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    weights_sha256: str = ""
+    source: str = ""
+    license: str = ""
+
+    @property
+    def number_of_classes(self) -> int:
+        return len(self.class_names)
+
+    def target_index(self, target: int | str) -> int:
+        """The index of a class given by index, by digits or by name.
+
+        Raises:
+            TargetOutOfRange: An index that is not below the number of classes.
+            UnknownName: A name that no class has, or that several have.
+        """
+        if isinstance(target, str):
+            matches = [i for i, name in enumerate(self.class_names) if name.lower() == target.lower()]
+            if len(matches) == 1:
+                return matches[0]
+            if not target.lstrip("-").isdigit():
+                raise UnknownName("class", target, self.class_names)
+            target = int(target)
+        if not 0 <= target < self.number_of_classes:
+            raise TargetOutOfRange(target, self.number_of_classes)
+        return int(target)
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, *, where: str | Path = "card.json") -> "ModelCard":
+        """Read a card.
+
+        Raises:
+            BadCheckpoint: It is no JSON, or lacks or misnames something; the message says what and where.
+        """
+        try:
+            values = json.loads(text)
+            given = values.pop("preprocessing")
+            preprocessing = Preprocessing(
+                **{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+            )
+            values["class_names"] = tuple(values["class_names"])
+            return cls(preprocessing=preprocessing, **values)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise BadCheckpoint(f"{where} is not a model card: {error}. Train or import it again.") from None
