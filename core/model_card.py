@@ -110,10 +110,10 @@ class ModelCard:
         """
         try:
             values = json.loads(text)
-            given = values.pop("preprocessing")
-            preprocessing = Preprocessing(
-                **{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
-            )
+            given: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in values.pop("preprocessing").items()
+            }
+            preprocessing = Preprocessing(**given)
             values["class_names"] = tuple(values["class_names"])
             return cls(preprocessing=preprocessing, **values)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
