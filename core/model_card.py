@@ -2,46 +2,12 @@
 
 import dataclasses
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from core.errors import BadCheckpoint, TargetOutOfRange, UnknownName
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How a photo of any size becomes what the network takes in.
-
-    The shorter side is resized to `resize` pixels, the middle `input_size` is cut out, and each channel
-    is scaled from 0…255 to 0…1, has `mean` subtracted and is divided by `std`.
-
-    Attributes:
-        input_size: (height, width) in pixels.
-        channels: 3 for red, green, blue; 1 for grey.
-        resize: Shorter side before the cut, in pixels; None squeezes the whole photo into `input_size`.
-        interpolation: "bilinear", "bicubic", "nearest" or "box"; pixels are averaged when shrinking.
-    """
-
-    input_size: tuple[int, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    channels: int = 3
-    resize: int | None = None
-    interpolation: str = "bilinear"
-
-    def __post_init__(self) -> None:
-        for name in ("mean", "std"):
-            values = getattr(self, name)
-            if len(values) != self.channels or not all(math.isfinite(v) for v in values):
-                raise BadCheckpoint(
-                    f"The card's {name} is {values}: it needs {self.channels} finite numbers, one a channel."
-                )
-        if min(self.std) <= 0:
-            raise BadCheckpoint(f"The card's std is {self.std}: every value must be above 0.")
-        if min(self.input_size) < 1:
-            raise BadCheckpoint(f"The card's input_size is {self.input_size}: both sides must be 1 or more.")
+from core.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)

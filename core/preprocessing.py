@@ -1,0 +1,103 @@
+"""From a picture of any size to what a network takes in."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from core.errors import BadCheckpoint
+from core.images import Step
+
+_INTERPOLATIONS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "box": Image.Resampling.BOX,
+}
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a photo of any size becomes what the network takes in.
+
+    The shorter side is resized to `resize` pixels, the middle `input_size` is cut out, and each channel
+    is scaled from 0…255 to 0…1, has `mean` subtracted and is divided by `std`.
+
+    Attributes:
+        input_size: (height, width) in pixels.
+        channels: 3 for red, green, blue; 1 for grey.
+        resize: Shorter side before the cut, in pixels; None squeezes the whole photo into `input_size`.
+        interpolation: "bilinear", "bicubic", "nearest" or "box"; pixels are averaged when shrinking.
+    """
+
+    input_size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    channels: int = 3
+    resize: int | None = None
+    interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "std"):
+            values = getattr(self, name)
+            if len(values) != self.channels or not all(math.isfinite(v) for v in values):
+                raise BadCheckpoint(
+                    f"The card's {name} is {values}: it needs {self.channels} finite numbers, one a channel."
+                )
+        if min(self.std) <= 0:
+            raise BadCheckpoint(f"The card's std is {self.std}: every value must be above 0.")
+        if min(self.input_size) < 1:
+            raise BadCheckpoint(f"The card's input_size is {self.input_size}: both sides must be 1 or more.")
+
+
+def fit(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """What the network sees of a picture, still in pixel colours.
+
+    Shape:
+        pixels: (H, W, 3) uint8
+        returns: (*input_size, channels) uint8
+    """
+    return fit_steps(pixels, preprocessing)[-1].pixels
+
+
+def fit_steps(pixels: np.ndarray, preprocessing: Preprocessing) -> list[Step]:
+    """The steps from a picture to `fit`'s result: resized, cropped, and grey where the network is."""
+    height, width = preprocessing.input_size
+    if pixels.shape == (height, width, preprocessing.channels):
+        return [Step("As the network sees it", f"already {width} × {height}: nothing to do", pixels)]
+    resampling = _INTERPOLATIONS[preprocessing.interpolation]
+    image = Image.fromarray(pixels)
+    if preprocessing.resize is None:
+        resized = image.resize((width, height), resampling)
+        steps = [
+            Step("Resized", f"to {width} × {height} ({preprocessing.interpolation})", np.asarray(resized))
+        ]
+    else:
+        # The side that is short stays at `resize` or grows, so that the cut always lies inside.
+        scale = max(preprocessing.resize / min(image.size), height / image.height, width / image.width)
+        size = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
+        resized = image.resize(size, resampling)
+        left, top = (size[0] - width) // 2, (size[1] - height) // 2
+        cropped = resized.crop((left, top, left + width, top + height))
+        steps = [
+            Step(
+                "Resized",
+                f"shorter side to {preprocessing.resize} ({preprocessing.interpolation}): "
+                f"{size[0]} × {size[1]}",
+                np.asarray(resized),
+            ),
+            Step("Cropped", f"the middle {width} × {height}", np.asarray(cropped)),
+        ]
+    if preprocessing.channels == 1:
+        grey = np.asarray(Image.fromarray(steps[-1].pixels).convert("L"))[..., None]
+        steps.append(Step("Grey", "0.299 R + 0.587 G + 0.114 B", grey))
+    return steps
+
+
+def normalise(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """(…, H, W, C) uint8 to (…, C, H, W) float32 as the network's first layer gets it."""
+    mean = np.array(preprocessing.mean, np.float32)
+    std = np.array(preprocessing.std, np.float32)
+    values = (pixels.astype(np.float32) / 255 - mean) / std
+    return np.moveaxis(values, -1, -3)

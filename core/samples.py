@@ -1,0 +1,57 @@
+"""The photos that come with scikit-image: something to look at before anyone uploads anything."""
+
+from pathlib import Path
+
+from core.errors import BadImage, UnknownName
+from core.images import ReadImage, read_image
+
+SAMPLES: dict[str, tuple[str, str]] = {
+    # name: (title, file in skimage/data)
+    "chelsea": ("Cat", "chelsea.png"),
+    "coffee": ("Cup of coffee", "coffee.png"),
+    "astronaut": ("Astronaut", "astronaut.png"),
+    "rocket": ("Rocket", "rocket.jpg"),
+    "motorcycle": ("Motorcycle", "motorcycle_left.png"),
+    "camera": ("Photographer", "camera.png"),
+    "coins": ("Coins", "coins.png"),
+    "hubble": ("Galaxies", "hubble_deep_field.jpg"),
+    "retina": ("Retina", "retina.jpg"),
+    "ihc": ("Tissue", "ihc.png"),
+    "page": ("Page of a book", "page.png"),
+    "clock": ("Blurred clock", "clock_motion.png"),
+}
+
+
+def sample_names() -> list[str]:
+    """The sample photos of scikit-image that are installed with it."""
+    return [name for name, (_, file) in SAMPLES.items() if (_sample_folder() / file).exists()]
+
+
+def sample_image(name: str) -> ReadImage:
+    """A sample photo by name.
+
+    Raises:
+        UnknownName: There is none of that name.
+    """
+    if name not in SAMPLES or not (_sample_folder() / SAMPLES[name][1]).exists():
+        raise UnknownName("sample image", name, sample_names())
+    return read_image((_sample_folder() / SAMPLES[name][1]).read_bytes(), name)
+
+
+def open_image(path_or_sample: str) -> ReadImage:
+    """A file by its path, or a sample photo by its name; for the command line, never for a browser's text."""
+    path = Path(path_or_sample)
+    if path.is_file():
+        return read_image(path.read_bytes(), path.name)
+    if path_or_sample in SAMPLES:
+        return sample_image(path_or_sample)
+    if path.suffix or len(path.parts) > 1:
+        raise BadImage(f"There is no file {path_or_sample!r}. Give a path to an image, or a sample's name: "
+                       f"{', '.join(sample_names())}.")  # fmt: skip
+    raise UnknownName("sample image or file", path_or_sample, sample_names())
+
+
+def _sample_folder() -> Path:
+    import skimage
+
+    return Path(skimage.__file__).parent / "data"
