@@ -45,6 +45,10 @@ class BadCheckpoint(ConvoscopeError):
     """A checkpoint folder or weights file that does not hold what it should."""
 
 
+class BadDataset(ConvoscopeError):
+    """A folder, an archive or arrays that cannot be used as a data set."""
+
+
 class Unavailable(ConvoscopeError):
     """Something that exists but cannot be had here: no network, no file, no device."""
 

@@ -1,0 +1,10 @@
+"""How slow work tells how far it is."""
+
+from collections.abc import Callable
+
+# Called with the share done (0…1) and a word on what is going on. It may raise `core.errors.Abandoned`.
+Progress = Callable[[float, str], None]
+
+
+def no_progress(share: float, message: str) -> None:
+    """For whoever does not care how far it is."""
