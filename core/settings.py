@@ -202,3 +202,27 @@ def _argument_helps(docstring: str) -> dict[str, str]:
         elif current and line.strip():
             helps[current] += " " + line.strip()
     return helps
+
+
+def numbers_in(text: str) -> list[int]:
+    """The whole numbers of a comma-separated list: "64,256,256" gives [64, 256, 256]."""
+    return [int(part) for part in text.split(",") if part.strip()]
+
+
+def assignments_in(text: str) -> dict[str, str]:
+    """Settings written in one line: "widths=64,256; dropout=0.5" gives {"widths": "64,256", "dropout": "0.5"}.
+
+    Raises:
+        SettingError: A part has no equals sign, or a name stands twice.
+    """
+    found: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(";"))):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not (name and equals):
+            raise SettingError(
+                f"{part!r} sets nothing: write name=value, with a semicolon between two of them."
+            )
+        if name in found:
+            raise SettingError(f"{name} is set twice in {text!r}: keep one of them.")
+        found[name] = value
+    return found
