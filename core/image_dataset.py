@@ -13,7 +13,7 @@ from core.errors import BadDataset, Unavailable, UnknownName
 from core.home import home
 
 # Rows gathered from a mapped array are kept in memory up to here, and in an unnamed file beyond.
-GATHERED_IN_MEMORY = 512 * 2**20
+GATHERED_IN_MEMORY = 64 * 2**20
 _BLOCK_BYTES = 16 * 2**20
 
 
@@ -177,7 +177,7 @@ class ImageDataset:
 
     @property
     def mean_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Of the training split, or of the first where there is none: what a network's input is normalised by."""
+        """Of the training split, or of the first where there is none: what networks normalise by."""
         return (self.splits.get("train") or next(iter(self.splits.values()))).mean_std
 
     @cached_property
@@ -213,8 +213,8 @@ def stratified_indices(labels: np.ndarray, count: int, seed: int) -> tuple[np.nd
     classes, sizes = np.unique(labels, return_counts=True)
     exact = count * sizes / len(labels)
     quotas = np.floor(exact).astype(np.int64)
-    # What rounding down left over goes to the largest remainders; ties go to classes drawn by the seed, so that
-    # ten classes of a hundred and a count of 5 do not always give the first five.
+    # What rounding down left over goes to the largest remainders; ties go to classes drawn by the seed, so
+    # that 5 images of ten equal classes are not always from the first five.
     order = np.lexsort((rng.permutation(len(classes)), -(exact - quotas).round(9)))
     quotas[order[: count - int(quotas.sum())]] += 1
     drawn = np.zeros(len(labels), bool)

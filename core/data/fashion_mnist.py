@@ -97,8 +97,9 @@ def _download(folder: Path) -> None:
     try:
         torchvision.datasets.FashionMNIST(str(folder), download=True)
     except (OSError, RuntimeError) as error:
+        reason = str(error).strip().rpartition("\n")[2] or repr(error)
         raise Unavailable(
-            f"Fashion-MNIST could not be downloaded ({str(error).splitlines()[-1] if str(error) else error!r}). "
-            "Is there a network? Without one, install Debian's package dataset-fashion-mnist, or put the four "
-            "files into the folder fashion-mnist of the data folder."
+            f"Fashion-MNIST could not be downloaded ({reason}). Is there a network? Without one, install "
+            "Debian's package dataset-fashion-mnist, or put the four files into the folder fashion-mnist of "
+            "the data folder."
         ) from None

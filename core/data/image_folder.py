@@ -1,0 +1,46 @@
+"""A folder or a zip of your own images, one folder a class."""
+
+from pathlib import Path
+from typing import Annotated
+
+from core.data import datasets
+from core.errors import BadDataset
+from core.image_dataset import ImageDataset
+from core.image_index import find_images, read_dataset
+from core.progress import Progress, no_progress
+from core.settings import Choice, Range, Text
+
+
+@datasets.register("image_folder", title="Folder of images", order=90, needs_folder=True)
+def image_folder(
+    *,
+    folder: Annotated[str, Text(example="photos/ or photos.zip")] = "",
+    size: Annotated[int | None, Range(8, 512), "pixels"] = None,
+    cut: Annotated[str, Choice("crop", "squeeze")] = "crop",
+    grey: bool = False,
+    test_share: Annotated[float, Range(0.05, 0.5, 0.05)] = 0.2,
+    seed: Annotated[int, Range(0, 2**31 - 1)] = 0,
+    progress: Progress = no_progress,
+) -> ImageDataset:
+    """Your own images: `class/*.jpg`, or with `train/`, `val/` and `test/` above.
+
+    Args:
+        folder: The folder, or a zip of it.
+        size: Side of the square every image becomes; left empty, the median of the shorter sides, at most
+            128.
+        cut: Cut the middle square out, or squeeze the whole picture into it.
+        grey: Keep one channel instead of three.
+        test_share: Share kept for the test where the folder has no such part.
+        seed: Which images those are.
+    Raises:
+        BadDataset: No such folder, no class folders in it, or no image that can be read.
+    """
+    if not folder:
+        raise BadDataset(
+            "Give `folder` the path of a folder, or of a zip, that holds a folder of images for each class."
+        )
+    path = Path(folder).expanduser()
+    return read_dataset(
+        find_images(path), name=path.stem, title=path.stem, size=size, cut=cut, grey=grey,
+        test_share=test_share, seed=seed, progress=progress,
+    )  # fmt: skip
