@@ -238,5 +238,5 @@ def _to_bytes(values: np.ndarray) -> np.ndarray:
 
 def _hash(pixels: np.ndarray) -> str:
     digest = hashlib.sha256(repr(pixels.shape).encode())
-    digest.update(np.ascontiguousarray(pixels))
+    digest.update(np.ascontiguousarray(pixels).tobytes())
     return digest.hexdigest()

@@ -1,0 +1,209 @@
+"""A classifier: a module with its card. Pixels in, logits and probabilities out, on the device there is."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from core.errors import BadCheckpoint, BadImage, OutOfMemory
+from core.model_card import ModelCard
+
+log = logging.getLogger(__name__)
+
+# Called after every batch with the share done (0…1) and a word on what is going on. It may raise
+# `Abandoned`. It is only ever called while no hook is set, since another question may go first there.
+Progress = Callable[[float, str], None]
+
+
+def no_progress(share: float, message: str) -> None:
+    """For whoever does not care how far it is."""
+
+
+def best_device() -> torch.device:
+    """CUDA, else Apple's MPS, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+@dataclass(eq=False)
+class Classifier:
+    """A module in evaluation mode on its device, and the card that says what goes in and comes out.
+
+    A network with a single logit z is a two-class classifier with the logits (−z/2, z/2): their softmax is
+    (1 − sigmoid(z), sigmoid(z)), and both classes can be explained.
+
+    Attributes:
+        fingerprint: A hash of weights and card; what is computed with it is stored under it.
+    """
+
+    module: nn.Module
+    card: ModelCard
+    device: torch.device = field(default_factory=best_device)
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        self.module.eval().requires_grad_(False)
+        # Faster on CPUs (depthwise convolutions most) and on GPUs with tensor cores.
+        self.module.to(device=self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._seconds_an_image = 0.0
+        self._memory_limit = 1 << 30
+
+    @property
+    def number_of_classes(self) -> int:
+        return self.card.number_of_classes
+
+    def inputs(self, images: np.ndarray | Tensor) -> Tensor:
+        """Normalised input of the module.
+
+        Shape:
+            images: (N, H, W, C) uint8, as `core.preprocessing.fit` makes them, or floats of 0…255
+            returns: (N, C, H, W) float32 on the device, channels last in memory
+
+        Raises:
+            BadImage: The images are not of the card's size.
+        """
+        preprocessing = self.card.preprocessing
+        expected = (*preprocessing.input_size, preprocessing.channels)
+        if images.ndim != 4 or tuple(images.shape[1:]) != expected:
+            raise BadImage(
+                f"The images have the shape {tuple(images.shape)}; {self.card.name} takes "
+                f"(N, {', '.join(map(str, expected))}): cut them with core.preprocessing.fit first."
+            )
+        pixels = torch.as_tensor(images).to(self.device)
+        mean = torch.tensor(preprocessing.mean, device=self.device)
+        std = torch.tensor(preprocessing.std, device=self.device)
+        values = (pixels.to(torch.float32) / 255 - mean) / std
+        return values.permute(0, 3, 1, 2)  # (N, C, H, W), whose memory is already channels last
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """The module's answer to normalised input, differentiable.
+
+        Shape:
+            inputs: (N, C, H, W) float32
+            returns: (N, K) float32, K the number of classes
+        """
+        return self.as_logits(self.module(inputs))
+
+    def as_logits(self, output: Tensor) -> Tensor:
+        """(N, K) logits from the module's own output: (N, K), or (N, 1) or (N,) of a single logit."""
+        output = output.float()
+        if output.ndim == 1 or output.shape[1] == 1:
+            half = output.reshape(-1, 1) / 2
+            output = torch.cat([-half, half], dim=1)
+        if output.ndim != 2 or output.shape[1] != self.number_of_classes:
+            raise BadCheckpoint(
+                f"{self.card.name} answers with the shape {tuple(output.shape)}, but its card names "
+                f"{self.number_of_classes} classes: give the card one class name for each output."
+            )
+        return output
+
+    def predict_logits(
+        self,
+        images: np.ndarray | Callable[[int, int], np.ndarray],
+        *,
+        n: int | None = None,
+        progress: Progress = no_progress,
+    ) -> np.ndarray:
+        """Logits of many images, batch by batch.
+
+        Args:
+            images: (N, H, W, C) uint8, or a function of (start, stop) that makes that part of them, with `n`.
+            n: How many images there are, where `images` is a function.
+            progress: Called after every batch.
+        Shape:
+            returns: (N, K) float32
+        Raises:
+            OutOfMemory: Not even one image fits.
+        """
+        make = images if callable(images) else lambda start, stop: images[start:stop]
+        total = n if n is not None else len(images)  # type: ignore[arg-type]
+        out = np.empty((total, self.number_of_classes), np.float32)
+
+        @torch.inference_mode()
+        def answer(start: int, stop: int) -> None:
+            out[start:stop] = self.logits(self.inputs(make(start, stop))).cpu().numpy()
+
+        self.in_batches(total, answer, progress)
+        return out
+
+    def in_batches(
+        self,
+        n: int,
+        work: Callable[[int, int], None],
+        progress: Progress = no_progress,
+        *,
+        cost: float = 1.0,
+        largest: int | None = None,
+    ) -> None:
+        """Do `work(start, stop)` for 0…n in batches of about a tenth of a second each.
+
+        When the memory of the device runs out, the batch is halved and done again, and `progress` says so.
+
+        Args:
+            work: May be called again for the same part.
+            cost: How many forward passes one item costs.
+            largest: No batch is larger than this.
+        Raises:
+            OutOfMemory: A batch of one does not fit.
+        """
+        start, note = 0, ""
+        while start < n:
+            size = self._batch_size(cost, largest)
+            stop = min(n, start + size)
+            began = time.perf_counter()
+            try:
+                work(start, stop)
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                if stop - start == 1:
+                    raise OutOfMemory(
+                        f"Even one image at a time does not fit in the memory of {self.device} with "
+                        f"{self.card.name}: choose a smaller network or image size, or another device."
+                    ) from None
+                self._memory_limit = (stop - start) // 2
+                note = f"memory ran out at {stop - start} images a batch; going on with {self._memory_limit}"
+                log.warning("%s: %s", self.card.name, note)
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+                continue
+            seconds = (time.perf_counter() - began) / (stop - start) / cost
+            # The first batches pay for warming up, and others use the machine too: lean to the faster.
+            known = self._seconds_an_image
+            self._seconds_an_image = seconds if not known else 0.7 * min(known, seconds) + 0.3 * seconds
+            start = stop
+            progress(start / n, note)
+
+    def _batch_size(self, cost: float, largest: int | None) -> int:
+        height, width = self.card.preprocessing.input_size
+        limit = max(1, min(1024, 64 * 224 * 224 // (height * width)))
+        if self.device.type == "cpu":
+            limit = min(limit, int(0.1 / (self._seconds_an_image * cost)) if self._seconds_an_image else 1)
+        else:
+            limit = int(limit / cost)
+        return max(1, min(limit, self._memory_limit, largest or limit))
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    words = str(error).lower()  # the CPU's allocator and MPS raise a plain RuntimeError
+    return "out of memory" in words or "can't allocate memory" in words or "not enough memory" in words
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """Softmax over the last axis, shifted by the maximum so that nothing overflows.
+
+    Shape:
+        logits: (..., K)
+        returns: (..., K), each row summing to 1
+    """
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)
