@@ -79,8 +79,8 @@ def load_card(folder: Path) -> ModelCard:
         return ModelCard.from_json(path.read_text(encoding="utf-8"), where=f"{folder.name}/{CARD}")
     except OSError:
         raise BadCheckpoint(
-            f"The checkpoint {folder.name!r} has no {CARD}: a checkpoint is a folder with {CARD} and {WEIGHTS}, "
-            "as training and importing write it."
+            f"The checkpoint {folder.name!r} has no {CARD}: a checkpoint is a folder with {CARD} and "
+            f"{WEIGHTS}, as training and importing write it."
         ) from None
 
 
@@ -95,8 +95,8 @@ def load_checkpoint(folder: Path, device: torch.device | None = None, *, file: s
         data = (folder / file).read_bytes()
     except OSError:
         raise BadCheckpoint(
-            f"The checkpoint {folder.name!r} has no {file}. Train it to the end of its first epoch, or copy the "
-            "file there."
+            f"The checkpoint {folder.name!r} has no {file}. Train it to the end of its first epoch, or copy "
+            "the file there."
         ) from None
     digest = hashlib.sha256(data).hexdigest()
     if file == WEIGHTS and card.weights_sha256 and digest != card.weights_sha256:
@@ -141,8 +141,8 @@ def load_tensors(module: nn.Module, tensors: dict[str, torch.Tensor], name: str)
         if shapes:
             key = shapes[0]
             first = (
-                f"{key} has the shape {tuple(tensors[key].shape)} in the file and {tuple(expected[key].shape)} "
-                "in the network"
+                f"{key} has the shape {tuple(tensors[key].shape)} in the file and "
+                f"{tuple(expected[key].shape)} in the network"
             )
         elif missing:
             first = f"{missing[0]} is not in the file"
@@ -150,8 +150,8 @@ def load_tensors(module: nn.Module, tensors: dict[str, torch.Tensor], name: str)
             first = f"the network has no {extra[0]}"
         raise BadCheckpoint(
             f"The weights of {name!r} do not fit the architecture: {first} ({len(shapes)} shapes differ, "
-            f"{len(missing)} tensors are missing, {len(extra)} are left over). Choose the architecture and the "
-            "settings that the weights were trained with."
+            f"{len(missing)} tensors are missing, {len(extra)} are left over). Choose the architecture and "
+            "the settings that the weights were trained with."
         )
     module.load_state_dict(
         {key: value.to(expected[key].dtype) for key, value in tensors.items()}, strict=True, assign=False

@@ -51,7 +51,7 @@ class Classifier:
     def __post_init__(self) -> None:
         self.module.eval().requires_grad_(False)
         # Faster on CPUs (depthwise convolutions most) and on GPUs with tensor cores.
-        self.module.to(device=self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.module.to(device=self.device).to(memory_format=torch.channels_last)
         self._seconds_an_image = 0.0
         self._memory_limit = 1 << 30
 
