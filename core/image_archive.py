@@ -1,8 +1,8 @@
 """Reading images out of a zip that a stranger sent.
 
-Nothing is ever unpacked to the disk: entries are read one by one into memory, within limits, so that a name in
-the archive is only a label and can lead nowhere. What the archive says about itself is checked before anything in
-it is expanded.
+Nothing is ever unpacked to the disk: entries are read one by one into memory, within limits, so that a name
+in the archive is only a label and can lead nowhere. What the archive says about itself is checked before
+anything in it is expanded.
 """
 
 import os

@@ -102,7 +102,7 @@ def read_dataset(
     files: ImageFiles, *, name: str, title: str, size: int | None = None, cut: str = "crop",
     grey: bool = False, test_share: float = 0.2, seed: int = 0, progress: Progress = no_progress,
 ) -> ImageDataset:  # fmt: skip
-    """A data set from files in class folders; the pixels come from an array on disk, written first if missing.
+    """A data set from files in class folders; the pixels come from an array on disk, written if missing.
 
     Args:
         size: Side of the square that every image becomes; None takes the median of the shorter sides,
