@@ -1,0 +1,44 @@
+"""A multi-layer perceptron: every pixel to every neuron, with no idea of neighbourhood."""
+
+from collections import OrderedDict
+from typing import Annotated
+
+from torch import nn
+
+from core.activation_functions import ACTIVATIONS, activation_function, initialise
+from core.models import models
+from core.settings import Choice, Range, Text, numbers_in
+
+
+@models.register("mlp", title="Multi-layer perceptron", order=10)
+def mlp(
+    *,
+    channels: int,
+    number_of_classes: int,
+    input_size: tuple[int, int],
+    widths: Annotated[str, Text(r"|[1-9]\d*(,[1-9]\d*)*", "256,128")] = "256,128",
+    activation: Annotated[str, Choice(*ACTIVATIONS)] = "relu",
+    dropout: Annotated[float, Range(0, 0.95, 0.05)] = 0.0,
+) -> nn.Module:
+    """Fully connected layers one after another.
+
+    Args:
+        widths: Neurons of each hidden layer, separated by commas; empty for none (logistic regression).
+        activation: What follows every hidden layer. With "linear" the whole network is one linear map.
+        dropout: Share of hidden neurons switched off at random in every training step.
+    Shape:
+        input: (N, C, H, W) float32, normalised
+        returns: (N, number_of_classes) logits
+    """
+    layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
+    before = channels * input_size[0] * input_size[1]
+    for number, width in enumerate(numbers_in(widths), start=1):
+        layers[f"hidden{number}"] = nn.Linear(before, width)
+        layers[f"activation{number}"] = activation_function(activation)
+        if dropout:
+            layers[f"dropout{number}"] = nn.Dropout(dropout)
+        before = width
+    layers["output"] = nn.Linear(before, number_of_classes)
+    network = nn.Sequential(layers)
+    initialise(network, activation)
+    return network

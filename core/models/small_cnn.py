@@ -1,0 +1,54 @@
+"""A small CNN to begin with: three convolutions, each followed by a pool, and one hidden layer."""
+
+from collections import OrderedDict
+from typing import Annotated
+
+from torch import nn
+
+from core.activation_functions import ACTIVATIONS, activation_function, initialise
+from core.models import models
+from core.settings import Choice, Range, Text, numbers_in
+
+
+@models.register("small_cnn", title="Small CNN", order=20)
+def small_cnn(
+    *,
+    channels: int,
+    number_of_classes: int,
+    input_size: tuple[int, int],
+    widths: Annotated[str, Text(r"[1-9]\d*(,[1-9]\d*)*", "32,64,128")] = "32,64,128",
+    hidden: Annotated[int, Range(1, 4096, logarithmic=True), "neurons"] = 128,
+    activation: Annotated[str, Choice(*ACTIVATIONS)] = "relu",
+    batch_norm: bool = False,
+    dropout: Annotated[float, Range(0, 0.95, 0.05)] = 0.0,
+) -> nn.Module:
+    """3×3 convolutions that each halve the map, one hidden layer, the classes. Made for 64×64.
+
+    Args:
+        widths: Filters of each convolution, separated by commas.
+        hidden: Neurons between the last map and the classes.
+        activation: What follows every convolution and the hidden layer.
+        batch_norm: Normalise each filter's output over the batch, before the activation.
+        dropout: Share of hidden neurons switched off at random in every training step.
+    Shape:
+        input: (N, C, H, W) float32, normalised
+        returns: (N, number_of_classes) logits
+    """
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    before, (height, width) = channels, input_size
+    for number, filters in enumerate(numbers_in(widths), start=1):
+        layers[f"conv{number}"] = nn.Conv2d(before, filters, 3, padding=1, bias=not batch_norm)
+        if batch_norm:
+            layers[f"norm{number}"] = nn.BatchNorm2d(filters)
+        layers[f"activation{number}"] = activation_function(activation)
+        layers[f"pool{number}"] = nn.MaxPool2d(2, ceil_mode=True)
+        before, height, width = filters, (height + 1) // 2, (width + 1) // 2
+    layers["flatten"] = nn.Flatten()
+    layers["hidden"] = nn.Linear(before * height * width, hidden)
+    layers["hidden_activation"] = activation_function(activation)
+    if dropout:
+        layers["dropout"] = nn.Dropout(dropout)
+    layers["output"] = nn.Linear(hidden, number_of_classes)
+    network = nn.Sequential(layers)
+    initialise(network, activation)
+    return network
