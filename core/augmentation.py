@@ -1,0 +1,230 @@
+"""Random changes to training images that leave their class as it is: whole batches, by a seeded generator."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+FLIPS = ("none", "random", "alternating")
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to every batch, in this order; the defaults do nothing.
+
+    Attributes:
+        flip: "random" mirrors each image with probability ½; "alternating" mirrors half of the images in the first
+            epoch, and from then on each image every other epoch, so that two epochs show both sides of all.
+        crop: Shift by up to so many pixels each way; what comes into view is mirrored at the border.
+        colour: Strength 0…1 of changes to brightness, contrast and saturation: factors of 1 ± colour.
+        rand_augment: Magnitude 0…10 of two random operations an image (0: none).
+        cutout: Side in pixels of a square that is filled with the image's mean colour (0: none).
+    """
+
+    flip: str = "none"
+    crop: int = 0
+    colour: float = 0.0
+    rand_augment: int = 0
+    cutout: int = 0
+
+    @property
+    def changes_something(self) -> bool:
+        return self != Augmentation()
+
+
+def augment(
+    images: Tensor,
+    augmentation: Augmentation,
+    generator: torch.Generator,
+    *,
+    rows: Tensor | None = None,
+    epoch: int = 1,
+) -> Tensor:
+    """A batch, changed.
+
+    Args:
+        generator: The only source of chance, on the CPU; equal seeds give equal batches.
+        rows: The images' numbers in their data set, which "alternating" flips go by; 0, 1, 2, … if not given.
+        epoch: Counted from 1, for "alternating" flips.
+    Shape:
+        images: (N, H, W, C) uint8, or float with pixels of 0…255
+        returns: the same shape and type
+    """
+    if not len(images) or not augmentation.changes_something:
+        return images
+    mirrored = _mirrored(len(images), augmentation.flip, generator, rows, epoch)
+    images = shift_and_flip(images, augmentation.crop, mirrored.to(images.device), generator)
+    if augmentation.colour or augmentation.rand_augment:
+        planes = images.permute(0, 3, 1, 2).to(torch.float32) / 255
+        if augmentation.colour:
+            planes = change_colours(planes, augmentation.colour, generator)
+        if augmentation.rand_augment:
+            planes = rand_augment(planes, augmentation.rand_augment, generator)
+        planes = planes.clamp(0, 1).permute(0, 2, 3, 1) * 255
+        images = planes.round().to(torch.uint8) if images.dtype == torch.uint8 else planes.to(images.dtype)
+    if augmentation.cutout:
+        images = cut_out(images, augmentation.cutout, generator)
+    return images
+
+
+def _mirrored(n: int, flip: str, generator: torch.Generator, rows: Tensor | None, epoch: int) -> Tensor:
+    if flip == "random":
+        return torch.rand(n, generator=generator) < 0.5
+    if flip == "alternating":
+        rows = torch.arange(n) if rows is None else rows
+        # A multiplicative hash of the row number: half of the images, unlike their neighbours.
+        first = (rows.cpu() * 2654435761) >> 13 & 1
+        return (first + epoch) % 2 == 0
+    return torch.zeros(n, dtype=torch.bool)
+
+
+def shift_and_flip(images: Tensor, reach: int, mirrored: Tensor, generator: torch.Generator) -> Tensor:
+    """Each image moved by −reach…reach pixels in both directions and mirrored where asked, in one gather.
+
+    Shape:
+        images: (N, H, W, C)
+        mirrored: (N,) bool
+    """
+    n, height, width, _ = images.shape
+    device = images.device
+    if not reach and not bool(mirrored.any()):
+        return images
+    down, right = torch.randint(-reach, reach + 1, (2, n), generator=generator).to(device)
+    y = _reflect(torch.arange(height, device=device) + down[:, None], height)
+    x = torch.arange(width, device=device).expand(n, width)
+    x = _reflect(torch.where(mirrored[:, None], width - 1 - x, x) + right[:, None], width)
+    return images[torch.arange(n, device=device)[:, None, None], y[:, :, None], x[:, None, :]]
+
+
+def _reflect(index: Tensor, size: int) -> Tensor:
+    """Indices beyond the border, mirrored back without repeating the border: −1 is 1, size is size − 2."""
+    if size == 1:
+        return torch.zeros_like(index)
+    folded = index.remainder(2 * (size - 1))
+    return torch.minimum(folded, 2 * (size - 1) - folded)
+
+
+def cut_out(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
+    """A square of `side` pixels around a random pixel of each image, cut off at the border, in its mean colour.
+
+    Source:
+        DeVries, Taylor 2017, "Improved Regularization of Convolutional Neural Networks with Cutout", arXiv:1708.04552
+    """
+    n, height, width, _ = images.shape
+    top = torch.randint(height, (n, 1), generator=generator).to(images.device) - side // 2
+    left = torch.randint(width, (n, 1), generator=generator).to(images.device) - side // 2
+    y, x = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
+    inside = ((y >= top) & (y < top + side))[:, :, None] & ((x >= left) & (x < left + side))[:, None, :]
+    fill = images.to(torch.float32).mean((1, 2), keepdim=True)
+    fill = fill.round().to(images.dtype) if images.dtype == torch.uint8 else fill.to(images.dtype)
+    return torch.where(inside[..., None], fill, images)
+
+
+def change_colours(planes: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    """Brightness, contrast and saturation, each by its own factor of 1 ± strength.
+
+    Shape:
+        planes: (N, C, H, W) float32 of 0…1
+    """
+    factors = 1 + strength * (2 * torch.rand(3, len(planes), 1, 1, 1, generator=generator) - 1)
+    brightness, contrast, saturation = factors.to(planes.device)
+    planes = (planes * brightness).clamp(0, 1)
+    planes = _blend(_grey(planes).mean((2, 3), keepdim=True), planes, contrast)
+    return _blend(_grey(planes), planes, saturation)
+
+
+def _grey(planes: Tensor) -> Tensor:
+    if planes.shape[1] == 1:
+        return planes
+    weights = torch.tensor([0.299, 0.587, 0.114], device=planes.device).view(1, 3, 1, 1)
+    return (planes * weights).sum(1, keepdim=True)
+
+
+def _blend(other: Tensor, planes: Tensor, share: Tensor) -> Tensor:
+    return (other + share * (planes - other)).clamp(0, 1)
+
+
+def rand_augment(planes: Tensor, magnitude: int, generator: torch.Generator) -> Tensor:
+    """Two operations an image, drawn from eleven, all at one magnitude with a random sign.
+
+    Shape:
+        planes: (N, C, H, W) float32 of 0…1
+    Source:
+        Cubuk, Zoph, Shlens, Le 2019, "RandAugment", arXiv:1909.13719
+    """
+    strength = magnitude / 10
+    for _ in range(2):
+        chosen = torch.randint(len(OPERATIONS), (len(planes),), generator=generator)
+        sign = (torch.randint(2, (len(planes),), generator=generator) * 2 - 1).to(torch.float32)
+        changed = planes.clone()
+        for number, operation in enumerate(OPERATIONS.values()):
+            (which,) = torch.where(chosen == number)
+            if len(which):
+                part = which.to(planes.device)
+                changed[part] = operation(planes[part], (sign[which] * strength).to(planes.device))
+        planes = changed.clamp(0, 1)
+    return planes
+
+
+def _warp(planes: Tensor, entries: dict[tuple[int, int], Tensor]) -> Tensor:
+    matrix = torch.eye(2, 3, device=planes.device).repeat(len(planes), 1, 1)
+    for (row, column), values in entries.items():
+        matrix[:, row, column] = values
+    grid = F.affine_grid(matrix, list(planes.shape), align_corners=False)
+    return F.grid_sample(planes, grid, padding_mode="reflection", align_corners=False)
+
+
+def _rotate(planes: Tensor, strength: Tensor) -> Tensor:
+    angle = strength * math.radians(30)
+    height, width = planes.shape[2:]
+    cosine, sine = angle.cos(), angle.sin()
+    return _warp(
+        planes,
+        {(0, 0): cosine, (0, 1): -sine * height / width, (1, 0): sine * width / height, (1, 1): cosine},
+    )
+
+
+def _posterise(planes: Tensor, strength: Tensor) -> Tensor:
+    levels = 2 ** (8 - (strength.abs() * 4).round()).view(-1, 1, 1, 1) - 1
+    return (planes * levels).round() / levels
+
+
+def _equalise(planes: Tensor, strength: Tensor) -> Tensor:
+    """Each pixel's rank among the pixels of its channel, so that every grey level is used equally."""
+    flat = (planes * 255).round().flatten(2)
+    n, channels, pixels = flat.shape
+    level = flat.long() + 256 * torch.arange(n * channels, device=flat.device).view(n, channels, 1)
+    counts = torch.bincount(level.flatten(), minlength=n * channels * 256).view(n * channels, 256)
+    below = counts.cumsum(1) - counts
+    first = counts.gather(1, (counts > 0).long().argmax(1, keepdim=True))
+    ranks = below.flatten()[level.flatten()].view(n, channels, pixels)
+    spread = (pixels - first.view(n, channels, 1)).clamp_min(1)
+    return torch.where(first.view(n, channels, 1) == pixels, flat / 255, ranks / spread).view_as(planes)
+
+
+def _autocontrast(planes: Tensor, strength: Tensor) -> Tensor:
+    low, high = planes.amin((2, 3), keepdim=True), planes.amax((2, 3), keepdim=True)
+    return torch.where(high > low, (planes - low) / (high - low).clamp_min(1e-6), planes)
+
+
+def _sharpen(planes: Tensor, strength: Tensor) -> Tensor:
+    smooth = F.avg_pool2d(F.pad(planes, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    return _blend(smooth, planes, 1 + 0.9 * strength.view(-1, 1, 1, 1))
+
+
+OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "rotate": _rotate,
+    "shear x": lambda p, s: _warp(p, {(0, 1): 0.3 * s}),
+    "shear y": lambda p, s: _warp(p, {(1, 0): 0.3 * s}),
+    "translate x": lambda p, s: _warp(p, {(0, 2): 0.6 * s}),
+    "translate y": lambda p, s: _warp(p, {(1, 2): 0.6 * s}),
+    "brightness": lambda p, s: p * (1 + 0.9 * s.view(-1, 1, 1, 1)),
+    "contrast": lambda p, s: _blend(_grey(p).mean((2, 3), keepdim=True), p, 1 + 0.9 * s.view(-1, 1, 1, 1)),
+    "sharpness": _sharpen,
+    "posterise": _posterise,
+    "autocontrast": _autocontrast,
+    "equalise": _equalise,
+}
