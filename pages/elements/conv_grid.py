@@ -1,0 +1,90 @@
+"""The convolution by hand, in the browser: `conv_grid.js` draws, `conv_cells.js` calculates."""
+
+from typing import Any
+
+import streamlit as st
+
+from core.conv_exercise import Exercise, from_address, from_json, to_address, to_json
+from core.conv_presets import presets
+from core.errors import ConvoscopeError
+from pages.elements.component import component
+
+_conv_grid = component("conv_grid", "conv_cells")
+
+
+def conv_grid(key: str = "conv_grid") -> Exercise:
+    """Draw the exercise of the address, and keep the address to what is done with it in the browser.
+
+    Returns the exercise as it stands now.
+    """
+    default = presets()[0].exercise
+    memory: dict[str, Any] = st.session_state.setdefault(f"{key}_memory", {"revision": 0, "address": None})
+    sent = _sent(key)
+    if sent is not None and sent != memory.get("sent"):
+        memory["sent"] = sent
+        try:
+            memory["exercise"] = from_json(sent)
+        except ConvoscopeError as error:
+            st.error(str(error), icon=":material/error:")
+        else:
+            memory["address"] = _keep_in_address(memory["exercise"], default)
+    address = _address()
+    if address != memory["address"]:  # opened by a link, or Back was pressed
+        memory["address"] = address
+        memory["revision"] += 1
+        try:
+            memory["exercise"] = from_address(address, default)
+        except ConvoscopeError as error:
+            memory["exercise"] = memory.get("exercise", default)
+            st.error(f"{error} Shown is the last good exercise.", icon=":material/link_off:")
+        memory["preset"] = _preset_of(memory["exercise"])
+    _conv_grid(
+        key=key,
+        data={
+            "exercise": to_json(memory["exercise"]),
+            "revision": memory["revision"],
+            "preset": memory.get("preset", ""),
+            "presets": [
+                {"name": p.name, "title": p.title, "question": p.question, "answer": p.answer, "wrong": p.wrong,
+                 "exercise": to_json(p.exercise)} for p in presets()
+            ],
+        },
+        on_exercise_change=lambda: None,
+    )  # fmt: skip
+    exercise: Exercise = memory["exercise"]
+    return exercise
+
+
+def _sent(key: str) -> dict[str, Any] | None:
+    state = st.session_state.get(key)
+    sent = state.get("exercise") if state else None
+    return dict(sent) if sent else None
+
+
+def _address() -> dict[str, str]:
+    return {name: st.query_params[name] for name in st.query_params if name.startswith("conv_") and name in _NAMES}
+
+
+_NAMES = {
+    f"conv_{name}"
+    for name in "kind x w b kernel stride padding dilation output_padding groups mode ceil count_pad at predict".split()
+}
+
+
+def _keep_in_address(exercise: Exercise, default: Exercise) -> dict[str, str]:
+    address = to_address(exercise)
+    if address == to_address(default):
+        address = {}
+    for name in _NAMES:
+        if name in address and st.query_params.get(name) != address[name]:
+            st.query_params[name] = address[name]
+        elif name not in address and name in st.query_params:
+            del st.query_params[name]
+    return address
+
+
+def _preset_of(exercise: Exercise) -> str:
+    """The preset that has these numbers, if one has."""
+    plain = {**to_json(exercise), "at": None, "predict": None}
+    same = [p.name for p in presets() if {**to_json(p.exercise), "at": None, "predict": None} == plain]
+    return same[0] if same else ""
