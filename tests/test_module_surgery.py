@@ -1,4 +1,4 @@
-"""Networks of torchvision and timm: after the surgery every activation is seen, and nothing else has changed."""
+"""Networks of others: after the surgery every activation is seen, and nothing else has changed."""
 
 import copy
 from collections import Counter
