@@ -7,14 +7,14 @@ def small_cnn(*, channels: int, number_of_classes: int, input_size: (int, int), 
 used once and not in place, so that hooks, DeepLIFT and guided backprop see every activation.
 
 A module may have, and training then uses:
-- `initialise_from(images)`: once before the first step, with normalised training images (whitening, pretrained
-  weights);
+- `initialise_from(images)`: once before the first step, with normalised training images (whitening,
+  pretrained weights);
 - `begin_epoch(epoch)`: before every epoch, counted from 1; it freezes and unfreezes (`requires_grad`);
-- `backbone` and `head`, with head(backbone(x)) the whole: features can be cached while nothing of `backbone` is
-  trained.
+- `backbone` and `head`, with head(backbone(x)) the whole: features can be cached while nothing of
+  `backbone` is trained.
 
-The fact `mean_std_from="backbone"` says that images must be normalised as those of the classifier named by the
-setting `backbone` were, not by the data set's own mean and std.
+The fact `mean_std_from="backbone"` says that images must be normalised as those of the classifier named by
+the setting `backbone` were, not by the data set's own mean and std.
 """
 
 from core.registry import Registry
