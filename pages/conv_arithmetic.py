@@ -1,15 +1,96 @@
-"""Convolution by hand: slide the window, change any number, and see what every cell is made of."""
+"""Convolution arithmetic: the window by hand, sizes, stacks of layers, known kernels and template matching."""
 
 import streamlit as st
 
+from core.conv_stack import code
+from core.images import ReadImage, read_image
+from core.samples import SAMPLES, sample_image, sample_names
 from pages.elements.conv_grid import conv_grid
-from pages.elements.page import page
+from pages.elements.conv_sizes import conv_sizes
+from pages.elements.conv_stacks import conv_stacks
+from pages.elements.page import errors_shown, page
+from pages.elements.photo_kernel import photo_kernel, small
 
 
 @st.fragment
 def by_hand() -> None:
-    conv_grid()
+    with errors_shown():
+        st.markdown(
+            "Every output cell is a sum of products: the kernel lies on the input, what lies on each other is "
+            "multiplied, all channels are added. Point at an output cell to see what made it, at an input cell "
+            "to see what it feeds; change any number."
+        )
+        exercise = conv_grid()
+        with st.expander("The same layer in PyTorch", key="conv_code", on_change="rerun") as opened:
+            if opened.open:
+                st.code(code(exercise.layer), language="python")
 
 
-with page("Convolution arithmetic", "Slide a kernel over numbers you can change.", icon="🧮"):
-    by_hand()
+@st.fragment
+def sizes() -> None:
+    with errors_shown():
+        conv_sizes()
+
+
+@st.fragment
+def stack() -> None:
+    with errors_shown():
+        conv_stacks(choose_photo())
+
+
+@st.fragment
+def known_kernels() -> None:
+    with errors_shown():
+        st.markdown(
+            "Nine numbers make an edge detector or a blur. Point at the photo to see the sum for that place, "
+            "and change the numbers: the result follows at once."
+        )
+        photo = choose_photo()
+        photo_kernel(small(photo.pixels), photo.sha256, kind="kernel")
+
+
+@st.fragment
+def template_matching() -> None:
+    with errors_shown():
+        st.markdown(
+            "Drag the patch: it becomes the kernel, and the map shows how well it fits everywhere. Raw, any "
+            "bright place wins; normalised, only what has the same pattern does. A filter in a network is such "
+            "a patch that was learned."
+        )
+        photo = choose_photo()
+        photo_kernel(small(photo.pixels), photo.sha256, kind="template")
+
+
+def choose_photo() -> ReadImage:
+    """A sample photo, or one of the viewer's own."""
+    names = sample_names()
+    left, right = st.columns([2, 3], vertical_alignment="bottom")
+    name = left.selectbox(
+        "Photo", names, format_func=lambda n: SAMPLES[n][0], key="conv_photo", bind="query-params"
+    )
+    with right.popover("Your own photo"):
+        upload = st.file_uploader("JPEG, PNG, WebP, BMP, TIFF or GIF", key="conv_upload")
+    with errors_shown():
+        if upload is not None:
+            return read_image(upload.getvalue(), upload.name)
+    return sample_image(name or names[0])
+
+
+PARTS = {
+    "By hand": by_hand,
+    "Sizes": sizes,
+    "Stack": stack,
+    "Known kernels": known_kernels,
+    "Template matching": template_matching,
+}
+
+with page(
+    "Convolution arithmetic",
+    "Slide a kernel over numbers you can change, and see what every cell is made of.",
+    icon="🧮",
+):
+    part = st.segmented_control(
+        "Part", list(PARTS), default="By hand", key="conv_part", bind="query-params", label_visibility="collapsed",
+        required=True,
+    )  # fmt: skip
+    PARTS[part or "By hand"]()

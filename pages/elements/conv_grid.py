@@ -62,7 +62,9 @@ def _sent(key: str) -> dict[str, Any] | None:
 
 
 def _address() -> dict[str, str]:
-    return {name: st.query_params[name] for name in st.query_params if name.startswith("conv_") and name in _NAMES}
+    return {
+        name: st.query_params[name] for name in st.query_params if name.startswith("conv_") and name in _NAMES
+    }
 
 
 _NAMES = {

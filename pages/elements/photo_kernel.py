@@ -1,0 +1,99 @@
+"""A kernel over a photo, or a patch of the photo as the kernel; `photo_kernel.js` calculates and draws."""
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from core.conv_arithmetic import BadLayer
+from core.conv_exercise import numbers_from_text, numbers_to_text
+from core.errors import ConvoscopeError
+from core.template_matching import kernel, kernels
+from pages.elements.component import component
+
+_photo_kernel = component("photo_kernel")
+LONGEST = 220
+_NAMES = {"kernel": ("conv_known", "conv_own"), "template": ("conv_patch", "conv_raw")}
+
+
+def small(pixels: np.ndarray) -> np.ndarray:
+    """The photo at the size at which the browser calculates: its longer side at most 220 pixels."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((LONGEST, LONGEST), Image.Resampling.BOX)
+    return np.asarray(image)
+
+
+def photo_kernel(pixels: np.ndarray, sha256: str, *, kind: str) -> None:
+    """Draw the photo with a kernel ("kernel") or with a patch to be dragged ("template")."""
+    key = f"conv_photo_{kind}"
+    memory: dict[str, Any] = st.session_state.setdefault(f"{key}_memory", {"address": None, "revision": 0})
+    state = st.session_state.get(key)
+    sent = state.get("choice") if state else None
+    if sent and sent != memory.get("sent"):
+        memory["sent"] = sent
+        memory["address"] = _keep_in_address(kind, sent)
+    address = {name: st.query_params[name] for name in _NAMES[kind] if name in st.query_params}
+    if address != memory["address"] or sha256 != memory.get("sha256") or "data" not in memory:
+        memory["data"] = _from_address(kind, address, pixels)
+        memory["address"], memory["sha256"] = address, sha256
+        memory["revision"] += 1
+    shape = {"height": pixels.shape[0], "width": pixels.shape[1], "pixels": pixels.tobytes()}
+    known = [
+        {"name": k.name, "title": k.title, "values": k.values.tolist(), "note": k.note} for k in kernels()
+    ]
+    _photo_kernel(
+        key=key,
+        data={**memory["data"], **shape, "kind": kind, "kernels": known, "revision": f"{memory['revision']}"},
+        on_choice_change=lambda: None,
+    )
+
+
+def _from_address(kind: str, address: dict[str, str], pixels: np.ndarray) -> dict[str, Any]:
+    height, width = pixels.shape[:2]
+    data: dict[str, Any] = {
+        "name": "sobel_x", "values": kernel("sobel_x").values.tolist(), "normalised": "conv_raw" not in address,
+        "patch": [round(width * 0.3), round(height * 0.3), 24],
+    }  # fmt: skip
+    try:
+        if "conv_own" in address:
+            values = numbers_from_text(address["conv_own"], 2, "conv_own")
+            if len(values) > 15 or len(values) != len(values[0]):
+                raise BadLayer("conv_own", f"conv_own has {len(values)} × {len(values[0])} numbers: write a square "
+                               "of up to 15 × 15.")  # fmt: skip
+            data |= {"name": "", "values": values}
+        elif "conv_known" in address:
+            known = kernel(address["conv_known"])
+            data |= {"name": known.name, "values": known.values.tolist()}
+        if "conv_patch" in address:
+            words = address["conv_patch"].split()
+            if len(words) != 3 or not all(w.isdigit() and len(w) < 5 for w in words):
+                raise BadLayer("conv_patch", f"conv_patch is {address['conv_patch'][:20]!r}: write column, row and "
+                               "side of the patch, such as 60 40 24.")  # fmt: skip
+            data["patch"] = [int(w) for w in words]
+    except ConvoscopeError as error:
+        st.error(str(error), icon=":material/link_off:")
+    return data
+
+
+def _keep_in_address(kind: str, sent: dict[str, Any]) -> dict[str, str]:
+    address: dict[str, str] = {}
+    try:
+        if kind == "kernel" and sent.get("name"):
+            address["conv_known"] = kernel(str(sent["name"])).name
+        elif kind == "kernel":
+            values = np.array(sent.get("values"), np.float64)
+            if values.ndim == 2 and values.size <= 225 and np.isfinite(values).all():
+                address["conv_own"] = numbers_to_text(values)
+        else:
+            address["conv_patch"] = " ".join(str(int(v)) for v in list(sent.get("patch", []))[:3])
+            if sent.get("normalised") is False:
+                address["conv_raw"] = "1"
+    except (ConvoscopeError, TypeError, ValueError):
+        return {name: st.query_params[name] for name in _NAMES[kind] if name in st.query_params}
+    for name in _NAMES[kind]:
+        if name in address and st.query_params.get(name) != address[name]:
+            st.query_params[name] = address[name]
+        elif name not in address and name in st.query_params:
+            del st.query_params[name]
+    return address
