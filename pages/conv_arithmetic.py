@@ -1,4 +1,4 @@
-"""Convolution arithmetic: the window by hand, sizes, stacks of layers, known kernels and template matching."""
+"""Convolution arithmetic: by hand, sizes, stacks of layers, known kernels, template matching."""
 
 import streamlit as st
 

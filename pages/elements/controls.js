@@ -25,6 +25,9 @@ function shown(value) {
   return text.replace("-", "−");
 }
 
+/** The same with brackets around what is negative, for products. */
+const bracket = (value) => (value < 0 ? `(${shown(value)})` : shown(value));
+
 /** A number from what was typed: 2, -0.5, 0,5 or 1/9; null where it is none. */
 function readNumber(text) {
   const clean = text.trim().replace("−", "-").replace(",", ".");
@@ -59,4 +62,35 @@ function draggable(element, move, done = () => {}) {
   };
   element.onpointerup = () => done();
   element.style.touchAction = "none";
+}
+
+/** A figure that is hidden until the viewer has typed one, where `s.predict` is on. `s.guesses` is emptied by whoever changes the question. */
+function predicted(s, name, value, redraw) {
+  if (!s.predict) return make("strong", { class: "mono", "data-figure": name, "data-value": value }, shown(value));
+  const guess = s.guesses[name];
+  if (guess === undefined) {
+    const input = make("input", { placeholder: "?", "aria-label": `${name}: your answer`, style: "width:80px", autocomplete: "off" });
+    input.onkeydown = (event) => {
+      const typed = readNumber(input.value);
+      if (event.key !== "Enter") return;
+      input.setAttribute("aria-invalid", typed === null ? "true" : "false");
+      if (typed === null) return;
+      s.guesses[name] = typed;
+      redraw();
+    };
+    return make("span", { class: "guess plain" }, input);
+  }
+  const right = guess === value || Math.abs(guess - value) <= 0.005 * Math.max(1, Math.abs(value));
+  return make("span", {}, make("strong", { class: "mono", "data-figure": name, "data-value": value }, shown(value)),
+    make("span", { class: right ? "right" : "problem" }, right ? " ✓ right" : ` you wrote ${shown(guess)}`));
+}
+
+/** A labelled range with its number beside it, for dragging and for the arrow keys. */
+function slider(label, value, least, most, step, change) {
+  const text = make("span", { class: "mono" }, shown(value));
+  const input = make("input", { type: "range", min: least, max: most, step, "aria-label": label, value: String(value), oninput: () => {
+    text.textContent = shown(Number(input.value));
+    change(Number(input.value));
+  } });
+  return make("label", { class: "field" }, make("span", {}, label, " ", text), input);
 }

@@ -584,8 +584,6 @@ function paint(s) {
   if (s.scrub) { s.scrub.value = String(flatIndex(s)); s.where.textContent = `row ${i + 1}, column ${j + 1}${out.length > 1 ? `, ${isPooling(e) ? "channel" : "filter"} ${o + 1}` : ""}`; }
 }
 
-const bracket = (value) => (value < 0 ? `(${shown(value)})` : shown(value));
-
 function slideFrames(s, i, j) {
   const { e } = s.good;
   if (e.kind === "conv_transpose") return;

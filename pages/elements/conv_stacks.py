@@ -184,7 +184,7 @@ def _gradients() -> None:
     )
     with st.container(horizontal=True):
         depth = st.slider("Layers", 2, 100, 40, key="conv_gradient_depth", bind="query-params", width=320)
-        gain = st.slider("Size of the weights, He's = 1", 0.2, 1.6, 0.8, 0.05, key="conv_gradient_gain",
+        gain = st.slider("Size of the weights, He's = 1", 0.2, 1.6, 0.4, 0.05, key="conv_gradient_gain",
                          bind="query-params", width=320)  # fmt: skip
     table = pd.concat(
         pd.DataFrame(

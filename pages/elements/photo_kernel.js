@@ -12,7 +12,7 @@ export default function (component) {
   }
   s.send = setStateValue;
   if (s.revision === data.revision) return;
-  Object.assign(s, { revision: data.revision, kind: data.kind, width: data.width, height: data.height, kernels: data.kernels, pixels: data.pixels,
+  Object.assign(s, { revision: data.revision, kind: data.kind, width: data.width, height: data.height, kernels: data.kernels, pixels: Uint8Array.from(atob(data.pixels), (c) => c.charCodeAt(0)),
     name: data.name, values: data.values, normalised: data.normalised, cursor: [Math.floor(data.width / 2), Math.floor(data.height / 2)] });
   s.patch = fitPatch(s, data.patch);
   s.grey = new Float64Array(s.width * s.height);
@@ -283,7 +283,7 @@ function readOut(s) {
   s.resultBoxes.append(boxAt(s.width, s.height, [x - 1, y - 1, 3, 3]));
   for (let ky = 0; ky < k; ky++) for (let kx = 0; kx < k; kx++) {
     const row = Math.min(Math.max(y + ky - before, 0), s.height - 1), column = Math.min(Math.max(x + kx - before, 0), s.width - 1);
-    if (s.values[ky][kx] !== 0) texts.push(`${shown(s.grey[row * s.width + column]).slice(0, 5)}·${shown(s.values[ky][kx])}`);
+    if (s.values[ky][kx] !== 0) texts.push(`${shown(s.grey[row * s.width + column]).slice(0, 5)}·${bracket(s.values[ky][kx])}`);
   }
   const many = texts.length > 9 ? [...texts.slice(0, 6), `… ${texts.length - 6} more`] : texts;
   s.readout.textContent = `Row ${y}, column ${x}: ${many.join(" + ") || "0"} = ${shown(value)}`;

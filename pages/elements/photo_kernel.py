@@ -1,5 +1,6 @@
 """A kernel over a photo, or a patch of the photo as the kernel; `photo_kernel.js` calculates and draws."""
 
+from base64 import b64encode
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ def photo_kernel(pixels: np.ndarray, sha256: str, *, kind: str) -> None:
         memory["data"] = _from_address(kind, address, pixels)
         memory["address"], memory["sha256"] = address, sha256
         memory["revision"] += 1
-    shape = {"height": pixels.shape[0], "width": pixels.shape[1], "pixels": pixels.tobytes()}
+    shape = {"height": pixels.shape[0], "width": pixels.shape[1], "pixels": b64encode(pixels.tobytes()).decode()}
     known = [
         {"name": k.name, "title": k.title, "values": k.values.tolist(), "note": k.note} for k in kernels()
     ]
