@@ -14,9 +14,10 @@ def component(name: str, *scripts: str) -> Any:
     The shared scripts hold plain functions, so that each may be used by several components and read alone.
     """
     files = [*(FOLDER / f"{script}.js" for script in ("controls", *scripts)), FOLDER / f"{name}.js"]
+    styles = [FOLDER / f"{style}.css" for style in ("controls", *scripts, name)]
     return st.components.v2.component(
         f"convoscope_{name}",
         html='<div class="root"></div>',
-        css="\n".join((FOLDER / f"{file}.css").read_text("utf-8") for file in ("controls", name)),
+        css="\n".join(style.read_text("utf-8") for style in styles if style.exists()),
         js="\n".join(file.read_text("utf-8") for file in files),
     )
