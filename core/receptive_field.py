@@ -108,7 +108,8 @@ def receptive_fields(
     The network runs once without weights; strides, dilations, padding, pools and every branch are followed
     through its operations. Global pooling, squeeze-excite and attention see the whole image. Where a shape is
     taken apart in a way that mixes places (windows of a Swin transformer), or where one of several branches
-    sees nothing but padding, the box may be too large, never too small. A layer that runs several times counts with its last run.
+    sees nothing but padding, the box may be too large, never too small. A layer that runs
+    several times counts with its last run.
 
     Returns:
         By the layer's name; an error to raise for what lies behind an operation that cannot be followed.

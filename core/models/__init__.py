@@ -9,9 +9,9 @@ used once and not in place, so that hooks, DeepLIFT and guided backprop see ever
 A module may have, and training then uses:
 - `initialise_from(images)`: once before the first step, with normalised training images (whitening,
   pretrained weights);
-- `begin_epoch(epoch)`: before every epoch, counted from 1; it freezes and unfreezes (`requires_grad`);
-- `backbone` and `head`, with head(backbone(x)) the whole: features can be cached while nothing of
-  `backbone` is trained.
+- `head`: what learns where only the head does, and `backbone`, with head(backbone(x)) the whole: its features
+  can be cached while nothing of it learns;
+- `last_block()`: the modules that learn besides the head where only the last block does.
 
 The fact `mean_std_from="backbone"` says that images must be normalised as those of the classifier named by
 the setting `backbone` were, not by the data set's own mean and std.

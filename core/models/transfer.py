@@ -5,12 +5,10 @@ from typing import Annotated, Any
 
 from torch import Tensor, nn
 
-from core.errors import SettingError, UnknownName
+from core.errors import SettingError
 from core.models import models
-from core.module_surgery import prepare_for_analysis
-from core.settings import Choice, Range, Text
+from core.settings import Range, Text
 
-FREEZES = ("all but the head", "all but the last block", "nothing")
 _HEADS = ("classifier", "fc", "head", "heads", "last_linear")
 
 
@@ -21,15 +19,11 @@ class Transfer(nn.Module):
         backbone_name: Whose weights `initialise_from` fetches.
     """
 
-    def __init__(
-        self, backbone: nn.Module, backbone_name: str, head: nn.Module, plan: dict[str, Any]
-    ) -> None:
+    def __init__(self, backbone: nn.Module, backbone_name: str, head: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.backbone_name = backbone_name
-        self._plan = plan
-        self.begin_epoch(1)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[1] == 1:
@@ -42,36 +36,14 @@ class Transfer(nn.Module):
         Raises:
             Unavailable: The weights are not here and cannot be downloaded.
         """
-        from core.catalogue import load
+        from core.pretrained import pretrained_module
 
-        source = load(self.backbone_name).module.state_dict()
-        mine = self.backbone.state_dict()
-        self.backbone.load_state_dict({name: source[name] for name in mine})
+        source = pretrained_module(self.backbone_name).state_dict()
+        self.backbone.load_state_dict({name: source[name] for name in self.backbone.state_dict()})
 
-    def begin_epoch(self, epoch: int) -> bool:
-        """Freeze what is frozen in this epoch, counted from 1; say whether that changed anything."""
-        before = [p.requires_grad for p in self.backbone.parameters()]
-        unfreeze_at = self._plan["unfreeze_at_epoch"]
-        freeze = "nothing" if unfreeze_at and epoch >= unfreeze_at else self._plan["freeze"]
-        self.backbone.requires_grad_(freeze == "nothing")
-        if freeze == "all but the last block":
-            for part in last_block(self.backbone):
-                part.requires_grad_(True)
-        return before != [p.requires_grad for p in self.backbone.parameters()]
-
-    def train(self, mode: bool = True) -> "Transfer":
-        """Training mode for what is trained. A frozen batch norm keeps the statistics it was trained with."""
-        super().train(mode)
-        if mode:
-            for part in self.backbone.modules():
-                parameters = list(part.parameters())
-                if not any(p.requires_grad for p in parameters) and (parameters or self._is_frozen):
-                    part.training = False
-        return self
-
-    @property
-    def _is_frozen(self) -> bool:
-        return not any(p.requires_grad for p in self.backbone.parameters())
+    def last_block(self) -> list[nn.Module]:
+        """What learns besides the head when only the last block does."""
+        return last_block(self.backbone)
 
 
 @models.register("transfer", title="Transfer from a pretrained network", order=70, mean_std_from="backbone")
@@ -81,19 +53,17 @@ def transfer(
     number_of_classes: int,
     input_size: tuple[int, int],
     backbone: Annotated[str, Text(r"[\w./-]+", "torchvision/resnet18")] = "efficientnet_lite0",
-    freeze: Annotated[str, Choice(*FREEZES)] = "all but the head",
-    unfreeze_at_epoch: Annotated[int, Range(0, 10_000), "epochs"] = 0,
     hidden: Annotated[int, Range(0, 4096), "neurons"] = 0,
     dropout: Annotated[float, Range(0, 0.95, 0.05)] = 0.2,
     single_logit: bool = False,
 ) -> nn.Module:
     """A pretrained classifier of torchvision, timm or PyPI without its last layers, and new ones.
 
+    Which part learns (everything, the last block, the head) is a setting of training.
+
     Args:
         backbone: The pretrained classifier: "torchvision/resnet18", "timm/mobilenetv3_small_100",
             "efficientnet_lite0".
-        freeze: What keeps its pretrained weights. With "all but the head" its features are computed once.
-        unfreeze_at_epoch: From this epoch on nothing is frozen; 0 for never.
         hidden: Neurons between the features and the classes; 0 for none.
         dropout: Share of the features switched off at random in every training step.
         single_logit: One output for two classes, read by a sigmoid.
@@ -113,7 +83,10 @@ def transfer(
             f"single_logit is true, but there are {number_of_classes} classes: one output tells two classes "
             "apart. Switch it off, or choose a data set with two classes."
         )
-    body = without_head(backbone_structure(backbone), backbone)
+    from core.pretrained import pretrained_card, untrained_module
+
+    pretrained_card(backbone)  # a name that does not exist is refused here, with the nearest that do
+    body = without_head(untrained_module(backbone), backbone)
     shape = _output_shape(body, backbone, input_size)
     layers: list[nn.Module] = [nn.Flatten()]
     if len(shape) == 4:  # features that still have places
@@ -124,42 +97,7 @@ def transfer(
     if hidden:
         layers += [nn.Linear(width, hidden), nn.ReLU()]
     layers.append(nn.Linear(hidden or width, 1 if single_logit else number_of_classes))
-    plan = {"freeze": freeze, "unfreeze_at_epoch": unfreeze_at_epoch}
-    return Transfer(body, backbone, nn.Sequential(*layers), plan)
-
-
-def backbone_structure(name: str) -> nn.Module:
-    """The network of that name with fresh weights: nothing is downloaded.
-
-    Raises:
-        UnknownName: torchvision or timm has no such classifier, or the family is another.
-    """
-    family, _, rest = name.partition("/")
-    if family == "torchvision" and rest:
-        import torchvision
-
-        known = torchvision.models.list_models(module=torchvision.models)
-        if rest not in known:
-            raise UnknownName("torchvision classifier", rest, known)
-        extra = {"init_weights": False} if rest in ("googlenet", "inception_v3") else {}
-        module: nn.Module = torchvision.models.get_model(rest, weights=None, **extra)
-        if hasattr(module, "transform_input"):
-            module.transform_input = True  # type: ignore[assignment]  # their weights were trained with another normalisation
-    elif family == "timm" and rest:
-        import timm
-
-        if not timm.is_model(rest):
-            raise UnknownName("timm classifier", rest, timm.list_models())
-        module = timm.create_model(rest, pretrained=False)
-    elif name == "efficientnet_lite0":
-        from core.catalogue import load
-
-        module = load(name).module  # its weights come with the installation
-    else:
-        raise UnknownName(
-            "backbone", name, ["efficientnet_lite0", "torchvision/<a name there>", "timm/<a name there>"]
-        )
-    return prepare_for_analysis(module)
+    return Transfer(body, backbone, nn.Sequential(*layers))
 
 
 def without_head(module: nn.Module, name: str) -> nn.Module:
