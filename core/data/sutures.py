@@ -39,8 +39,8 @@ def sutures(
     """Drawn stitches on a practice pad: are they even? Masks show where grid, wound and stitches are.
 
     Even stitches have equal gaps, lengths and angles. The grid printed on the pad is narrow or wide; at a
-    leak of 0 that means nothing, at 1 it says the label as well as the stitches do. The split "swapped" is the
-    test set with the other grid under the same stitches: a network that looked at the grid fails there.
+    leak of 0 that means nothing, at 1 it says the label as well as the stitches do. The split "swapped" is
+    the test set with the other grid under the same stitches: a network that looked at the grid fails there.
 
     Args:
         images: Pictures to train on; a quarter as many for the test. Half are even.
