@@ -61,7 +61,7 @@ def test_the_wide_cnn_is_the_one_of_the_report() -> None:
 
 
 class Odd(nn.Module):
-    """Grouped, depthwise, transposed, dilated, a layer run twice, a parameter of its own, one layer unused."""
+    """Grouped, depthwise, transposed, dilated, a layer run twice, a parameter of its own, one unused."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -83,8 +83,10 @@ def transfer(
             f"single_logit is true, but there are {number_of_classes} classes: one output tells two classes "
             "apart. Switch it off, or choose a data set with two classes."
         )
-    from core.pretrained import pretrained_card, untrained_module
+    from core.pretrained import WELL_KNOWN, is_pretrained, pretrained_card, untrained_module
 
+    if not is_pretrained(backbone):
+        raise UnknownName("backbone", backbone, WELL_KNOWN)
     pretrained_card(backbone)  # a name that does not exist is refused here, with the nearest that do
     body = without_head(untrained_module(backbone), backbone)
     shape = _output_shape(body, backbone, input_size)
