@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from torch import Tensor, nn
 
-from core.errors import SettingError
+from core.errors import SettingError, UnknownName
 from core.models import models
 from core.settings import Range, Text
 

@@ -78,7 +78,7 @@ def test_what_cannot_be_built_is_said() -> None:
     ):
         make("torchvision/resnet19")
     with pytest.raises(
-        UnknownName, match="no backbone named 'resnet18'. Did you mean 'torchvision/resnet18'"
+        UnknownName, match=r"no backbone named 'resnet18'. Did you mean 'torchvision/resnet18'"
     ):
         make("resnet18")
     with pytest.raises(SettingError, match="have 4 channels"):
