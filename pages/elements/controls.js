@@ -84,13 +84,3 @@ function predicted(s, name, value, redraw) {
   return make("span", {}, make("strong", { class: "mono", "data-figure": name, "data-value": value }, shown(value)),
     make("span", { class: right ? "right" : "problem" }, right ? " ✓ right" : ` you wrote ${shown(guess)}`));
 }
-
-/** A labelled range with its number beside it, for dragging and for the arrow keys. */
-function slider(label, value, least, most, step, change) {
-  const text = make("span", { class: "mono" }, shown(value));
-  const input = make("input", { type: "range", min: least, max: most, step, "aria-label": label, value: String(value), oninput: () => {
-    text.textContent = shown(Number(input.value));
-    change(Number(input.value));
-  } });
-  return make("label", { class: "field" }, make("span", {}, label, " ", text), input);
-}

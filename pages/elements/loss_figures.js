@@ -125,3 +125,15 @@ function keepDragging(s, chart, move) {
     window.addEventListener("pointerup", end);
   };
 }
+
+/** A range for dragging and for the arrow keys, which may be drawn anew while it is dragged. */
+function rangeInput(s, field, label, value, [least, most, step], set) {
+  const fit = (v) => Number(clamp(Math.round(v / step) * step, least, most).toFixed(4));
+  const input = make("input", { type: "range", min: least, max: most, step, "aria-label": label, "data-field": field, value: String(value), oninput: () => set(fit(Number(input.value))) });
+  keepDragging(s, { svg: input }, (shareX) => set(fit(least + clamp((shareX * 1.1) - 0.05, 0, 1) * (most - least))));
+  return input;
+}
+
+function labelled(label, value, ...children) {
+  return make("label", { class: "field" }, make("span", {}, label, " ", make("span", { class: "mono" }, shown(value))), ...children);
+}

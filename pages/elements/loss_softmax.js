@@ -24,7 +24,9 @@ function drawSoftmax(s) {
   const bad = (value) => (Number.isFinite(value) ? "mono" : "mono problem");
   const table = make("table", {}, make("tr", {}, ...["logit z", "", "e^z", "e^z / Σ", "z − max", "e^(z − max)", "softmax"].map((t) => make("th", {}, t))),
     ...z.map((v, i) => {
-      const range = make("input", { type: "range", min: Math.min(-10, Math.floor(v / 100) * 100), max: Math.max(10, Math.ceil(v / 100) * 100), step: 0.1, value: String(v), "aria-label": `logit ${i + 1}`, "data-field": `range.${i}`, oninput: () => put(i)(Number(range.value)) });
+      // A range stays while its number is inside, so that it does not run away under the pointer.
+      if (!s.bounds?.[i] || v < s.bounds[i][0] || v > s.bounds[i][1]) (s.bounds ??= [])[i] = Math.abs(v) <= 20 ? [-20, 20] : [Math.round(v) - 20, Math.round(v) + 20];
+      const range = rangeInput(s, `range.${i}`, `logit ${i + 1}`, v, [...s.bounds[i], 0.1], put(i));
       return make("tr", {}, make("td", {}, numberInput(s, v, `z.${i}`, (n) => Math.abs(n) <= 1e6, "a number from −1000000 to 1000000", put(i))), make("td", {}, range),
         make("td", { class: bad(powers[i]) }, shown(powers[i])), make("td", { class: bad(naive[i]), "data-naive": i, "data-value": naive[i] }, hidden ? "?" : shown(naive[i])), make("td", { class: "mono" }, shown(v - most)),
         make("td", { class: "mono" }, hidden ? "?" : shown(shifted[i])), make("td", {}, figure(i), make("div", { class: "meter" }, make("div", { class: "entropy fill", style: `width:${hidden ? 0 : (100 * p[i]).toFixed(1)}%` }))));

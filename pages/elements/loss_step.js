@@ -48,8 +48,8 @@ function drawStep(s) {
     event.preventDefault();
     s.set({ [event.shiftKey ? "loss_lowest" : "loss_w"]: (event.shiftKey ? lowest : w).map((v, i) => Number(clamp(v + move[i], -4, 4).toFixed(2))) });
   };
-  const bar = make("div", { class: "bar" }, slider("learning rate", rate, 0, 1, 0.01, (v) => s.set({ loss_rate: [v] })), slider("weight decay λ", decay, 0, 2, 0.05, (v) => s.set({ loss_decay: [v] })), slider("steps drawn", steps, 1, 60, 1, (v) => s.set({ loss_steps: [v] })));
-  ["rate", "decay", "steps"].forEach((name, i) => { bar.querySelectorAll("input")[i].dataset.field = `slider.${name}`; });
+  const range = (label, name, value, bounds) => labelled(label, value, rangeInput(s, name, label, value, bounds, (v) => s.set({ [name]: [v] })));
+  const bar = make("div", { class: "bar" }, range("learning rate", "loss_rate", rate, [0, 1, 0.01]), range("weight decay λ", "loss_decay", decay, [0, 2, 0.05]), range("steps drawn", "loss_steps", steps, [1, 60, 1]));
   const put = (name, i) => (v) => s.set({ [name]: s.values[name].map((old, k) => (k === i ? v : old)) });
   const number = (name, i) => numberInput(s, s.values[name][i], `${name}.${i}`, (v) => Math.abs(v) <= 4, "a number from −4 to 4", put(name, i));
   const figure = (i) => predicted(s, `new w${i + 1}`, next[i], () => drawStep(s));
@@ -62,8 +62,8 @@ function drawStep(s) {
     make("tr", {}, make("th", {}, "new w"), make("td", {}, figure(0)), make("td", {}, figure(1))));
   const lines = w.map((v, i) => make("div", { class: "mono" }, `w${i + 1} ← ${shown(v)} − ${shown(rate)} · (${bracket(g[i])} + ${shown(decay)} · ${bracket(v)}) = ${secret ? "?" : shown(next[i])}`));
   const wild = path[path.length - 1].some((v) => Math.abs(v) > 10);
-  s.root.replaceChildren(bar, make("div", { class: "parts" }, make("div", {}, make("h4", {}, "Drag the weights (large) or the lowest point (cross-hair)"), chart.svg),
+  s.root.replaceChildren(bar, make("div", { class: "parts" }, make("div", {}, make("h4", {}, "Drag the weights (dot) or the lowest point (ring)"), chart.svg),
     make("div", {}, table, ...lines, make("p", { class: "quiet" }, wild ? "The steps are longer than the bowl is wide: they fly out. A smaller learning rate brings them back."
-      : decay ? "L2 pulls every weight towards 0 in proportion to its size, so the steps end where both pulls are equal (ring), not at the lowest point: the flatter direction gives way more." : "Without weight decay the steps end at the lowest point."))));
+      : decay ? "L2 pulls every weight towards 0 in proportion to its size, so the steps end where both pulls are equal (dotted ring), not at the lowest point: the flatter direction gives way more." : "Without weight decay the steps end at the lowest point."))));
   if (focused) s.root.querySelector(`[data-field="${focused}"]`)?.focus({ preventScroll: true });
 }
