@@ -241,7 +241,7 @@ def test_a_dragged_patch_is_found_where_python_finds_it(page, server):
     expected = match(photo, photo[y : y + side, x : x + side])
     assert float(_root_data(page, "low")) == pytest.approx(expected.min(), abs=1e-9)
     assert _root_data(page, "best").startswith(f"[[{x},{y},1")
-    page.get_by_text("normalised").click()
+    page.get_by_text("normalised: mean").click()
     page.wait_for_url(re.compile("conv_raw=1"))
     raw = match(photo, photo[y : y + side, x : x + side], normalised=False)
     assert float(_root_data(page, "high")) == pytest.approx(raw.max(), rel=1e-9)
