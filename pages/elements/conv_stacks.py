@@ -130,7 +130,7 @@ def _field(stack: Stack, side: int, photo: ReadImage) -> None:
     box = (middle * jump + first, middle * jump + last)
     theory.image(_boxed(pixels, box), width="stretch", caption=f"Theory: the middle unit sees {round(last - first) + 1} × "
                  f"{round(last - first) + 1} pixels, orange where it looks beyond the image.")  # fmt: skip
-    counted.image(_lit(pixels, shares), width="stretch", caption="Counted: the brighter, the more paths lead from the pixel "
+    counted.image(lit(pixels, shares), width="stretch", caption="Counted: the brighter, the more paths lead from the pixel "
                   f"to that unit. 95 % of them come from {effective_side(shares)} × {effective_side(shares)} pixels.")  # fmt: skip
 
 
@@ -159,8 +159,11 @@ def _boxed(pixels: np.ndarray, box: tuple[float, float]) -> np.ndarray:
     return enlarge(wide, 480)
 
 
-def _lit(pixels: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    light = np.sqrt(shares / max(shares.max(), 1e-30))[..., None]
+def lit(pixels: np.ndarray, strength: np.ndarray | None) -> np.ndarray:
+    """The photo enlarged, and as bright as `strength` (any scale) says, where there is one."""
+    if strength is None:
+        return enlarge(pixels, 480)
+    light = np.sqrt(strength / max(strength.max(), 1e-30))[..., None]
     glow = light * np.array([255, 180, 60]) * 0.45
     return enlarge(np.clip(pixels * (0.15 + 0.85 * light) + glow, 0, 255).astype(np.uint8), 480)
 
