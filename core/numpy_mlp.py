@@ -1,0 +1,220 @@
+"""A multi-layer perceptron by hand: forward, backward and stochastic gradient descent in NumPy.
+
+What PyTorch does with `loss.backward()` is written out here, layer by layer, with nothing hidden.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from core.errors import UnknownName
+from core.history import Record
+
+ACTIVATIONS = ("sigmoid", "tanh", "relu", "linear")
+INITIALISATIONS = ("xavier", "he")
+
+
+@dataclass
+class NumpyMLP:
+    """The weights of a network: layer l makes z = h · Wᵀ + b of the h before it, and h = activation(z).
+
+    Attributes:
+        weights: (outputs, inputs) of each layer.
+        biases: (outputs,) of each layer.
+        activation: Between the layers; the last one's z are the logits.
+    """
+
+    weights: list[np.ndarray]
+    biases: list[np.ndarray]
+    activation: str
+
+    def logits(self, inputs: np.ndarray) -> np.ndarray:
+        """Shape: inputs (N, F); returns (N, K)."""
+        return forward(self, inputs)[-1]
+
+
+def initialise(
+    sizes: list[int], activation: str, *, seed: int, initialisation: str = "xavier", dtype: type = np.float32
+) -> NumpyMLP:
+    """Random weights by seed, biases of zero.
+
+    Args:
+        sizes: Inputs, neurons of each hidden layer, classes.
+        initialisation: "xavier": uniform up to √(6 / (inputs + outputs)); "he": normal with deviation
+            √(2 / inputs), which makes up for the half that ReLU cuts off.
+    Raises:
+        UnknownName: There is no such activation or initialisation.
+    """
+    if activation not in ACTIVATIONS:
+        raise UnknownName("activation", activation, ACTIVATIONS)
+    if initialisation not in INITIALISATIONS:
+        raise UnknownName("initialisation", initialisation, INITIALISATIONS)
+    rng = np.random.default_rng(seed)
+    weights: list[np.ndarray] = []
+    for inputs, outputs in pairwise(sizes):
+        if initialisation == "he":
+            values = rng.normal(0, np.sqrt(2 / inputs), (outputs, inputs))
+        else:
+            limit = np.sqrt(6 / (inputs + outputs))
+            values = rng.uniform(-limit, limit, (outputs, inputs))
+        weights.append(values.astype(dtype))
+    return NumpyMLP(weights, [np.zeros(size, dtype) for size in sizes[1:]], activation)
+
+
+def forward(network: NumpyMLP, inputs: np.ndarray) -> list[np.ndarray]:
+    """What every layer puts out: the inputs, each hidden layer's h, and the logits."""
+    outputs = [inputs]
+    last = len(network.weights) - 1
+    for layer, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
+        z = outputs[-1] @ weight.T + bias
+        outputs.append(z if layer == last else _activate(network.activation, z))
+    return outputs
+
+
+def loss_and_gradients(
+    network: NumpyMLP, inputs: np.ndarray, labels: np.ndarray
+) -> tuple[float, np.ndarray, list[np.ndarray], list[np.ndarray]]:
+    """Mean cross-entropy of a batch and its gradient by every weight and bias: backpropagation.
+
+    Shape:
+        inputs: (N, F)
+        labels: (N,) int64
+    Returns:
+        The loss, the logits (N, K), the gradients by the weights and by the biases.
+    """
+    outputs = forward(network, inputs)
+    losses, probabilities = cross_entropy(outputs[-1], labels)
+    # Softmax and cross-entropy together have the simplest derivative there is: probability minus truth.
+    error = probabilities
+    error[np.arange(len(labels)), labels] -= 1
+    error /= len(labels)
+    by_weights: list[np.ndarray] = []
+    by_biases: list[np.ndarray] = []
+    for layer in reversed(range(len(network.weights))):
+        by_weights.insert(0, error.T @ outputs[layer])
+        by_biases.insert(0, error.sum(axis=0))
+        if layer:
+            # Back through the weights, then through the activation.
+            error = (error @ network.weights[layer]) * _slope(network.activation, outputs[layer])
+    return float(losses.mean()), outputs[-1], by_weights, by_biases
+
+
+def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """−log p of each image's true class, and all probabilities; shifted so that no exponential overflows."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    exponentials = np.exp(shifted)
+    sums = exponentials.sum(axis=1, keepdims=True)
+    losses = np.log(sums[:, 0]) - shifted[np.arange(len(labels)), labels]
+    return losses, exponentials / sums
+
+
+def gradient_norm(gradients: list[np.ndarray]) -> float:
+    """The length of the whole gradient as one vector."""
+    return float(np.sqrt(sum(float(np.vdot(g, g)) for g in gradients)))
+
+
+def train_epochs(
+    network: NumpyMLP,
+    train: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray] | None,
+    *,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+) -> Iterator[Record]:
+    """Plain mini-batch gradient descent; a record after every epoch. The network is changed as it goes.
+
+    It ends early, after the record, when the loss is no longer a finite number.
+
+    Args:
+        train: Inputs (N, F) and labels (N,).
+        validation: The same of images that are only looked at.
+    """
+    inputs, labels = train
+    rng = np.random.default_rng(seed)
+    steps = 0
+    with np.errstate(over="ignore", invalid="ignore"):
+        for epoch in range(1, epochs + 1):
+            began = time.perf_counter()
+            sums = EpochSums()
+            order = rng.permutation(len(labels))
+            for start in range(0, len(labels), batch_size):
+                rows = order[start : start + batch_size]
+                loss, logits, by_weights, by_biases = loss_and_gradients(network, inputs[rows], labels[rows])
+                norm = gradient_norm(by_weights + by_biases)
+                steps += 1
+                sums.add(loss, int((logits.argmax(axis=1) == labels[rows]).sum()), len(rows), norm)
+                for value, gradient in zip(
+                    network.weights + network.biases, by_weights + by_biases, strict=True
+                ):
+                    value -= learning_rate * gradient
+                if not (np.isfinite(loss) and np.isfinite(norm)):
+                    break
+            record: Record = {"kind": "epoch", "epoch": epoch, "step": steps, **sums.means()}
+            record["learning_rate"] = learning_rate
+            if validation is not None:
+                losses, _ = cross_entropy(network.logits(validation[0]), validation[1])
+                right = network.logits(validation[0]).argmax(axis=1) == validation[1]
+                record["validation_loss"] = float(losses.mean())
+                record["validation_accuracy"] = float(right.mean())
+            record["seconds"] = time.perf_counter() - began
+            record["images_per_second"] = sums.images / max(1e-9, record["seconds"])
+            yield record
+            if not np.isfinite(record["train_loss"]) or not np.isfinite(record["gradient_norm"]):
+                return
+
+
+@dataclass
+class EpochSums:
+    """What an epoch adds up."""
+
+    images: int = 0
+    loss: float = 0.0
+    right: int = 0
+    norm: float = 0.0
+    largest_norm: float = 0.0
+    steps: int = 0
+
+    def add(self, loss: float, right: int, images: int, norm: float) -> None:
+        self.images += images
+        self.loss += loss * images
+        self.right += right
+        self.norm += norm
+        self.largest_norm = float(np.maximum(self.largest_norm, norm))  # stays NaN once it is
+        self.steps += 1
+
+    def means(self) -> Record:
+        return {
+            "train_loss": self.loss / self.images,
+            "train_accuracy": self.right / self.images,
+            "gradient_norm": self.norm / self.steps,
+            "largest_gradient_norm": self.largest_norm,
+        }
+
+
+def _activate(name: str, z: np.ndarray) -> np.ndarray:
+    match name:
+        case "sigmoid":
+            # tanh does not overflow where exp would.
+            return 0.5 * (np.tanh(0.5 * z) + 1)
+        case "tanh":
+            return np.tanh(z)
+        case "relu":
+            return np.maximum(z, 0)
+    return z
+
+
+def _slope(name: str, h: np.ndarray) -> np.ndarray | float:
+    """The activation's derivative, from its own output h."""
+    match name:
+        case "sigmoid":
+            return h * (1 - h)
+        case "tanh":
+            return 1 - h * h
+        case "relu":
+            return h > 0
+    return 1.0

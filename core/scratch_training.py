@@ -1,0 +1,192 @@
+"""Train one multi-layer perceptron by hand in NumPy, with scikit-learn or with PyTorch, to compare them."""
+
+import dataclasses
+import platform
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+
+from core import numpy_mlp
+from core.data_catalogue import open_for_training
+from core.history import Record
+from core.image_dataset import Split
+from core.model_card import ModelCard
+from core.preprocessing import Preprocessing, normalise
+from core.settings import Choice, Range, Text, numbers_in
+from core.training_data import TrainingData, fitted, prepare
+
+IMPLEMENTATIONS = ("numpy", "scikit-learn", "pytorch")
+
+
+def train_from_scratch(
+    folder: Path,
+    *,
+    implementation: Annotated[str, Choice(*IMPLEMENTATIONS)] = "numpy",
+    dataset: Annotated[str, Text(r"\S.*", "fashion_mnist")] = "fashion_mnist",
+    widths: Annotated[str, Text(r"|[1-9]\d*(,[1-9]\d*)*", "256,128")] = "256,128",
+    activation: Annotated[str, Choice(*numpy_mlp.ACTIVATIONS)] = "relu",
+    learning_rate: Annotated[float, Range(1e-6, 10, logarithmic=True)] = 0.1,
+    batch_size: Annotated[int, Range(1, 4096)] = 64,
+    epochs: Annotated[int, Range(1, 1000)] = 30,
+    initialisation: Annotated[str, Choice(*numpy_mlp.INITIALISATIONS)] = "xavier",
+    pixels: Annotated[str, Choice("0 to 1", "standardised")] = "0 to 1",
+    validation: Annotated[float, Range(0, 0.5)] = 0.1,
+    train_images: Annotated[int | None, Range(2, 10_000_000)] = None,
+    seed: Annotated[int, Range(0, 2**31 - 1)] = 0,
+    command: str = "",
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Record]:
+    """Mini-batch gradient descent and nothing else: no momentum, no decay, one rate.
+
+    NumPy and PyTorch begin with the same weights and see the same batches, so their curves are equal but for
+    rounding; scikit-learn draws its own. The best epoch's weights become a checkpoint of the architecture
+    `mlp`. The caller writes the records to `history.jsonl`.
+
+    Args:
+        folder: The run's own folder.
+        implementation: Who computes: NumPy by hand, scikit-learn's MLPClassifier, or PyTorch's autograd.
+        dataset: Name of a data set.
+        widths: Neurons of each hidden layer, separated by commas.
+        activation: Between the layers. With "linear" the whole network is one linear map, however deep.
+        learning_rate: What the gradient is multiplied by at every step.
+        batch_size: Images a step.
+        epochs: How often every training image is seen.
+        initialisation: Of the weights, by NumPy and PyTorch.
+        pixels: What the network gets: values of 0 to 1, or brought to mean 0 and deviation 1.
+        validation: Share of the training images held out to choose the best epoch.
+        train_images: Train on so many images only, drawn with the classes in proportion.
+        seed: Of weights and order.
+        stop: Asked after every epoch.
+    Yields:
+        "start", then an "epoch" record each, then "end".
+    """
+    opened = open_for_training(dataset)
+    data = prepare(
+        opened, input_size=None, channels=None, validation=validation, train_images=train_images, seed=seed
+    )
+    if pixels == "0 to 1":
+        zeros, ones = (0.0,) * data.preprocessing.channels, (1.0,) * data.preprocessing.channels
+        data = dataclasses.replace(
+            data, preprocessing=dataclasses.replace(data.preprocessing, mean=zeros, std=ones)
+        )
+    train = _inputs(data.train, data.preprocessing)
+    held_out = _inputs(data.validation, data.preprocessing) if data.validation is not None else None
+    sizes = [train[0].shape[1], *numbers_in(widths), opened.number_of_classes]
+    yield {
+        "kind": "start", "epochs": epochs, "steps_an_epoch": -(-len(train[1]) // batch_size),
+        "train_images": len(train[1]), "validation_images": 0 if held_out is None else len(held_out[1]),
+        "device": "cpu", "implementation": implementation,
+        "parameters": sum(a * b + b for a, b in pairwise(sizes)),
+        "settings": {
+            "implementation": implementation, "dataset": dataset, "architecture": "mlp", "widths": widths,
+            "activation": activation, "learning_rate": learning_rate, "batch_size": batch_size,
+            "epochs": epochs, "initialisation": initialisation, "pixels": pixels, "validation": validation,
+            "train_images": train_images, "seed": seed,
+        },
+    }  # fmt: skip
+    records, weights_now = _start(
+        implementation, sizes, activation, initialisation, train, held_out,
+        epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed,
+    )  # fmt: skip
+    past: list[Record] = []
+    best: Record | None = None
+    kept: numpy_mlp.NumpyMLP | None = None
+    stopped = False
+    for record in records:
+        past.append(record)
+        yield record
+        if not np.isfinite(record["train_loss"]):
+            break
+        if best is None or record.get("validation_accuracy", 0) > best.get("validation_accuracy", -1):
+            best, kept = record, _copy(weights_now())
+        if stop():
+            stopped = True
+            break
+    if best is not None and kept is not None:
+        card = ModelCard(
+            name=folder.name, architecture="mlp", settings={"widths": widths, "activation": activation},
+            class_names=opened.class_names, preprocessing=data.preprocessing,
+            title=f"MLP ({activation}, {implementation}) on {opened.title}", dataset=opened.name,
+            dataset_fingerprint=data.fingerprint, command=command, seed=seed, license=opened.license,
+            versions={"python": platform.python_version(), "numpy": np.__version__},
+        )  # fmt: skip
+        _save(folder, kept, card, data, best)
+    if stopped:
+        return
+    from core.verdict import verdict
+
+    words = verdict(past, planned_epochs=epochs, learning_rate=learning_rate)
+    broken = not np.isfinite(past[-1]["train_loss"])
+    yield {
+        "kind": "end", "reason": "not finite" if broken else "all epochs done", "verdict": words.sentence,
+        "best_epoch": words.best_epoch,
+    }  # fmt: skip
+
+
+def _inputs(split: Split, preprocessing: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
+    """Normalised pixels in one row an image, in the order of PyTorch's flatten, and the labels."""
+    images = fitted(split.images, preprocessing)(np.arange(len(split)))
+    return normalise(images, preprocessing).reshape(len(images), -1), split.labels
+
+
+def _start(
+    implementation: str, sizes: list[int], activation: str, initialisation: str,
+    train: tuple[np.ndarray, np.ndarray], held_out: tuple[np.ndarray, np.ndarray] | None, *,
+    epochs: int, batch_size: int, learning_rate: float, seed: int,
+) -> tuple[Iterator[Record], Callable[[], numpy_mlp.NumpyMLP]]:  # fmt: skip
+    """The records of an implementation, and a function that tells its weights of the moment."""
+    plan: dict[str, Any] = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "seed": seed,
+    }
+    if implementation == "scikit-learn":
+        from core import sklearn_mlp
+
+        classifier = sklearn_mlp.make_classifier(
+            sizes[1:-1], activation, learning_rate=learning_rate, batch_size=batch_size, seed=seed
+        )
+        records = sklearn_mlp.train_epochs(classifier, train, held_out, epochs=epochs, classes=sizes[-1])
+        return records, lambda: sklearn_mlp.network_of(classifier)
+    network = numpy_mlp.initialise(sizes, activation, seed=seed, initialisation=initialisation)
+    if implementation == "pytorch":
+        from core import torch_mlp
+
+        return torch_mlp.train_epochs(network, train, held_out, **plan), lambda: network
+    return numpy_mlp.train_epochs(network, train, held_out, **plan), lambda: network
+
+
+def _copy(network: numpy_mlp.NumpyMLP) -> numpy_mlp.NumpyMLP:
+    return numpy_mlp.NumpyMLP(
+        [w.copy() for w in network.weights], [b.copy() for b in network.biases], network.activation
+    )
+
+
+def _save(
+    folder: Path, network: numpy_mlp.NumpyMLP, card: ModelCard, data: TrainingData, best: Record
+) -> None:
+    """The weights as a checkpoint of the architecture `mlp`, measured on the test images."""
+    import torch
+    from torch import nn
+
+    from core.checkpoint import build, load_checkpoint, save_checkpoint
+    from core.evaluation import measure
+
+    module = build(card)
+    linear = [part for part in module.modules() if isinstance(part, nn.Linear)]
+    with torch.no_grad():
+        for part, weight, bias in zip(linear, network.weights, network.biases, strict=True):
+            part.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight)))
+            part.bias.copy_(torch.from_numpy(np.ascontiguousarray(bias)))
+    card = save_checkpoint(folder, module, card)
+    metrics: dict[str, Any] = {}
+    if data.test is not None:
+        metrics["test"] = measure(load_checkpoint(folder, torch.device("cpu")), data.test)
+    if "validation_accuracy" in best:
+        metrics["validation"] = {k: best[f"validation_{k}"] for k in ("accuracy", "loss")}
+    metrics["training"] = {"best_epoch": best["epoch"]}
+    save_checkpoint(folder, module, dataclasses.replace(card, metrics=metrics))

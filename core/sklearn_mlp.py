@@ -1,0 +1,103 @@
+"""scikit-learn's `MLPClassifier`, trained epoch by epoch and watched: its history is like any other."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from sklearn.neural_network import MLPClassifier
+
+from core.history import Record
+from core.numpy_mlp import EpochSums, NumpyMLP, cross_entropy, gradient_norm
+
+ACTIVATIONS = {"sigmoid": "logistic", "tanh": "tanh", "relu": "relu", "linear": "identity"}
+
+
+class _Watched(MLPClassifier):
+    """Notes the loss, the hits and the gradient of every batch, which scikit-learn keeps to itself."""
+
+    sums: EpochSums
+
+    def _backprop(self, X: Any, y: Any, *rest: Any) -> Any:
+        loss, by_weights, by_biases = super()._backprop(X, y, *rest)
+        # The layers' outputs stand before the three lists that were filled with the gradients.
+        probabilities = rest[-4][-1]
+        truth = y.argmax(axis=1) if y.shape[1] > 1 else y[:, 0]
+        found = probabilities.argmax(axis=1) if y.shape[1] > 1 else probabilities[:, 0] > 0.5
+        self.sums.add(float(loss), int((found == truth).sum()), len(y), gradient_norm(by_weights + by_biases))
+        return loss, by_weights, by_biases
+
+
+def make_classifier(
+    widths: list[int], activation: str, *, learning_rate: float, batch_size: int, seed: int
+) -> MLPClassifier:
+    """A network with plain gradient descent: no momentum, no weight decay, no early stop.
+
+    Its first weights are scikit-learn's own (Glorot's uniform ones, biases too).
+    """
+    return _Watched(
+        hidden_layer_sizes=tuple(widths),
+        activation=ACTIVATIONS[activation],
+        solver="sgd",
+        learning_rate_init=learning_rate,
+        momentum=0.0,
+        nesterovs_momentum=False,
+        alpha=0.0,
+        batch_size=batch_size,
+        random_state=seed,
+    )
+
+
+def train_epochs(
+    classifier: MLPClassifier,
+    train: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray] | None,
+    *,
+    epochs: int,
+    classes: int,
+) -> Iterator[Record]:
+    """One `partial_fit` an epoch, with a record after each; it ends early when the loss is no longer finite.
+
+    Args:
+        train: Inputs (N, F) and labels (N,).
+        classes: How many classes there are, also where the images show fewer.
+    """
+    inputs, labels = train
+    steps = 0
+    with np.errstate(all="ignore"):
+        for epoch in range(1, epochs + 1):
+            began = time.perf_counter()
+            classifier.sums = EpochSums()
+            try:
+                classifier.partial_fit(inputs, labels, classes=np.arange(classes))
+                finite = True
+            except ValueError as error:
+                if "non-finite" not in str(error):
+                    raise
+                finite = False
+            sums = classifier.sums
+            steps += sums.steps
+            record: Record = {"kind": "epoch", "epoch": epoch, "step": steps, **sums.means()}
+            if not finite:
+                record["train_loss"] = float("nan")
+            record["learning_rate"] = classifier.learning_rate_init
+            if validation is not None and finite:
+                logits = network_of(classifier).logits(validation[0])
+                record["validation_loss"] = float(cross_entropy(logits, validation[1])[0].mean())
+                record["validation_accuracy"] = float((logits.argmax(axis=1) == validation[1]).mean())
+            record["seconds"] = time.perf_counter() - began
+            record["images_per_second"] = sums.images / max(1e-9, record["seconds"])
+            yield record
+            if not finite or not np.isfinite(record["gradient_norm"]):
+                return
+
+
+def network_of(classifier: MLPClassifier) -> NumpyMLP:
+    """Its weights as they stand in `core.numpy_mlp`. With two classes its one logit z becomes (0, z)."""
+    weights = [weight.T.copy() for weight in classifier.coefs_]
+    biases = [bias.copy() for bias in classifier.intercepts_]
+    if len(biases[-1]) == 1:
+        weights[-1] = np.concatenate([np.zeros_like(weights[-1]), weights[-1]])
+        biases[-1] = np.concatenate([np.zeros_like(biases[-1]), biases[-1]])
+    names = {theirs: ours for ours, theirs in ACTIVATIONS.items()}
+    return NumpyMLP(weights, biases, names[classifier.activation])

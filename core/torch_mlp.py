@@ -1,0 +1,74 @@
+"""The multi-layer perceptron of `core.numpy_mlp` once more, with PyTorch's layers, autograd and optimizer."""
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core.activation_functions import activation_function
+from core.history import Record
+from core.numpy_mlp import EpochSums, NumpyMLP
+from core.optimizers import gradient_norm
+
+
+def train_epochs(
+    network: NumpyMLP,
+    train: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray] | None,
+    *,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+) -> Iterator[Record]:
+    """As `core.numpy_mlp.train_epochs`: the same first weights, the same batches, another's arithmetic.
+
+    The weights share their memory with the network's arrays, which therefore are always those of the moment.
+    """
+    inputs, labels = (torch.from_numpy(np.ascontiguousarray(values)) for values in train)
+    weights = [nn.Parameter(torch.from_numpy(w)) for w in network.weights]
+    biases = [nn.Parameter(torch.from_numpy(b)) for b in network.biases]
+    activation = activation_function(network.activation)
+
+    def logits_of(x: Tensor) -> Tensor:
+        for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+            x = activation(F.linear(x, weight, bias))
+        return F.linear(x, weights[-1], biases[-1])
+
+    optimizer = torch.optim.SGD([*weights, *biases], lr=learning_rate)
+    rng = np.random.default_rng(seed)
+    steps = 0
+    for epoch in range(1, epochs + 1):
+        began = time.perf_counter()
+        sums = EpochSums()
+        order = rng.permutation(len(labels))
+        for start in range(0, len(labels), batch_size):
+            rows = torch.from_numpy(order[start : start + batch_size])
+            logits = logits_of(inputs[rows])
+            loss = F.cross_entropy(logits, labels[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            norm = gradient_norm([*weights, *biases])
+            right = int((logits.argmax(1) == labels[rows]).sum())
+            value = float(loss.detach())
+            sums.add(value, right, len(rows), norm)
+            optimizer.step()
+            steps += 1
+            if not (np.isfinite(value) and np.isfinite(norm)):
+                break
+        record: Record = {"kind": "epoch", "epoch": epoch, "step": steps, **sums.means()}
+        record["learning_rate"] = learning_rate
+        if validation is not None:
+            with torch.no_grad():
+                held_out = torch.from_numpy(np.ascontiguousarray(validation[1]))
+                logits = logits_of(torch.from_numpy(np.ascontiguousarray(validation[0])))
+                record["validation_loss"] = float(F.cross_entropy(logits, held_out))
+                record["validation_accuracy"] = float((logits.argmax(1) == held_out).float().mean())
+        record["seconds"] = time.perf_counter() - began
+        record["images_per_second"] = sums.images / max(1e-9, record["seconds"])
+        yield record
+        if not np.isfinite(record["train_loss"]) or not np.isfinite(record["gradient_norm"]):
+            return
