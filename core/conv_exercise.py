@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from core.conv_arithmetic import BadLayer, Layer, as_kind, check_arrays, output_size, pair
+from core.conv_arithmetic import check_arrays
+from core.conv_layer import BadLayer, Layer, as_kind, output_size, pair
 
 LARGEST_SIDE = 16
 LARGEST_KERNEL = 7

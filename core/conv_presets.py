@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.conv_arithmetic import Layer, Pair
 from core.conv_exercise import Exercise
+from core.conv_layer import Layer, Pair
 from core.errors import UnknownName
 
 
@@ -54,7 +54,8 @@ def presets() -> list[Preset]:
             "padding",
             "CS577: the same with padding 1",
             "One ring of zeros around each channel. How large is the output now, and what is in its corners?",
-            "[[18, 27, 27, 18], [30, 45, 45, 30], [36, 54, 54, 36], [26, 39, 39, 26]]: as large as the input; "
+            "[[18, 27, 27, 18], [30, 45, 45, 30], [36, 54, 54, 36], [26, 39, 39, 26]]: as large as the "
+            "input; "
             "a corner sees 4 cells of each channel, an edge 6.",
             Exercise(Layer(in_channels=3, padding=(1, 1)), rgb, ones),
         ),
@@ -65,8 +66,10 @@ def presets() -> list[Preset]:
             "[[24, 24], [20, 20]]: each window meets 4 cells of each channel, R 4 and G 8. B gives "
             "2·(2 + 4) = 12 above and 2·(1 + 3) = 8 below.",
             Exercise(Layer(in_channels=3, padding=(1, 1), dilation=(2, 2)), rgb, ones),
-            "The report wrote 18 and 26. Its B sums are wrong: after R 4 and G 8 they leave 6 and 14 for B, but "
-            "the window reads two cells of each row it meets, rows 2 and 4 above (12) and rows 1 and 3 below (8).",
+            "The report wrote 18 and 26. Its B sums are wrong: after R 4 and G 8 they leave 6 and 14 for "
+            "B, but "
+            "the window reads two cells of each row it meets, rows 2 and 4 above (12) and rows 1 and 3 "
+            "below (8).",
         ),
         Preset(
             "stride",
@@ -79,7 +82,8 @@ def presets() -> list[Preset]:
             "sobel",
             "Two filters: Sobel's edges",
             "One filter for vertical edges, one for horizontal ones, over the corner of a bright square.",
-            "The first answers where columns change, the second where rows do; both are 0 where nothing changes.",
+            "The first answers where columns change, the second where rows do; both are 0 where nothing "
+            "changes.",
             Exercise(Layer(out_channels=2), corner, edges),
         ),
         Preset(
@@ -109,14 +113,17 @@ def presets() -> list[Preset]:
             "reflect",
             "Padding that mirrors",
             "reflect mirrors the inside at the edge, without repeating the edge. What stands in the corner?",
-            "7: one step in from the edge, down and across. replicate would repeat the 1, circular go round to 25.",
+            "7: one step in from the edge, down and across. replicate would repeat the 1, circular go "
+            "round to 25.",
             Exercise(Layer(padding=(1, 1), padding_mode="reflect"), counting, np.ones((1, 1, 3, 3)) / 9),
         ),
         Preset(
             "transpose",
             "Transposed: every cell stamps the kernel",
-            "Stride 2: each input cell stamps the kernel, times its value, two cells further. How large is it?",
-            "(3 − 1)·2 + 3 = 7 rows; where stamps overlap, they add up, in a chessboard that is seen in pictures.",
+            "Stride 2: each input cell stamps the kernel, times its value, two cells further. How large "
+            "is it?",
+            "(3 − 1)·2 + 3 = 7 rows; where stamps overlap, they add up, in a chessboard that is seen in "
+            "pictures.",
             Exercise(
                 Layer("conv_transpose", stride=(2, 2)),
                 np.arange(1.0, 10).reshape(1, 3, 3),

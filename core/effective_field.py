@@ -59,7 +59,8 @@ def effective_field(
         output = outputs[-1] if outputs else None
         if not isinstance(output, Tensor) or output.ndim != 4:
             raise UnknownReceptiveField(
-                f"The output of {layer!r} is no map with rows and columns: choose a layer before the classifier."
+                f"The output of {layer!r} is no map with rows and columns: choose a layer before the "
+                "classifier."
             )
         place = (output.shape[2] - 1) // 2, (output.shape[3] - 1) // 2
         middle = output[0, :, place[0], place[1]]

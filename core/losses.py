@@ -152,7 +152,7 @@ def descend(
     weight_decay: float,
     steps: int = 1,
 ) -> np.ndarray:
-    """Steps of gradient descent with L2: w ← w − rate (gradient + weight_decay · w), as `torch.optim.SGD` does.
+    """Steps of gradient descent with L2: w ← w − rate (gradient + weight_decay · w), as PyTorch's SGD does.
 
     Shape:
         returns: (steps + 1, len(w))

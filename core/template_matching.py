@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.conv_arithmetic import Layer, forward
+from core.conv_arithmetic import forward
+from core.conv_layer import Layer
 from core.errors import ConvoscopeError, UnknownName
 
 
@@ -30,7 +31,7 @@ def grey(pixels: np.ndarray) -> np.ndarray:
 def match(image: np.ndarray, template: np.ndarray, *, normalised: bool = True) -> np.ndarray:
     """Similarity of the template to every place of the image where it fits.
 
-    Raw, it is the convolution with the template as the kernel: Σ image · template, which any bright place wins.
+    Raw, it is the convolution with the template as the kernel, Σ image · template: any bright place wins.
     Normalised, both have their mean taken off and are divided by their length, so that 1 is the same up to
     brightness and contrast, −1 its negative; where either is constant it is 0.
 
@@ -45,7 +46,8 @@ def match(image: np.ndarray, template: np.ndarray, *, normalised: bool = True) -
     """
     if template.size == 0 or template.shape[0] > image.shape[0] or template.shape[1] > image.shape[1]:
         raise BadTemplate(
-            f"The template has {template.shape[0]} × {template.shape[1]} pixels, the image {image.shape[0]} × "
+            f"The template has {template.shape[0]} × {template.shape[1]} pixels, the image "
+            f"{image.shape[0]} × "
             f"{image.shape[1]}: choose a patch of at least one pixel that fits into it."
         )
     if not normalised:

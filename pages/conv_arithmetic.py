@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from core.conv_stack import code
 from core.images import ReadImage, read_image
+from core.layer_cost import code
 from core.samples import SAMPLES, sample_image, sample_names
 from pages.elements.conv_grid import conv_grid
 from pages.elements.conv_sizes import conv_sizes
@@ -15,11 +15,6 @@ from pages.elements.photo_kernel import photo_kernel, small
 @st.fragment
 def by_hand() -> None:
     with errors_shown():
-        st.markdown(
-            "Every output cell is a sum of products: the kernel lies on the input, what lies on each other is "
-            "multiplied, all channels are added. Point at an output cell to see what made it, at an input cell "
-            "to see what it feeds; change any number."
-        )
         exercise = conv_grid()
         with st.expander("The same layer in PyTorch", key="conv_code", on_change="rerun") as opened:
             if opened.open:
@@ -35,6 +30,11 @@ def sizes() -> None:
 @st.fragment
 def stack() -> None:
     with errors_shown():
+        st.markdown(
+            "What layers in a row cost, and how much of the image one unit behind them sees. Write your "
+            "own stack "
+            "or begin with one that shows why networks are built as they are."
+        )
         conv_stacks(choose_photo())
 
 
@@ -54,7 +54,8 @@ def template_matching() -> None:
     with errors_shown():
         st.markdown(
             "Drag the patch: it becomes the kernel, and the map shows how well it fits everywhere. Raw, any "
-            "bright place wins; normalised, only what has the same pattern does. A filter in a network is such "
+            "bright place wins; normalised, only what has the same pattern does. A filter in a network "
+            "is such "
             "a patch that was learned."
         )
         photo = choose_photo()
@@ -86,11 +87,18 @@ PARTS = {
 
 with page(
     "Convolution arithmetic",
-    "Slide a kernel over numbers you can change, and see what every cell is made of.",
+    "Every output cell is a sum of products. Point at one to see what made it, at an input cell to see "
+    "what it "
+    "feeds, and change any number.",
     icon="🧮",
 ):
     part = st.segmented_control(
-        "Part", list(PARTS), default="By hand", key="conv_part", bind="query-params", label_visibility="collapsed",
+        "Part",
+        list(PARTS),
+        default="By hand",
+        key="conv_part",
+        bind="query-params",
+        label_visibility="collapsed",
         required=True,
-    )  # fmt: skip
+    )
     PARTS[part or "By hand"]()

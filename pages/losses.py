@@ -13,7 +13,8 @@ PARTS = {
     ),
     "Cross-entropy": (
         "loss_bars",
-        "Cross-entropy is what the truth costs in itself, its entropy, plus what the prediction adds by being "
+        "Cross-entropy is what the truth costs in itself, its entropy, plus what the prediction adds by "
+        "being "
         "different, the KL divergence. Drag the bars of both.",
     ),
     "Softmax": (
@@ -23,7 +24,8 @@ PARTS = {
     ),
     "A step with L2": (
         "loss_step",
-        "One step goes down the gradient and, with weight decay, a little towards 0 too. Drag the weights and "
+        "One step goes down the gradient and, with weight decay, a little towards 0 too. Drag the "
+        "weights and "
         "see both pulls.",
     ),
 }
@@ -34,15 +36,22 @@ def draw(name: str, lead: str) -> None:
     with errors_shown():
         st.markdown(lead)
         predict = st.toggle(
-            "Predict first", key="loss_predict", bind="query-params",
+            "Predict first",
+            key="loss_predict",
+            bind="query-params",
             help="Hides the figures until you have typed yours and pressed Enter.",
-        )  # fmt: skip
+        )
         loss_part(name, predict=predict)
 
 
 with page("Loss lab", "Drag a prediction and see what it costs, and how hard the loss pulls.", icon="📉"):
     part = st.segmented_control(
-        "Part", list(PARTS), default="Two classes", key="loss_part", bind="query-params",
-        label_visibility="collapsed", required=True,
-    )  # fmt: skip
+        "Part",
+        list(PARTS),
+        default="Two classes",
+        key="loss_part",
+        bind="query-params",
+        label_visibility="collapsed",
+        required=True,
+    )
     draw(*PARTS[part or "Two classes"])

@@ -6,22 +6,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.conv_arithmetic import Layer, output_size
+from core.conv_layer import Layer, output_size
 from core.conv_stack import (
-    STACKS,
     BadStack,
     Paths,
-    code,
-    cost,
-    describe,
     effective_side,
-    formula,
     gradient_norms,
-    parse_stack,
     path_shares,
     receptive_field,
     stack_rows,
 )
+from core.layer_cost import code, cost, describe, formula
+from core.stack_text import STACKS, parse_stack
 
 
 def _module(layer):
@@ -159,6 +155,12 @@ def test_the_effective_side_is_smaller_than_the_field():
     shares = path_shares(parse_stack("conv 1 k3 p1 x20", 1), (64, 64))
     assert effective_side(shares) < 25 < stack_rows(parse_stack("conv 1 k3 p1 x20", 1), (64, 64))[-1].field
     assert effective_side(path_shares(parse_stack("conv 1 k1", 1), (9, 9))) == 1
+    assert effective_side(path_shares(parse_stack("conv 1 k3 p1", 1), (9, 9))) == 3
+    weights = np.random.default_rng(0).random((9, 6))
+    side = effective_side(weights, 0.5)
+    squares = [weights[i : i + side, j : j + side].sum() for i in range(9) for j in range(6)]
+    smaller = [weights[i : i + side - 1, j : j + side - 1].sum() for i in range(9) for j in range(6)]
+    assert max(smaller) < 0.5 * weights.sum() <= max(squares)
 
 
 def test_a_residual_path_carries_the_gradient():

@@ -17,12 +17,18 @@ from core.receptive_field import UnknownReceptiveField
 def classifier():
     torch.manual_seed(0)
     module = nn.Sequential(
-        nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 4, 3, stride=2, padding=1), nn.Flatten(), nn.Linear(4 * 64, 2)
-    )  # fmt: skip
+        nn.Conv2d(3, 6, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(6, 4, 3, stride=2, padding=1),
+        nn.Flatten(),
+        nn.Linear(4 * 64, 2),
+    )
     card = ModelCard(
-        name="tiny", architecture="tiny", class_names=("a", "b"),
+        name="tiny",
+        architecture="tiny",
+        class_names=("a", "b"),
         preprocessing=Preprocessing((16, 16), (0.5,) * 3, (0.25,) * 3),
-    )  # fmt: skip
+    )
     return Classifier(module, card, torch.device("cpu"))
 
 

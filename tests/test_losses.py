@@ -73,7 +73,7 @@ def test_squared_error_learns_slowly_from_a_sure_mistake():
     assert fast[20] > 0.9
     assert slow[20] < 0.05
     assert (np.diff(fast) > 0).all()
-    with pytest.raises(BadDistribution, match="A probability is 1.5: it must lie between 0 and 1"):
+    with pytest.raises(BadDistribution, match=r"A probability is 1.5: it must lie between 0 and 1"):
         binary_cross_entropy(1, 1.5)
 
 
@@ -93,7 +93,7 @@ def test_cross_entropy_is_entropy_and_divergence(z, seed, base):
 def test_a_class_ruled_out_costs_infinitely_much():
     assert cross_entropy(np.array([0.5, 0.5]), np.array([1.0, 0.0])) == math.inf
     assert cross_entropy(np.array([1.0, 0.0]), np.array([1.0, 0.0])) == 0
-    with pytest.raises(BadDistribution, match="add up to 0.9"):
+    with pytest.raises(BadDistribution, match=r"add up to 0.9"):
         cross_entropy(np.array([0.5, 0.4]), np.array([0.5, 0.5]))
 
 

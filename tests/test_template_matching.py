@@ -52,7 +52,7 @@ def test_an_even_patch_is_like_nothing():
 
 
 def test_a_template_that_does_not_fit_is_named():
-    with pytest.raises(BadTemplate, match="41 × 5 pixels, the image 40 × 53"):
+    with pytest.raises(BadTemplate, match=r"41 × 5 pixels, the image 40 × 53"):
         match(photo, np.ones((41, 5)))
 
 
@@ -75,7 +75,7 @@ def test_what_kernels_add_up_to():
     np.testing.assert_allclose(
         gaussian(5, 1.0)[2], cv2.getGaussianKernel(5, 1.0)[:, 0] * gaussian(5, 1.0)[2].sum()
     )
-    with pytest.raises(UnknownName, match="no kernel named 'sobel'.*sobel_x"):
+    with pytest.raises(UnknownName, match=r"no kernel named 'sobel'.*sobel_x"):
         kernel("sobel")
 
 

@@ -45,12 +45,19 @@ def conv_grid(key: str = "conv_grid") -> Exercise:
             "revision": memory["revision"],
             "preset": memory.get("preset", ""),
             "presets": [
-                {"name": p.name, "title": p.title, "question": p.question, "answer": p.answer, "wrong": p.wrong,
-                 "exercise": to_json(p.exercise)} for p in presets()
+                {
+                    "name": p.name,
+                    "title": p.title,
+                    "question": p.question,
+                    "answer": p.answer,
+                    "wrong": p.wrong,
+                    "exercise": to_json(p.exercise),
+                }
+                for p in presets()
             ],
         },
         on_exercise_change=lambda: None,
-    )  # fmt: skip
+    )
     exercise: Exercise = memory["exercise"]
     return exercise
 
@@ -68,8 +75,21 @@ def _address() -> dict[str, str]:
 
 
 _NAMES = {
-    f"conv_{name}"
-    for name in "kind x w b kernel stride padding dilation output_padding groups mode ceil count_pad at predict".split()
+    "conv_kind",
+    "conv_x",
+    "conv_w",
+    "conv_b",
+    "conv_kernel",
+    "conv_stride",
+    "conv_padding",
+    "conv_dilation",
+    "conv_output_padding",
+    "conv_groups",
+    "conv_mode",
+    "conv_ceil",
+    "conv_count_pad",
+    "conv_at",
+    "conv_predict",
 }
 
 

@@ -4,14 +4,25 @@ from typing import Any
 
 import streamlit as st
 
-from core.conv_arithmetic import KINDS, BadLayer, Layer, Pair, output_size
+from core.conv_layer import KINDS, BadLayer, Layer, Pair, output_size
 from core.conv_presets import size_presets
-from core.conv_stack import code, cost, formula
+from core.layer_cost import code, cost, formula
 
 _DEFAULTS: dict[str, Any] = {
-    "kind": "conv", "rows": 128, "columns": 128, "in": 32, "out": 16, "kernel": 3, "stride": 1, "padding": "0",
-    "dilation": 1, "groups": 1, "added": 0, "bias": True, "ceil": False,
-}  # fmt: skip
+    "kind": "conv",
+    "rows": 128,
+    "columns": 128,
+    "in": 32,
+    "out": 16,
+    "kernel": 3,
+    "stride": 1,
+    "padding": "0",
+    "dilation": 1,
+    "groups": 1,
+    "added": 0,
+    "bias": True,
+    "ceil": False,
+}
 
 
 def conv_sizes() -> None:
@@ -20,10 +31,14 @@ def conv_sizes() -> None:
         "The output has as many rows as the window has places to stand: how far it can move, divided by the "
         "stride, plus one."
     )
+    titles = {p.name: p.title for p in size_presets()}
     chosen = st.pills(
-        "Exercises", [p.name for p in size_presets()], key="conv_size_preset", on_change=_take_preset,
-        format_func={p.name: p.title for p in size_presets()}.get,
-    )  # fmt: skip
+        "Exercises",
+        [p.name for p in size_presets()],
+        key="conv_size_preset",
+        on_change=_take_preset,
+        format_func=lambda name: titles[name],
+    )
     layer_and_size = _form()
     if layer_and_size is not None:
         st.session_state["conv_size_good"] = layer_and_size
@@ -46,7 +61,12 @@ def _form() -> tuple[Layer, Pair] | None:
     """The layer and its input's size, or None where a setting is wrong, which is then named."""
     with st.container(horizontal=True, key="conv_size_form"):
         kind = st.selectbox(
-            "Layer", list(KINDS), format_func=KINDS.get, key="conv_size_kind", bind="query-params", width=220
+            "Layer",
+            list(KINDS),
+            format_func=lambda k: KINDS[k],
+            key="conv_size_kind",
+            bind="query-params",
+            width=220,
         )
         pooling = kind in ("max_pool", "avg_pool")
         rows = _number("rows", "Rows", 1, 8192)
@@ -56,9 +76,13 @@ def _form() -> tuple[Layer, Pair] | None:
         kernel = _number("kernel", "Kernel", 0, 999)
         stride = _number("stride", "Stride", 0, 999)
         padding = st.text_input(
-            "Padding", _DEFAULTS["padding"], key="conv_size_padding", bind="query-params", width=110,
+            "Padding",
+            _DEFAULTS["padding"],
+            key="conv_size_padding",
+            bind="query-params",
+            width=110,
             help='A whole number, and for a convolution also "same" or "valid".',
-        )  # fmt: skip
+        )
         dilation = 1 if kind == "avg_pool" else _number("dilation", "Dilation", 0, 999)
         groups = 1 if pooling else _number("groups", "Groups", 0, 8192)
         added = _number("added", "Output padding", 0, 999) if kind == "conv_transpose" else 0
@@ -66,9 +90,18 @@ def _form() -> tuple[Layer, Pair] | None:
         ceil = pooling and st.checkbox("Ceil mode", False, key="conv_size_ceil", bind="query-params")
     try:
         layer = Layer(
-            kind or "conv", channels, filters, (kernel, kernel), (stride, stride), _padding(padding),
-            dilation=(dilation, dilation), groups=groups, bias=bias, ceil_mode=ceil, output_padding=(added, added),
-        )  # fmt: skip
+            kind or "conv",
+            channels,
+            filters,
+            (kernel, kernel),
+            (stride, stride),
+            _padding(padding),
+            dilation=(dilation, dilation),
+            groups=groups,
+            bias=bias,
+            ceil_mode=ceil,
+            output_padding=(added, added),
+        )
         output_size(layer, (rows, columns))
     except BadLayer as error:
         st.error(f"**{error.field.replace('_', ' ')}**: {error}", icon=":material/error:")
@@ -90,16 +123,24 @@ def _padding(text: str) -> Pair | str:
 
 
 def _take_preset() -> None:
-    """Put an exercise's numbers into the form; a callback, since widgets take values before they are drawn."""
+    """Put an exercise's numbers into the form, before its widgets are drawn: hence a callback."""
     found = [p for p in size_presets() if p.name == st.session_state["conv_size_preset"]]
     if not found:
         return
     layer, size = found[0].layer, found[0].size
     values = {
-        "kind": layer.kind, "rows": size[0], "columns": size[1], "in": layer.in_channels, "out": layer.out_channels,
-        "kernel": layer.kernel_size[0], "stride": layer.stride[0], "padding": str(layer.paddings[0][0]),
-        "dilation": layer.dilation[0], "groups": layer.groups, "bias": layer.bias,
-    }  # fmt: skip
+        "kind": layer.kind,
+        "rows": size[0],
+        "columns": size[1],
+        "in": layer.in_channels,
+        "out": layer.out_channels,
+        "kernel": layer.kernel_size[0],
+        "stride": layer.stride[0],
+        "padding": str(layer.paddings[0][0]),
+        "dilation": layer.dilation[0],
+        "groups": layer.groups,
+        "bias": layer.bias,
+    }
     for name, value in values.items():
         st.session_state[f"conv_size_{name}"] = value
 

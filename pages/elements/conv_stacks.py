@@ -6,28 +6,28 @@ import streamlit as st
 from PIL import Image
 
 from core.conv_stack import (
-    STACKS,
     BadStack,
     Row,
     Stack,
     effective_side,
     gradient_norms,
-    parse_stack,
     path_shares,
     receptive_field,
     stack_rows,
 )
 from core.images import ReadImage, enlarge
+from core.stack_text import STACKS, parse_stack
 from pages.elements.conv_sizes import memory_words
 
 _HELP = (
-    "One layer a line: `conv 64 k3 s2 p1` (filters, kernel, stride, padding; also `d2`, `g4`, `same`, `x5` for "
+    "One layer a line: `conv 64 k3 s2 p1` (filters, kernel, stride, padding; also `d2`, `g4`, `same`, "
+    "`x5` for "
     "five times), `max k2`, `avg k2`, `up 64 k2 s2`, `residual: …; …`, `branches: … | …; …`."
 )
 
 
 def conv_stacks(photo: ReadImage) -> None:
-    """Draw the stack of the address: its table, its receptive field on the photo, its pyramid and gradients."""
+    """Draw the stack of the address: table, receptive field on the photo, pyramid and gradients."""
     st.session_state.setdefault("conv_stack", STACKS["vgg"][1])
     st.pills(
         "Begin with",
@@ -128,10 +128,18 @@ def _field(stack: Stack, side: int, photo: ReadImage) -> None:
     pixels = _square(photo.pixels, side)
     theory, counted = st.columns(2)
     box = (middle * jump + first, middle * jump + last)
-    theory.image(_boxed(pixels, box), width="stretch", caption=f"Theory: the middle unit sees {round(last - first) + 1} × "
-                 f"{round(last - first) + 1} pixels, orange where it looks beyond the image.")  # fmt: skip
-    counted.image(lit(pixels, shares), width="stretch", caption="Counted: the brighter, the more paths lead from the pixel "
-                  f"to that unit. 95 % of them come from {effective_side(shares)} × {effective_side(shares)} pixels.")  # fmt: skip
+    theory.image(
+        _boxed(pixels, box),
+        width="stretch",
+        caption=f"Theory: the middle unit sees {round(last - first) + 1} × "
+        f"{round(last - first) + 1} pixels, orange where it looks beyond the image.",
+    )
+    counted.image(
+        lit(pixels, shares),
+        width="stretch",
+        caption="Counted: the brighter, the more paths lead from the pixel "
+        f"to that unit. 95 % of them come from {effective_side(shares)} × {effective_side(shares)} pixels.",
+    )
 
 
 def _square(pixels: np.ndarray, side: int) -> np.ndarray:
@@ -182,13 +190,22 @@ def _pyramid(rows: list[Row], side: int, photo: ReadImage) -> None:
 def _gradients() -> None:
     st.subheader("Why a residual path carries the gradient", anchor=False)
     st.caption(
-        "A random network of layers x → relu(W x), and the same with its input added. On a chain the gradient is "
+        "A random network of layers x → relu(W x), and the same with its input added. On a chain the "
+        "gradient is "
         "multiplied at every layer and vanishes or explodes; past an addition it has a way of its own."
     )
     with st.container(horizontal=True):
         depth = st.slider("Layers", 2, 100, 40, key="conv_gradient_depth", bind="query-params", width=320)
-        gain = st.slider("Size of the weights, He's = 1", 0.2, 1.6, 0.4, 0.05, key="conv_gradient_gain",
-                         bind="query-params", width=320)  # fmt: skip
+        gain = st.slider(
+            "Size of the weights, He's = 1",
+            0.2,
+            1.6,
+            0.4,
+            0.05,
+            key="conv_gradient_gain",
+            bind="query-params",
+            width=320,
+        )
     table = pd.concat(
         pd.DataFrame(
             {"layer": range(depth + 1), "gradient": gradient_norms(depth, gain, residual), "network": name}
@@ -199,12 +216,17 @@ def _gradients() -> None:
         "mark": {"type": "line", "point": depth <= 40, "tooltip": True},
         "encoding": {
             "x": {"field": "layer", "type": "quantitative", "title": "layer, from the image to the answer"},
-            "y": {"field": "gradient", "type": "quantitative", "scale": {"type": "log"}, "title": "length of the gradient",
-                  "axis": {"format": ".0e"}},
+            "y": {
+                "field": "gradient",
+                "type": "quantitative",
+                "scale": {"type": "log"},
+                "title": "length of the gradient",
+                "axis": {"format": ".0e"},
+            },
             "color": {"field": "network", "type": "nominal", "scale": {"range": ["#e8710a", "#0b8aa8"]}},
         },
         "height": 260,
-    }  # fmt: skip
+    }
     st.vega_lite_chart(table, spec, width="stretch")
 
 

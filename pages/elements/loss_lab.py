@@ -48,7 +48,7 @@ PARTS: dict[str, dict[str, Numbers]] = {
         "loss_decay": Numbers((0.5,), 1, 1, (0, 2)),
         "loss_steps": Numbers((20,), 1, 1, (1, 60)),
     },
-}  # fmt: skip
+}
 _components = {name: component(name, "loss_figures") for name in PARTS}
 
 
@@ -61,7 +61,9 @@ def loss_part(name: str, *, predict: bool) -> dict[str, list[float]]:
     if sent and sent != memory.get("sent"):
         memory["sent"] = sent
         try:
-            memory["values"] = {key: check_numbers(key, sent.get(key), numbers) for key, numbers in wanted.items()}
+            memory["values"] = {
+                key: check_numbers(key, sent.get(key), numbers) for key, numbers in wanted.items()
+            }
         except ConvoscopeError as error:
             st.error(str(error), icon=":material/error:")
         else:
@@ -94,7 +96,11 @@ def check_numbers(name: str, values: Any, numbers: Numbers) -> list[float]:
     except (TypeError, ValueError):
         raise BadAddress(f"{name} is {str(values)[:40]!r}: {allowed}") from None
     right = all(math.isfinite(v) and low <= v <= high for v in found)
-    if not right or not numbers.least <= len(found) <= numbers.most or (name == "loss_pairs" and len(found) % 2):
+    if (
+        not right
+        or not numbers.least <= len(found) <= numbers.most
+        or (name == "loss_pairs" and len(found) % 2)
+    ):
         raise BadAddress(f"{name} is {' '.join(f'{v:g}' for v in found)[:40]!r}: {allowed}")
     return found
 
@@ -110,8 +116,12 @@ def _from_address(wanted: dict[str, Numbers], address: dict[str, str]) -> dict[s
                 st.error(f"{error} Shown is what stands there without it.", icon=":material/link_off:")
     pair = ("loss_true", "loss_predicted")
     if pair[0] in values and len(values[pair[0]]) != len(values[pair[1]]):
-        st.error(f"loss_true has {len(values[pair[0]])} numbers, loss_predicted {len(values[pair[1]])}: write equally "
-                 "many.", icon=":material/link_off:")  # fmt: skip
+        st.error(
+            f"loss_true has {len(values[pair[0]])} numbers, loss_predicted {len(values[pair[1]])}: write "
+            "equally "
+            "many.",
+            icon=":material/link_off:",
+        )
         values.update({key: list(wanted[key].default) for key in pair})
     for key in pair:
         if key in values and sum(values[key]) == 0:

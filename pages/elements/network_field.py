@@ -35,9 +35,11 @@ def network_field(photo: ReadImage) -> None:
         with st.container(horizontal=True):
             st.metric("Parameters", f"{summary.parameters:,}")
             st.metric("MACs", f"{summary.macs:,}")
-        chosen = st.select_slider("Layer", [layer.name for layer in maps], key=f"conv_layer_{name}")
+        chosen = st.select_slider(
+            "Layer", [layer.name for layer in maps], maps[len(maps) // 2].name, key=f"conv_layer_{name}"
+        )
         image = fit(photo.pixels, preprocessing)
-        strength, place = effective_field(classifier, image[None], layer=str(chosen))
+        strength, place = effective_field(classifier, image[None].copy(), layer=str(chosen))
         field = receptive_field(
             classifier.module, str(chosen), preprocessing.input_size, preprocessing.channels
         )
@@ -52,11 +54,16 @@ def _table(layers: tuple[LayerSummary, ...]) -> pd.DataFrame:
             "output": [" × ".join(map(str, layer.output_shape or ())) for layer in layers],
             "parameters": [layer.parameters for layer in layers],
             "MACs": [layer.macs for layer in layers],
-            "sees (pixels)": ["the whole image" if layer.whole_image
-                              else "" if layer.receptive_field is None
-                              else f"{layer.receptive_field[0]} × {layer.receptive_field[1]}" for layer in layers],
+            "sees (pixels)": [
+                "the whole image"
+                if layer.whole_image
+                else ""
+                if layer.receptive_field is None
+                else f"{layer.receptive_field[0]} × {layer.receptive_field[1]}"
+                for layer in layers
+            ],
         }
-    )  # fmt: skip
+    )
 
 
 def _draw(image: np.ndarray, strength: np.ndarray, box: Box) -> None:
@@ -68,5 +75,9 @@ def _draw(image: np.ndarray, strength: np.ndarray, box: Box) -> None:
     theory, measured = st.columns(2)
     theory.image(lit(dark, None), width="stretch", caption=f"Theory: {box.height} × {box.width} pixels.")
     side = effective_side(strength**2)
-    measured.image(lit(pixels, strength), width="stretch", caption="Measured: the stronger the gradient, the "
-                   f"brighter. 95 % of its energy lies in {side} × {side} pixels.")  # fmt: skip
+    measured.image(
+        lit(pixels, strength),
+        width="stretch",
+        caption="Measured: the stronger the gradient, the "
+        f"brighter. 95 % of its energy lies in {side} × {side} pixels.",
+    )

@@ -7,8 +7,8 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from core.conv_arithmetic import BadLayer
 from core.conv_exercise import numbers_from_text, numbers_to_text
+from core.conv_layer import BadLayer
 from core.errors import ConvoscopeError
 from core.template_matching import kernel, kernels
 from pages.elements.component import component
@@ -39,7 +39,11 @@ def photo_kernel(pixels: np.ndarray, sha256: str, *, kind: str) -> None:
         memory["data"] = _from_address(kind, address, pixels)
         memory["address"], memory["sha256"] = address, sha256
         memory["revision"] += 1
-    shape = {"height": pixels.shape[0], "width": pixels.shape[1], "pixels": b64encode(pixels.tobytes()).decode()}
+    shape = {
+        "height": pixels.shape[0],
+        "width": pixels.shape[1],
+        "pixels": b64encode(pixels.tobytes()).decode(),
+    }
     known = [
         {"name": k.name, "title": k.title, "values": k.values.tolist(), "note": k.note} for k in kernels()
     ]
@@ -53,15 +57,20 @@ def photo_kernel(pixels: np.ndarray, sha256: str, *, kind: str) -> None:
 def _from_address(kind: str, address: dict[str, str], pixels: np.ndarray) -> dict[str, Any]:
     height, width = pixels.shape[:2]
     data: dict[str, Any] = {
-        "name": "sobel_x", "values": kernel("sobel_x").values.tolist(), "normalised": "conv_raw" not in address,
+        "name": "sobel_x",
+        "values": kernel("sobel_x").values.tolist(),
+        "normalised": "conv_raw" not in address,
         "patch": [round(width * 0.3), round(height * 0.3), 24],
-    }  # fmt: skip
+    }
     try:
         if "conv_own" in address:
             values = numbers_from_text(address["conv_own"], 2, "conv_own")
             if len(values) > 15 or len(values) != len(values[0]):
-                raise BadLayer("conv_own", f"conv_own has {len(values)} × {len(values[0])} numbers: write a square "
-                               "of up to 15 × 15.")  # fmt: skip
+                raise BadLayer(
+                    "conv_own",
+                    f"conv_own has {len(values)} × {len(values[0])} numbers: write a square "
+                    "of up to 15 × 15.",
+                )
             data |= {"name": "", "values": values}
         elif "conv_known" in address:
             known = kernel(address["conv_known"])
@@ -69,8 +78,11 @@ def _from_address(kind: str, address: dict[str, str], pixels: np.ndarray) -> dic
         if "conv_patch" in address:
             words = address["conv_patch"].split()
             if len(words) != 3 or not all(w.isdigit() and len(w) < 5 for w in words):
-                raise BadLayer("conv_patch", f"conv_patch is {address['conv_patch'][:20]!r}: write column, row and "
-                               "side of the patch, such as 60 40 24.")  # fmt: skip
+                raise BadLayer(
+                    "conv_patch",
+                    f"conv_patch is {address['conv_patch'][:20]!r}: write column, row and "
+                    "side of the patch, such as 60 40 24.",
+                )
             data["patch"] = [int(w) for w in words]
     except ConvoscopeError as error:
         st.error(str(error), icon=":material/link_off:")

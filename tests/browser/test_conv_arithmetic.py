@@ -6,8 +6,9 @@ from urllib.parse import urlencode
 import numpy as np
 import pytest
 
-from core.conv_arithmetic import Layer, fed_by, forward, terms, unread
+from core.conv_arithmetic import fed_by, forward, terms, unread
 from core.conv_exercise import Exercise, to_address
+from core.conv_layer import Layer
 from core.conv_presets import preset, presets
 from core.samples import sample_image
 from core.template_matching import filtered, grey, kernel, match
@@ -34,17 +35,39 @@ def _exercise(kind, *, channels=2, filters=3, size=(5, 4), bias=True, **settings
 
 
 MORE = {
-    "grouped, strided, dilated": _exercise("conv", channels=4, filters=4, size=(7, 6), groups=2, stride=(2, 1),
-                                           dilation=(1, 2), padding=(1, 2), kernel_size=(3, 2)),
-    "same, even kernel, replicate": _exercise("conv", kernel_size=(2, 4), padding="same", padding_mode="replicate"),
+    "grouped, strided, dilated": _exercise(
+        "conv",
+        channels=4,
+        filters=4,
+        size=(7, 6),
+        groups=2,
+        stride=(2, 1),
+        dilation=(1, 2),
+        padding=(1, 2),
+        kernel_size=(3, 2),
+    ),
+    "same, even kernel, replicate": _exercise(
+        "conv", kernel_size=(2, 4), padding="same", padding_mode="replicate"
+    ),
     "circular": _exercise("conv", padding=(2, 1), padding_mode="circular"),
     "reflect": _exercise("conv", padding=(2, 2), padding_mode="reflect", bias=False),
-    "transposed": _exercise("conv_transpose", channels=2, filters=2, stride=(2, 3), padding=(1, 0), groups=2,
-                            output_padding=(1, 2), dilation=(2, 1), kernel_size=(2, 3)),
-    "max, dilated, ceil": _exercise("max_pool", kernel_size=(2, 2), stride=(3, 2), dilation=(2, 1), ceil_mode=True),
+    "transposed": _exercise(
+        "conv_transpose",
+        channels=2,
+        filters=2,
+        stride=(2, 3),
+        padding=(1, 0),
+        groups=2,
+        output_padding=(1, 2),
+        dilation=(2, 1),
+        kernel_size=(2, 3),
+    ),
+    "max, dilated, ceil": _exercise(
+        "max_pool", kernel_size=(2, 2), stride=(3, 2), dilation=(2, 1), ceil_mode=True
+    ),
     "average, ceil": _exercise("avg_pool", size=(6, 5), stride=(2, 2), padding=(1, 1), ceil_mode=True),
     "average, without padding": _exercise("avg_pool", stride=(2, 2), padding=(1, 1), count_include_pad=False),
-}  # fmt: skip
+}
 EVERY = {p.name: p.exercise for p in presets()} | MORE
 
 
@@ -56,7 +79,8 @@ def _open(page, server, **parameters):
 def _output(page):
     return page.evaluate(
         """() => {
-        const root = [...document.querySelectorAll('*')].find((e) => e.shadowRoot?.querySelector('.stage')).shadowRoot;
+        const root = ([...document.querySelectorAll('*')]
+            .find((e) => e.shadowRoot?.querySelector('.stage')).shadowRoot);
         return [...root.querySelectorAll('.outputs .grid')].map((grid) => {
             const columns = getComputedStyle(grid).gridTemplateColumns.split(' ').length;
             const cells = [...grid.querySelectorAll('.cell')].map((c) => Number(c.dataset.value));
@@ -82,8 +106,10 @@ def test_every_number_is_pythons(page, server, name):
         parts = terms(layer, x, exercise.weight, o, (i, j))
         found = page.evaluate(
             """() => {
-            const root = [...document.querySelectorAll('*')].find((e) => e.shadowRoot?.querySelector('.stage')).shadowRoot;
-            return Object.fromEntries([...root.querySelectorAll('[data-product]')].map((c) => [c.dataset.tap, Number(c.dataset.product)]));
+            const root = ([...document.querySelectorAll('*')]
+            .find((e) => e.shadowRoot?.querySelector('.stage')).shadowRoot);
+            return Object.fromEntries([...root.querySelectorAll('[data-product]')]
+                .map((c) => [c.dataset.tap, Number(c.dataset.product)]));
         }"""
         )
         assert found == {f"{t.channel}.{t.tap[0]}.{t.tap[1]}": t.product for t in parts}

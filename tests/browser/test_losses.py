@@ -1,4 +1,4 @@
-"""The loss lab in a real browser: every figure it shows is Python's, and what can be dragged can be dragged."""
+"""The loss lab in a real browser: every figure is Python's, and what can be dragged can be dragged."""
 
 import re
 from urllib.parse import urlencode
@@ -40,7 +40,9 @@ def test_two_classes(page, server, y, p, base):
     assert _figure(page, "squared error") == pytest.approx(squared_error(y, p))
     for name, words in (("cross_entropy", "cross-entropy"), ("squared_error", "squared error")):
         for variable in "pz":
-            assert _figure(page, f"slope of {words} in {variable}") == pytest.approx(slopes[f"{name}_{variable}"])
+            assert _figure(page, f"slope of {words} in {variable}") == pytest.approx(
+                slopes[f"{name}_{variable}"]
+            )
 
 
 def test_the_wildlife_exercise_and_dragging(page, server):
@@ -82,7 +84,9 @@ def test_cross_entropy_bars(page, server):
     page.mouse.move(box["x"] + 10, box["y"] + box["height"] * 0.2, steps=6)
     page.mouse.up()
     page.wait_for_url(re.compile(r"loss_true=0\.(79|8)"))
-    p = np.array([float(v) for v in re.search(r"loss_true=([^&]*)", page.url)[1].replace("%20", "+").split("+")])
+    p = np.array(
+        [float(v) for v in re.search(r"loss_true=([^&]*)", page.url)[1].replace("%20", "+").split("+")]
+    )
     p, q = p / p.sum(), np.array([0.1, 0.1, 0.8])
     assert p[0] == pytest.approx(0.8, abs=0.01)
     assert _figure(page, "entropy") == pytest.approx(entropy(p), abs=1e-6)
@@ -94,7 +98,9 @@ def test_cross_entropy_bars(page, server):
     assert page.errors == []
 
 
-@pytest.mark.parametrize("z", [[1.0, 2.0, 3.0], [1000.0, 1001.0, 1002.0], [-200.0, -201.0], [88.0, 80.0, 3.0, 0.0]])
+@pytest.mark.parametrize(
+    "z", [[1.0, 2.0, 3.0], [1000.0, 1001.0, 1002.0], [-200.0, -201.0], [88.0, 80.0, 3.0, 0.0]]
+)
 def test_softmax(page, server, z):
     _open(page, server, loss_part="Softmax", loss_z=" ".join(map(str, z)))
     z = np.array(z)
@@ -103,8 +109,10 @@ def test_softmax(page, server, z):
     np.testing.assert_allclose(
         [_figure(page, f"p{i + 1}") for i in range(len(z))], softmax(z, dtype=np.float32), rtol=1e-5
     )
-    jacobian = [[float(page.locator(f'[data-jacobian="{i}.{j}"]').get_attribute("data-value"))
-                 for j in range(len(z))] for i in range(len(z))]  # fmt: skip
+    jacobian = [
+        [float(page.locator(f'[data-jacobian="{i}.{j}"]').get_attribute("data-value")) for j in range(len(z))]
+        for i in range(len(z))
+    ]
     np.testing.assert_allclose(jacobian, softmax_jacobian(z), atol=1e-12)
 
 

@@ -36,7 +36,13 @@ def test_a_bad_link_is_named():
 def test_what_the_browser_sends_goes_into_the_address():
     at = _page()
     at.session_state["conv_grid"] = {
-        "exercise": {"kind": "conv", "x": [[[1, 2], [3, 4]]], "weight": [[[[1]]]], "padding": [1, 1], "predict": True}
+        "exercise": {
+            "kind": "conv",
+            "x": [[[1, 2], [3, 4]]],
+            "weight": [[[[1]]]],
+            "padding": [1, 1],
+            "predict": True,
+        }
     }
     at.run()
     assert at.query_params["conv_x"] == "1 2~3 4"
@@ -48,7 +54,8 @@ def test_what_the_browser_sends_goes_into_the_address():
 
 
 @pytest.mark.parametrize(
-    ("preset", "answer"), [("cs577", "126"), ("cs577_padding", "128"), ("cs577_stride", "63"), ("cs577_both", "64")]
+    ("preset", "answer"),
+    [("cs577", "126"), ("cs577_padding", "128"), ("cs577_stride", "63"), ("cs577_both", "64")],
 )
 def test_the_sizes_of_the_course(preset, answer):
     at = _page(conv_part="Sizes")
@@ -105,9 +112,12 @@ def test_neither_page_imports_pytorch(page):
         "for option in at.button_group[0].options:\n"
         "    at.button_group[0].select(option.content if hasattr(option, 'content') else option).run()\n"
         "    assert not at.exception and not at.error, (option, at)\n"
-        "loaded = sorted(m for m in sys.modules if m.split('.')[0] in ('torch', 'torchvision', 'timm', 'captum'))\n"
+        "loaded = sorted(m for m in sys.modules if m.split('.')[0] in ('torch', 'torchvision', 'timm', "
+        "'captum'))\n"
         "assert not loaded, loaded[:5]\n"
         "print('free')\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, cwd=PROJECT)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, cwd=PROJECT
+    )
     assert done.stdout.strip().endswith("free"), done.stdout[-500:] + done.stderr[-2000:]
