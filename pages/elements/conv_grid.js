@@ -281,8 +281,10 @@ function drawStage(s) {
   const [top, bottom] = shownRange(s, 0), [left, right] = shownRange(s, 1);
   const rows = e.x.length * Math.max(bottom - top, kernelSize(e)[0]);
   const longest = Math.max(...e.x.flat(2).concat(out.flat(2)).filter(Number.isFinite).map((v) => shown(v).length), 2);
-  s.cell = Math.max(26, Math.min(44, Math.floor(384 / Math.max(rows, out[0].length)), Math.floor(330 / (right - left))));
-  const stage = make("div", { class: "stage", style: `--cell:${s.cell}px; --wide:${Math.max(52, s.cell)}px; --digits:${Math.min(15, Math.max(9, Math.floor((s.cell - 4) / longest / 0.56)))}px` });
+  // Larger on a projector: everything grows with the window, up to one and a half times.
+  const scale = Math.max(1, Math.min(1.5, window.innerWidth / 1366));
+  s.cell = Math.max(26, Math.round(scale * Math.min(44, Math.floor(384 / Math.max(rows, out[0].length)), Math.floor(330 / (right - left)))));
+  const stage = make("div", { class: "stage", style: `--cell:${s.cell}px; --scale:${scale}; --wide:${Math.max(Math.round(52 * scale), s.cell)}px; --digits:${Math.min(15 * scale, Math.max(9, Math.floor((s.cell - 4) / longest / 0.56)))}px` });
   const channels = make("div", { class: "channels" });
   s.inputCells = []; s.kernelCells = []; s.productCells = []; s.frames = []; s.rows = [];
   e.x.forEach((_, c) => channels.append(drawChannel(s, c, [top, bottom], [left, right])));
@@ -383,7 +385,7 @@ function drawOutputs(s) {
       grid.append(cell);
       return cell;
     }));
-    const name = isPooling(e) ? channelName(e, o) : out.length > 1 ? `filter ${o + 1}` : "output";
+    const name = isPooling(e) && out.length > 1 ? channelName(e, o) : out.length > 1 ? `filter ${o + 1}` : "output";
     const bias = e.bias && !isPooling(e) ? make("label", { class: "title" }, "bias ", drawNumber(s, e.bias[o], (b) => setIn(s, "bias", [o], b), `bias of filter ${o + 1}`, `b.${o}`)) : null;
     if (bias) bias.lastChild.style.display = "inline-flex";
     const part = titled(`${name}  ${plane.length} × ${plane[0].length}`, grid, bias);
