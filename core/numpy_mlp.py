@@ -14,7 +14,7 @@ from core.errors import UnknownName
 from core.history import Record
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "linear")
-INITIALISATIONS = ("xavier", "he")
+INITIALISATIONS = ("xavier", "he", "small")
 
 
 @dataclass
@@ -44,7 +44,8 @@ def initialise(
     Args:
         sizes: Inputs, neurons of each hidden layer, classes.
         initialisation: "xavier": uniform up to √(6 / (inputs + outputs)); "he": normal with deviation
-            √(2 / inputs), which makes up for the half that ReLU cuts off.
+            √(2 / inputs), which makes up for the half that ReLU cuts off; "small": normal with deviation 0.01,
+            as first attempts have it.
     Raises:
         UnknownName: There is no such activation or initialisation.
     """
@@ -57,6 +58,8 @@ def initialise(
     for inputs, outputs in pairwise(sizes):
         if initialisation == "he":
             values = rng.normal(0, np.sqrt(2 / inputs), (outputs, inputs))
+        elif initialisation == "small":
+            values = rng.normal(0, 0.01, (outputs, inputs))
         else:
             limit = np.sqrt(6 / (inputs + outputs))
             values = rng.uniform(-limit, limit, (outputs, inputs))

@@ -76,10 +76,9 @@ def _unpickle(data: bytes, name: str) -> Any:
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - the restricted reader raises whatever the file leads it to
         text = str(error)
-        found = (
-            re.search(r"(?:GLOBAL|global:?|class)\s+`?([\w.]+)", text) if "WeightsUnpickler" in text else None
-        )
-        if found or "Weights only load failed" in text or "TorchScript" in text:
+        found = re.search(r"GLOBAL ([\w.]+)", text)
+        is_pickle = data[:2] == b"PK" or data[:1] == b"\x80"
+        if found or (is_pickle and "Weights only load failed" in text) or "TorchScript" in text:
             what = f"Python objects ({found.group(1)})" if found else "more than weights"
             raise BadCheckpoint(
                 f"{name!r} holds {what}. Reading them could run a stranger's code, so only tensors are "
@@ -100,8 +99,8 @@ def _check_archive(data: bytes, name: str) -> None:
         raise BadCheckpoint(f"{name!r} is cut short or damaged. Copy it again.") from None
     if total > 2 * len(data) + 2**20:
         raise BadCheckpoint(
-            f"{name!r} has {len(data) / 2**20:.1f} MB and would grow to {total / 2**20:.0f} MB: PyTorch saves "
-            "no such files. Save the weights again with torch.save."
+            f"{name!r} has {len(data) / 2**20:.1f} MB and would grow to {total / 2**20:.0f} MB: PyTorch "
+            "saves no such files. Save the weights again with torch.save."
         )
 
 

@@ -134,7 +134,9 @@ def test_a_rate_far_too_large_ends_the_run_with_a_loss_that_is_no_number(impleme
 def test_unknown_words_are_refused() -> None:
     with pytest.raises(UnknownName, match=r"no activation named 'reluu'. Did you mean 'relu'"):
         numpy_mlp.initialise([2, 2], "reluu", seed=0)
-    with pytest.raises(UnknownName, match=r"no initialisation named 'zeros'. Choose one of xavier, he"):
+    with pytest.raises(
+        UnknownName, match=r"no initialisation named 'zeros'. Choose one of xavier, he, small"
+    ):
         numpy_mlp.initialise([2, 2], "relu", seed=0, initialisation="zeros")
 
 
