@@ -6,6 +6,9 @@ PAGES = {
     "": [
         st.Page("pages/home.py", icon=":material/home:", default=True),
     ],
+    "Train and judge": [
+        st.Page("pages/data.py", icon=":material/photo_library:"),
+    ],
     "By hand": [
         st.Page("pages/conv_arithmetic.py", icon=":material/grid_on:"),
         st.Page("pages/losses.py", icon=":material/trending_down:"),

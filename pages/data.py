@@ -1,0 +1,55 @@
+"""Data: what a network is taught with, before anyone trains on it."""
+
+import streamlit as st
+
+from pages.elements.dataset_parts import batch, duplicates, left_out, overview, upload
+from pages.elements.dataset_picker import dataset_picker, dataset_settings, opened, plain
+from pages.elements.page import errors_shown, page
+
+PARTS = ("Overview", "Batch", "Duplicates", "Left out", "Upload")
+
+with page("Data", "Look at the images before you train on them, or bring your own.", icon="🗂️"):
+    follow = st.session_state.pop("data_part_next", None)
+    if follow:
+        st.session_state["data_part"] = follow
+    left, right = st.columns([2, 3], vertical_alignment="bottom")
+    with left:
+        entry = dataset_picker("data")
+    with right:
+        part = st.segmented_control(
+            "Part", PARTS, default="Overview", key="data_part", bind="query-params",
+            label_visibility="collapsed", required=True,
+        )  # fmt: skip
+    report = st.session_state.pop("data_report", None)
+    if report:
+        st.success(report, icon=":material/check:")
+    if part == "Upload":
+        upload()
+    else:
+        st.caption(plain(entry.summary))
+        settings = {}
+        if entry.settings:
+            with st.expander("Settings of this data set", icon=":material/tune:"), errors_shown():
+                settings = dataset_settings(entry, "data")
+        dataset = opened(entry, settings)
+        height, width = dataset.input_size
+        splits = ", ".join(f"{plain(name)} {len(split):,}" for name, split in dataset.splits.items())
+        colours = "grey" if dataset.channels == 1 else "RGB"
+        st.markdown(
+            f"**{splits}** images · {dataset.number_of_classes} classes · {width} × {height} pixels, {colours}"
+        )
+        if dataset.note:
+            st.info(plain(dataset.note), icon=":material/info:")
+        match part:
+            case "Batch":
+                batch(dataset)
+            case "Duplicates":
+                duplicates(dataset)
+            case "Left out":
+                left_out(dataset)
+            case _:
+                overview(dataset)
+        st.caption(
+            f"Source: {plain(dataset.source)} · licence: {plain(dataset.license or 'not stated')} · "
+            f"fingerprint {dataset.fingerprint[:12]}"
+        )

@@ -1,0 +1,97 @@
+"""Choosing a data set and its settings, and opening it with a progress bar."""
+
+import re
+from typing import Any
+
+import streamlit as st
+
+from core.data_catalogue import CatalogueEntry, catalogue, open_dataset
+from core.image_dataset import ImageDataset
+from core.settings import Choice, Range, Setting
+
+
+def dataset_picker(prefix: str) -> CatalogueEntry:
+    """A list of all data sets, uploaded ones included; the choice stands in the address as `<prefix>_set`."""
+    entries = {entry.name: entry for entry in catalogue()}
+    key = f"{prefix}_set"
+    follow = st.session_state.pop(
+        f"{key}_next", None
+    )  # a widget's own value can only be set before it is drawn
+    if follow in entries:
+        st.session_state[key] = follow
+    if st.session_state.get(key) not in entries:
+        st.session_state.pop(key, None)
+    name = st.selectbox(
+        "Data set",
+        list(entries),
+        format_func=lambda name: _label(entries[name]) if name in entries else str(name),
+        key=key,
+        bind="query-params",
+    )
+    return entries[name]
+
+
+def choose_next(prefix: str, name: str) -> None:
+    """From the next run on, the picker shows this data set."""
+    st.session_state[f"{prefix}_set_next"] = name
+
+
+def dataset_settings(entry: CatalogueEntry, prefix: str) -> dict[str, Any]:
+    """One widget for each of the data set's settings: the values that differ from the defaults."""
+    values = {}
+    for setting in entry.settings:
+        value = _widget(setting, f"{prefix}_{entry.name}_{setting.name}")
+        if value != setting.default:
+            values[setting.name] = value
+    return values
+
+
+def opened(entry: CatalogueEntry, settings: dict[str, Any]) -> ImageDataset:
+    """The data set, with a bar while it is read for the first time."""
+    place = st.empty()
+
+    def show(share: float, message: str) -> None:
+        place.progress(min(1.0, max(0.0, share)), plain(message))
+
+    try:
+        return open_dataset(entry.name, progress=show, **settings)
+    finally:
+        place.empty()
+
+
+def plain(text: str) -> str:
+    """Text that people gave, as it stands: Markdown, HTML and LaTeX in it mean nothing."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])", r"\\\1", text).replace("\n", " ")
+
+
+def _label(entry: CatalogueEntry) -> str:
+    return f"{entry.title} (uploaded, {entry.name[-8:]})" if entry.path else entry.title
+
+
+def _widget(setting: Setting, key: str) -> Any:
+    label, help_text = setting.title.capitalize(), setting.help or None
+    if setting.unit:
+        label += f" ({setting.unit})"
+    match setting.allowed:
+        case Choice(options=options):
+            return st.selectbox(label, options, index=options.index(setting.default), help=help_text, key=key)
+        case Range(minimum=low, maximum=high, step=step):
+            kind = setting.type
+            step = kind(step or (1 if kind is int else 0.01))
+            if setting.default is not None and high - low <= 100 * step:
+                return st.slider(
+                    label, kind(low), kind(high), kind(setting.default), step, help=help_text, key=key
+                )
+            return st.number_input(
+                label,
+                kind(low),
+                kind(high),
+                setting.default,
+                step,
+                help=help_text,
+                key=key,
+                placeholder="found for you",
+            )
+    if setting.type is bool:
+        return st.toggle(label, setting.default, help=help_text, key=key)
+    return st.text_input(label, setting.default, help=help_text, key=key)
