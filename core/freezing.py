@@ -1,0 +1,60 @@
+"""Which part of a network learns: all of it, its head, or its last block and head."""
+
+from torch import nn
+
+from core.errors import SettingError
+
+PARTS = ("everything", "last block", "head")
+
+
+def head_of(module: nn.Module) -> tuple[str, nn.Module]:
+    """The last layer with weights, by name: the one that makes logits of features.
+
+    Raises:
+        SettingError: The network has no layer with weights.
+    """
+    layers = [(name, m) for name, m in module.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    if not layers:
+        raise SettingError("This network has no layer with weights, so there is no head to train alone.")
+    linear = [pair for pair in layers if isinstance(pair[1], nn.Linear)]
+    return (linear or layers)[-1]
+
+
+def last_block_of(module: nn.Module) -> tuple[str, nn.Module]:
+    """The part of the network before the head: the last top-level child that holds more than the head."""
+    _, head = head_of(module)
+    for name, child in reversed(list(module.named_children())):
+        inside = list(child.modules())
+        others = [m for m in inside if m is not head and any(True for _ in m.parameters(recurse=False))]
+        if others:
+            return name, child
+    return head_of(module)
+
+
+def freeze(module: nn.Module, trainable: str) -> set[nn.Module]:
+    """Let only `trainable` learn: "everything", "last block" (and head) or "head".
+
+    Whatever was frozen when the network was built (whitened patches, fixed scales) stays frozen.
+
+    Returns:
+        The modules that learn. The others belong in evaluation mode while training, so that the running mean and
+        variance of their batch norms stay those of the pretrained network.
+    """
+    if trainable == "everything":
+        return set(module.modules())
+    _, head = head_of(module)
+    learning = set(head.modules())
+    if trainable == "last block":
+        learning |= set(last_block_of(module)[1].modules())
+    kept = {id(p) for m in learning for p in m.parameters(recurse=False)}
+    for parameter in module.parameters():
+        if id(parameter) not in kept:
+            parameter.requires_grad_(False)
+    return learning
+
+
+def set_training(module: nn.Module, learning: set[nn.Module]) -> None:
+    """Training mode for what learns, evaluation mode for what is frozen."""
+    module.eval()
+    for part in learning:
+        part.training = True

@@ -1,0 +1,403 @@
+"""Training: a generator of records, one every few steps and one an epoch, that can be taken up at any step.
+
+What is random at a step (dropout, augmentation) comes from a seed of its own, made from the run's seed, the
+epoch and the step. So a run that was stopped and resumed is equal to one that was not, to the last digit on a
+CPU.
+"""
+
+import dataclasses
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core.augmentation import Augmentation, augment
+from core.checkpoint import build, load_checkpoint, save_checkpoint
+from core.classifier import best_device
+from core.data import datasets
+from core.evaluation import measure
+from core.freezing import freeze, set_training
+from core.history import Record
+from core.image_dataset import Split
+from core.model_card import ModelCard
+from core.models import models
+from core.optimizers import Lookahead, gradient_norm, make_optimizer, rate_factor, set_rate_factor
+from core.settings import Choice, Range, Text, assignments_in, check_settings, settings_of
+from core.training_data import TrainingData, batches, batches_an_epoch, fitted, inputs_of, prepare
+from core.training_folder import (
+    LAST,
+    claim_folder,
+    command_of,
+    load_state,
+    machine,
+    save_state,
+    versions,
+    write_atomically,
+)
+from core.verdict import verdict
+
+SAVE_SECONDS = 300.0  # within a long epoch the run is saved this often
+
+
+def never() -> bool:
+    """For a run that nobody stops."""
+    return False
+
+
+def train(
+    folder: Path,
+    *,
+    dataset: Annotated[str, Text(r"\S.*", "fashion_mnist")] = "fashion_mnist",
+    dataset_settings: Annotated[str, Text(example="seed=1; grid=0.5")] = "",
+    architecture: Annotated[str, Text(r"\w+", "small_cnn")] = "small_cnn",
+    architecture_settings: Annotated[str, Text(example="widths=64,128; dropout=0.5")] = "",
+    input_size: Annotated[int | None, Range(8, 512), "pixels"] = None,
+    epochs: Annotated[int, Range(1, 1000)] = 10,
+    batch_size: Annotated[int, Range(2, 4096)] = 128,
+    optimizer: Annotated[str, Choice("sgd", "adam", "adamw", "muon")] = "adam",
+    learning_rate: Annotated[float, Range(1e-6, 10, logarithmic=True)] = 0.001,
+    schedule: Annotated[str, Choice("constant", "linear", "cosine", "one_cycle")] = "constant",
+    momentum: Annotated[float, Range(0, 0.999)] = 0.9,
+    weight_decay: Annotated[float, Range(0, 1)] = 0.0,
+    label_smoothing: Annotated[float, Range(0, 0.9)] = 0.0,
+    clip_gradient: Annotated[float, Range(0, 1000)] = 0.0,
+    lookahead: bool = False,
+    flip: Annotated[str, Choice("none", "random", "alternating")] = "none",
+    crop: Annotated[int, Range(0, 64), "pixels"] = 0,
+    colour: Annotated[float, Range(0, 1)] = 0.0,
+    rand_augment: Annotated[int, Range(0, 10)] = 0,
+    cutout: Annotated[int, Range(0, 256), "pixels"] = 0,
+    trainable: Annotated[str, Choice("everything", "head", "last block")] = "everything",
+    unfreeze_at: Annotated[int, Range(0, 1000), "epoch"] = 0,
+    validation: Annotated[float, Range(0, 0.5)] = 0.1,
+    train_images: Annotated[int | None, Range(2, 10_000_000)] = None,
+    seed: Annotated[int, Range(0, 2**31 - 1)] = 0,
+    half: bool = False,
+    test_flips: bool = False,
+    device: Annotated[str, Choice("auto", "cpu", "cuda", "mps")] = "auto",
+    stop: Callable[[], bool] = never,
+) -> Iterator[Record]:
+    """Train a network, or go on with the run that is in the folder.
+
+    Every epoch the folder gets `state.pt`, and after the best one so far `weights.safetensors` and `card.json`;
+    at the end the best weights are measured on the test images and the card says what they reached. The caller
+    writes the records to `history.jsonl`.
+
+    Args:
+        folder: The run's own folder.
+        dataset: Name of a data set, or the path of a folder or zip of images.
+        dataset_settings: Settings of the data set as name=value, separated by semicolons.
+        architecture: Name of a network.
+        architecture_settings: Settings of the network as name=value, separated by semicolons.
+        input_size: Side that images are resized to; without it they keep their own size.
+        epochs: How often every training image is seen.
+        batch_size: Images a step.
+        optimizer: What turns gradients into steps.
+        learning_rate: The largest rate of the schedule.
+        schedule: How the rate changes over the run; one_cycle rises for the first 30 % and falls as a cosine.
+        momentum: Of sgd and muon.
+        weight_decay: How strongly weights are pulled to zero.
+        label_smoothing: Share of the target that is spread over all classes.
+        clip_gradient: Longest gradient allowed; longer ones are shortened to it. 0 is off.
+        lookahead: Pull the weights back to their slow average every five steps.
+        flip: Mirror images left to right; alternating shows each side every other epoch.
+        crop: Shift images by up to so many pixels.
+        colour: Change brightness, contrast and saturation by factors of 1 ± this.
+        rand_augment: Magnitude of two random operations on each image; 0 is off.
+        cutout: Side of a square that is covered in each image; 0 is off.
+        trainable: What of the network learns: everything, its head only, or its last block and head.
+        unfreeze_at: Epoch from which everything learns; 0 is never.
+        validation: Share of the training images held out to choose the best epoch.
+        train_images: Train on so many images only, drawn with the classes in proportion.
+        seed: Of weights, order, dropout and augmentation.
+        half: Keep the weights as 16-bit floats, and measure them as such.
+        test_flips: Measure also the mean of an image's answer and its mirror image's.
+        device: Where to compute; auto takes a GPU if there is one.
+        stop: Asked at every step; when it says True the run is saved and ends, to be resumed.
+    Yields:
+        "start", then "step" and "epoch" records, and an "end" with the verdict unless it was stopped.
+    Raises:
+        SettingError: A setting that is not allowed, or the folder holds a run with other settings.
+    Source:
+        Mixed precision and channels last on GPUs; channels last alone on CPUs, where 16 bits are slower.
+    """
+    given = dict(locals())
+    declared = settings_of(train)
+    settings = {setting.name: setting.check(given[setting.name]) for setting in declared}
+    claim_folder(folder, settings)
+    state = load_state(folder) or {}
+    if state.get("finished"):
+        return
+    where = best_device() if device == "auto" else torch.device(device)
+    data, card = _data_and_card(folder.name, settings)
+    card = dataclasses.replace(card, command=command_of(folder.name, settings, declared))
+    augmentation = Augmentation(flip, crop, colour, rand_augment, cutout)
+
+    torch.manual_seed(seed)
+    module = build(card).to(where, memory_format=torch.channels_last)
+    pixels = fitted(data.train.images, data.preprocessing)
+    labels = torch.from_numpy(data.train.labels)
+    if hasattr(module, "initialise_from"):
+        first = np.random.default_rng(seed).permutation(len(data.train))[:5000]
+        module.initialise_from(inputs_of(torch.from_numpy(pixels(first)).to(where), data.preprocessing))
+    learnable = [p for p in module.parameters() if p.requires_grad]
+    mover = make_optimizer(
+        module, optimizer, learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay
+    )
+    slow = Lookahead(module) if lookahead else None
+    mixed = where.type == "cuda"
+    precision = torch.bfloat16 if mixed and torch.cuda.is_bf16_supported() else torch.float16
+    scaler = torch.amp.GradScaler(where.type, enabled=mixed and precision == torch.float16)
+    if state:
+        module.load_state_dict(state["module"])
+        mover.load_state_dict(state["optimizer"])
+        scaler.load_state_dict(state["scaler"])
+        if slow:
+            slow.slow = {name: value.to(where) for name, value in state["slow"].items()}
+    epoch, step = state.get("epoch", 1), state.get("step", 0)
+    past: list[Record] = state.get("past", [])
+    best: Record | None = state.get("best")
+    sums = _Sums(**state.get("sums", {}))
+    steps = batches_an_epoch(len(data.train), batch_size)
+    reported = max(1, steps // 20)
+    saved_at = time.monotonic()
+
+    def save() -> None:
+        nonlocal saved_at
+        held = {"epoch": epoch, "step": step, "past": past, "best": best, "sums": dataclasses.asdict(sums)}
+        held |= {
+            "module": module.state_dict(),
+            "optimizer": mover.state_dict(),
+            "scaler": scaler.state_dict(),
+        }
+        save_state(folder, held | ({"slow": slow.slow} if slow else {}))
+        saved_at = time.monotonic()
+
+    yield {
+        "kind": "start", "epochs": epochs, "steps_an_epoch": steps, "epoch": epoch, "step": (epoch - 1) * steps + step,
+        "train_images": len(data.train), "validation_images": len(data.validation or ()), "device": str(where),
+        "machine": machine(), "parameters": sum(p.numel() for p in module.parameters()), "settings": settings,
+    }  # fmt: skip
+    broken = False
+    while epoch <= epochs and not broken:
+        frozen_now = trainable != "everything" and not 0 < unfreeze_at <= epoch
+        for parameter in learnable:
+            parameter.requires_grad_(True)
+        learning = freeze(module, trainable if frozen_now else "everything")
+        for number, rows in enumerate(batches(len(data.train), batch_size, _mixed(seed, epoch)), start=1):
+            if number <= step:
+                continue
+            if stop():
+                save()
+                return
+            began = time.perf_counter()
+            torch.manual_seed(_mixed(seed, epoch, number))
+            chance = torch.Generator().manual_seed(_mixed(seed, epoch, number, 1))
+            batch = torch.from_numpy(pixels(rows)).to(where)
+            batch = augment(batch, augmentation, chance, rows=torch.from_numpy(rows), epoch=epoch)
+            targets = labels[rows].to(where)
+            total = (epoch - 1) * steps + number
+            set_rate_factor(mover, rate_factor(schedule, (total - 1) / (epochs * steps)))
+            set_training(module, learning)
+            with torch.autocast(where.type, precision, enabled=mixed):
+                output = module(inputs_of(batch, data.preprocessing))
+                loss = loss_of(output, targets, label_smoothing)
+            mover.zero_grad(set_to_none=True)
+            scaler.scale(loss).backward()
+            scaler.unscale_(mover)
+            norm = gradient_norm(module.parameters())
+            if clip_gradient and norm > clip_gradient:
+                torch._foreach_mul_(
+                    [p.grad for p in module.parameters() if p.grad is not None], clip_gradient / norm
+                )
+            value = float(loss.detach())
+            broken = not math.isfinite(value) or (not math.isfinite(norm) and not scaler.is_enabled())
+            if not broken:
+                scaler.step(mover)
+                scaler.update()
+                if slow:
+                    slow.step(module, total / (epochs * steps), total)
+            step = number
+            right = int((predictions(output) == targets).sum())
+            sums.add(value, right, len(rows), norm, time.perf_counter() - began)
+            if number % reported == 0 or number == steps or broken:
+                yield {
+                    "kind": "step", "epoch": epoch, "step": total, "loss": value, "accuracy": right / len(rows),
+                    "learning_rate": mover.param_groups[0]["lr"], "gradient_norm": norm,
+                    "images_per_second": len(rows) / max(1e-9, time.perf_counter() - began),
+                }  # fmt: skip
+            if broken:
+                break
+            if time.monotonic() - saved_at > SAVE_SECONDS:
+                save()
+        began = time.perf_counter()
+        record: Record = {"kind": "epoch", "epoch": epoch, "step": (epoch - 1) * steps + step, **sums.means()}
+        record["learning_rate"] = mover.param_groups[0]["lr"]
+        if data.validation is not None and not broken:
+            record |= validate(module, data.validation, data, batch_size, where)
+        record["seconds"] = sums.seconds + time.perf_counter() - began
+        past = [*past, record]
+        yield record
+        if not broken and _is_better(record, best):
+            best = record
+            save_checkpoint(folder, module, card, half=half)
+        epoch, step, sums = epoch + 1, 0, _Sums()
+        if not broken:
+            save()
+    if best is not None:
+        card = _measured(folder, card, data, past, best, where, half=half, flips=test_flips)
+    write_atomically(folder / LAST, _tensors(module))
+    save_state(folder, {"finished": True, "past": past})
+    words = verdict(past, planned_epochs=epochs, learning_rate=learning_rate)
+    yield {
+        "kind": "end", "reason": "not finite" if broken else "all epochs done", "verdict": words.sentence,
+        "best_epoch": words.best_epoch, "metrics": card.metrics,
+    }  # fmt: skip
+
+
+def loss_of(output: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+    """Mean cross-entropy; of a single logit, binary.
+
+    Shape:
+        output: (N, K), or (N, 1) of a single logit
+        targets: (N,) int64
+    """
+    output = output.float()
+    if output.shape[1] > 1:
+        return F.cross_entropy(output, targets, label_smoothing=label_smoothing)
+    smooth = targets.float() * (1 - label_smoothing) + label_smoothing / 2
+    return F.binary_cross_entropy_with_logits(output[:, 0], smooth)
+
+
+def predictions(output: Tensor) -> Tensor:
+    """(N,) int64 class indices of (N, K) logits, or of (N, 1) single ones."""
+    return output.argmax(1) if output.shape[1] > 1 else (output[:, 0] > 0).long()
+
+
+@torch.no_grad()
+def validate(
+    module: nn.Module, split: Split, data: TrainingData, batch_size: int, where: torch.device
+) -> Record:
+    """Loss and accuracy on a split, in evaluation mode."""
+    pixels = fitted(split.images, data.preprocessing)
+    module.eval()
+    loss, right = 0.0, 0
+    for rows in batches(len(split), max(batch_size, 256), None):
+        output = module(inputs_of(torch.from_numpy(pixels(rows)).to(where), data.preprocessing))
+        targets = torch.from_numpy(split.labels[rows]).to(where)
+        loss += float(loss_of(output, targets, 0.0)) * len(rows)
+        right += int((predictions(output) == targets).sum())
+    return {"validation_loss": loss / len(split), "validation_accuracy": right / len(split)}
+
+
+@dataclass
+class _Sums:
+    """What an epoch has added up so far."""
+
+    images: int = 0
+    loss: float = 0.0
+    correct: int = 0
+    norm: float = 0.0
+    largest_norm: float = 0.0
+    steps: int = 0
+    seconds: float = 0.0
+
+    def add(self, loss: float, correct: int, images: int, norm: float, seconds: float) -> None:
+        self.images += images
+        self.loss += loss * images
+        self.correct += correct
+        self.norm += norm
+        self.largest_norm = max(self.largest_norm, norm) if math.isfinite(norm) else norm
+        self.steps += 1
+        self.seconds += seconds
+
+    def means(self) -> Record:
+        return {
+            "train_loss": self.loss / self.images,
+            "train_accuracy": self.correct / self.images,
+            "gradient_norm": self.norm / self.steps,
+            "largest_gradient_norm": self.largest_norm,
+            "images_per_second": self.images / max(1e-9, self.seconds),
+        }
+
+
+def _mixed(*numbers: int) -> int:
+    """One seed of several numbers, without the likeness of neighbouring seeds."""
+    digest = hashlib.blake2b(repr(numbers).encode(), digest_size=7).digest()
+    return int.from_bytes(digest, "little")
+
+
+def _is_better(record: Record, best: Record | None) -> bool:
+    if best is None or "validation_accuracy" not in record:
+        return True
+    new = (record["validation_accuracy"], -record["validation_loss"])
+    return new > (best["validation_accuracy"], -best["validation_loss"])
+
+
+def _tensors(module: nn.Module) -> bytes:
+    from safetensors.torch import save
+
+    held = module.state_dict().items()
+    return save({name: v.detach().cpu().clone(memory_format=torch.contiguous_format) for name, v in held})
+
+
+def _data_and_card(name: str, settings: dict[str, Any]) -> tuple[TrainingData, ModelCard]:
+    member = models[settings["architecture"]]
+    network_settings = check_settings(member.settings, assignments_in(settings["architecture_settings"]))
+    source = datasets[settings["dataset"]]
+    opened = source(**check_settings(source.settings, assignments_in(settings["dataset_settings"])))
+    side = settings["input_size"]
+    data = prepare(
+        opened,
+        input_size=(side, side) if side else None,
+        channels=None,
+        validation=settings["validation"],
+        train_images=settings["train_images"],
+        seed=settings["seed"],
+    )
+    card = ModelCard(
+        name=name,
+        architecture=settings["architecture"],
+        settings=network_settings,
+        class_names=opened.class_names,
+        preprocessing=data.preprocessing,
+        title=f"{member.title} on {opened.title}",
+        dataset=opened.name,
+        dataset_fingerprint=data.fingerprint,
+        seed=settings["seed"],
+        versions=versions(),
+        license=opened.license,
+    )
+    return data, card
+
+
+def _measured(
+    folder: Path, card: ModelCard, data: TrainingData, past: list[Record], best: Record, where: torch.device,
+    *, half: bool, flips: bool,
+) -> ModelCard:  # fmt: skip
+    """The card with what its stored weights reach on the test images, saved."""
+    classifier = load_checkpoint(folder, where)
+    metrics: dict[str, Any] = {}
+    if data.test is not None:
+        metrics["test"] = measure(classifier, data.test)
+        if flips:
+            metrics["test_flips_averaged"] = measure(classifier, data.test, flips=True)
+    if "validation_accuracy" in best:
+        metrics["validation"] = {k: best[f"validation_{k}"] for k in ("accuracy", "loss")}
+    metrics["training"] = {
+        "epochs": len(past),
+        "best_epoch": best["epoch"],
+        "seconds": round(sum(record["seconds"] for record in past), 1),
+        "machine": machine(),
+        "parameters": sum(p.numel() for p in classifier.module.parameters()),
+    }
+    card = dataclasses.replace(card, metrics=metrics)
+    return save_checkpoint(folder, classifier.module, card, half=half)

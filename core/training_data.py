@@ -1,0 +1,127 @@
+"""What a training run reads: images in the network's input size, cut into training, validation and test."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.errors import SettingError
+from core.image_dataset import ImageDataset, Split
+from core.preprocessing import Preprocessing, fit
+from core.progress import Progress, no_progress
+
+# Images are resized once, before the first epoch, if they fit in here; and batch by batch beyond.
+RESIZED_IN_MEMORY = 1500 * 2**20
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The three parts of a run's data; `test` may be missing, `validation` too.
+
+    Attributes:
+        fingerprint: A hash of the pixels and labels of the whole data set, before any part was cut off.
+    """
+
+    train: Split
+    validation: Split | None
+    test: Split | None
+    preprocessing: Preprocessing
+    fingerprint: str
+
+
+def prepare(
+    dataset: ImageDataset, *, input_size: tuple[int, int] | None, channels: int | None, validation: float,
+    train_images: int | None, seed: int, preprocessing: Preprocessing | None = None,
+) -> TrainingData:  # fmt: skip
+    """Cut off a stratified validation split where the data set has none.
+
+    Args:
+        input_size: (height, width) that the network takes; None for the data set's own.
+        channels: 1 or 3 that the network takes; None for the data set's own.
+        validation: Share of the training images that is held out; ignored where there is a split "val".
+        train_images: How many images to train on, drawn with the classes in proportion; None for all.
+        preprocessing: A pretrained network's own; otherwise mean and std are those of the training images.
+    """
+    train = dataset.split("train")
+    held_out = dataset.splits.get("val")
+    if held_out is None and validation > 0:
+        train, held_out = train.divide(validation, seed)
+    if train_images is not None:
+        train = train.subset(train_images, seed)
+    if preprocessing is None:
+        mean, std = train.mean_std
+        wanted = channels or train.channels
+        if wanted != train.channels:
+            mean, std = (
+                np.resize(values, wanted) if wanted == 3 else [np.mean(values)] for values in (mean, std)
+            )
+        preprocessing = Preprocessing(
+            input_size=input_size or train.input_size,
+            mean=mean,
+            std=std,
+            channels=wanted,
+        )
+    if len(train) < 2:
+        raise SettingError(f"Only {len(train)} images are left to train on: take more, or hold out fewer.")
+    return TrainingData(train, held_out, dataset.splits.get("test"), preprocessing, dataset.fingerprint)
+
+
+def fitted(
+    images: np.ndarray, preprocessing: Preprocessing, progress: Progress = no_progress
+) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from row numbers to the pixels of these rows as the network sees them.
+
+    Shape:
+        images: (N, H, W, C) uint8, possibly a memory map
+        the function: (n,) int64 to (n, *input_size, channels) uint8
+    """
+    shape = (*preprocessing.input_size, preprocessing.channels)
+    if images.shape[1:] == shape:
+        if isinstance(images, np.memmap) and images.nbytes <= RESIZED_IN_MEMORY:
+            images = np.array(images)
+        return lambda rows: images[rows]
+    if len(images) * int(np.prod(shape)) > RESIZED_IN_MEMORY:
+        return lambda rows: np.stack([fit_any(images[row], preprocessing) for row in rows])
+    resized = np.empty((len(images), *shape), np.uint8)
+    for row in range(len(images)):
+        resized[row] = fit_any(images[row], preprocessing)
+        if row % 1000 == 0:
+            progress(row / len(images), "Resizing the images")
+    return lambda rows: resized[rows]
+
+
+def fit_any(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """`fit` for grey pixels (H, W, 1) too."""
+    if pixels.shape[2] == 1 and pixels.shape != (*preprocessing.input_size, preprocessing.channels):
+        pixels = np.repeat(pixels, 3, axis=2)
+    return fit(pixels, preprocessing)
+
+
+def inputs_of(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Normalised input, channels last in memory.
+
+    Shape:
+        pixels: (N, H, W, C) uint8 or float of 0…255
+        returns: (N, C, H, W) float32
+    """
+    std = torch.tensor(preprocessing.std, device=pixels.device)
+    mean = torch.tensor(preprocessing.mean, device=pixels.device)
+    return pixels.to(torch.float32).mul(1 / (255 * std)).sub_(mean / std).permute(0, 3, 1, 2)
+
+
+def batches(n: int, size: int, seed: int | None) -> Iterator[np.ndarray]:
+    """Row numbers of one epoch in batches: in a random order by seed, or ascending.
+
+    A last batch of a single image is left out of a random order, since batch norm needs two.
+    """
+    order = np.arange(n) if seed is None else np.random.default_rng(seed).permutation(n)
+    for start in range(0, n, size):
+        rows = order[start : start + size]
+        if seed is None or len(rows) > 1:
+            yield rows
+
+
+def batches_an_epoch(n: int, size: int) -> int:
+    return n // size + (n % size > 1)
