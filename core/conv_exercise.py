@@ -124,13 +124,18 @@ def from_json(data: Mapping[str, Any]) -> Exercise:
     return Exercise(layer, x, weight, bias, (at[0], at[1], at[2]), data.get("predict") is True)
 
 
-def to_address(exercise: Exercise) -> dict[str, str]:
-    """The exercise as parameters of an address, without what is PyTorch's default."""
+def to_address(exercise: Exercise, start: Exercise | None = None) -> dict[str, str]:
+    """The exercise as parameters of an address, without what is PyTorch's default or as in `start`.
+
+    `start` is a convolution with PyTorch's defaults, the same that `from_address` gets as `default`.
+    """
     layer, default = exercise.layer, as_kind(Layer(), exercise.layer.kind)
-    address = {"conv_kind": layer.kind, "conv_x": numbers_to_text(exercise.x)}
+    address = {} if layer.kind == "conv" else {"conv_kind": layer.kind}
+    if start is None or not np.array_equal(exercise.x, start.x):
+        address["conv_x"] = numbers_to_text(exercise.x)
     if exercise.weight is None:
         address["conv_kernel"] = _pair_text(layer.kernel_size)
-    else:
+    elif start is None or start.weight is None or not np.array_equal(exercise.weight, start.weight):
         address["conv_w"] = numbers_to_text(exercise.weight)
     if exercise.bias is not None:
         address["conv_b"] = numbers_to_text(exercise.bias)
@@ -215,7 +220,8 @@ def with_settings(exercise: Exercise, **changes: Any) -> Exercise:
 
 def _number(word: str, name: str) -> float:
     try:
-        value = float(Fraction(word))  # 1/9 is a number too
+        over, _, under = word.partition("/")  # 1/9 is a number too
+        value = float(over) / float(under or 1)
     except (ValueError, ZeroDivisionError, OverflowError):
         value = math.nan
     if not abs(value) < 1e9:

@@ -61,11 +61,21 @@ def test_the_sizes_of_the_course():
 def test_an_exercise_survives_browser_and_address(name):
     e = preset(name).exercise
     default = presets()[0].exercise
-    for back in (from_json(json.loads(json.dumps(to_json(e)))), from_address(to_address(e), default)):
+    for back in (
+        from_json(json.loads(json.dumps(to_json(e)))),
+        from_address(to_address(e), default),
+        from_address(to_address(e, default), default),
+    ):
         assert to_json(back) == to_json(e)
         np.testing.assert_array_equal(
             forward(back.layer, back.x, back.weight, back.bias), forward(e.layer, e.x, e.weight, e.bias)
         )
+
+
+def test_an_address_is_short_where_the_numbers_are_those_one_begins_with():
+    start = presets()[0].exercise
+    assert to_address(start, start) == {}
+    assert to_address(preset("dilation").exercise, start) == {"conv_padding": "1", "conv_dilation": "2"}
 
 
 def test_an_address_may_name_settings_only():
@@ -80,6 +90,8 @@ def test_an_address_may_name_settings_only():
         ({"conv_x": "1 2~3"}, "rows of equally many numbers"),
         ({"conv_x": "1 cat~3 4"}, "conv_x holds 'cat': write a number"),
         ({"conv_x": "1 nan~3 4"}, "conv_x holds 'nan'"),
+        ({"conv_x": "1 1e999999999~3 4"}, "conv_x holds '1e999999999'"),
+        ({"conv_x": "1 1/0~3 4"}, "conv_x holds '1/0'"),
         ({"conv_stride": "0"}, "stride is 0: choose a whole number, 1 or more"),
         ({"conv_stride": "-1"}, "conv_stride is '-1'"),
         ({"conv_kind": "blur"}, "no layer of the kind 'blur'"),

@@ -60,6 +60,7 @@ function change(s, patch, field) {
     s.good = { e: structuredClone(next), out };
     s.errors = {};
     s.typed = {};
+    s.preset = presetOf(s, next);
     forgetAnswers(s);
     clampAt(s);
     s.report();
@@ -68,6 +69,14 @@ function change(s, patch, field) {
     s.errors = { [problem.field === "kernel_size" && field === "dilation" ? "dilation" : problem.field]: problem.message };
   }
   draw(s, field);
+}
+
+/** The name of the exercise that has exactly these numbers and settings, or "". */
+function presetOf(s, e) {
+  const names = ["kind", "x", "weight", "bias", "stride", "padding", "dilation", "groups", "output_padding", "padding_mode", "ceil_mode", "count_include_pad"];
+  const same = (a, b) => names.every((name) => JSON.stringify(a[name] ?? null) === JSON.stringify(b[name] ?? null))
+    && kernelSize(a).join() === kernelSize(b).join();
+  return s.presets.find((p) => same(p.exercise, e))?.name ?? "";
 }
 
 function clampAt(s) {
@@ -145,9 +154,8 @@ const pairText = (value) => (typeof value === "string" ? value : value[0] === va
 function settingFields(s) {
   const e = s.e, pooling = isPooling(e);
   const one = (text, name, most) => {
-    const [a, b] = readPair(text, name, 1, most);
-    if (a !== b) throw new BadLayer(name, `"${text}": one whole number from 1 to ${most}.`);
-    return a;
+    if (!/^\s*\d+\s*$/.test(text) || Number(text) < 1 || Number(text) > most) throw new BadLayer(name, `"${text}": one whole number from 1 to ${most}.`);
+    return Number(text);
   };
   const fields = [
     ["in_channels", "channels", e.x.length, (t) => reshape(s, { channels: one(t, "in_channels", 8) })],

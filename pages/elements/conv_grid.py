@@ -7,6 +7,7 @@ import streamlit as st
 from core.conv_exercise import Exercise, from_address, from_json, to_address, to_json
 from core.conv_presets import presets
 from core.errors import ConvoscopeError
+from pages.elements.address import keep_in_address, read_address
 from pages.elements.component import component
 
 _conv_grid = component("conv_grid", "conv_cells")
@@ -27,8 +28,9 @@ def conv_grid(key: str = "conv_grid") -> Exercise:
         except ConvoscopeError as error:
             st.error(str(error), icon=":material/error:")
         else:
-            memory["address"] = _keep_in_address(memory["exercise"], default)
-    address = _address()
+            memory["address"] = to_address(memory["exercise"], default)
+            keep_in_address(_NAMES, memory["address"])
+    address = read_address(_NAMES)
     if address != memory["address"]:  # opened by a link, or Back was pressed
         memory["address"] = address
         memory["revision"] += 1
@@ -68,12 +70,6 @@ def _sent(key: str) -> dict[str, Any] | None:
     return dict(sent) if sent else None
 
 
-def _address() -> dict[str, str]:
-    return {
-        name: st.query_params[name] for name in st.query_params if name.startswith("conv_") and name in _NAMES
-    }
-
-
 _NAMES = {
     "conv_kind",
     "conv_x",
@@ -91,18 +87,6 @@ _NAMES = {
     "conv_at",
     "conv_predict",
 }
-
-
-def _keep_in_address(exercise: Exercise, default: Exercise) -> dict[str, str]:
-    address = to_address(exercise)
-    if address == to_address(default):
-        address = {}
-    for name in _NAMES:
-        if name in address and st.query_params.get(name) != address[name]:
-            st.query_params[name] = address[name]
-        elif name not in address and name in st.query_params:
-            del st.query_params[name]
-    return address
 
 
 def _preset_of(exercise: Exercise) -> str:

@@ -4,10 +4,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
 from core.conv_exercise import numbers_from_text, numbers_to_text
 from core.errors import ConvoscopeError
+from pages.elements.address import keep_in_address, read_address
 from pages.elements.component import component
 
 
@@ -68,7 +70,7 @@ def loss_part(name: str, *, predict: bool) -> dict[str, list[float]]:
             st.error(str(error), icon=":material/error:")
         else:
             memory["address"] = _keep_in_address(wanted, memory["values"])
-    address = {key: st.query_params[key] for key in wanted if key in st.query_params}
+    address = read_address(wanted)
     if address != memory["address"] or "values" not in memory:
         memory["address"] = address
         memory["revision"] += 1
@@ -130,16 +132,10 @@ def _from_address(wanted: dict[str, Numbers], address: dict[str, str]) -> dict[s
 
 
 def _keep_in_address(wanted: dict[str, Numbers], values: dict[str, list[float]]) -> dict[str, str]:
-    import numpy as np
-
     address = {
         key: numbers_to_text(np.array(values[key]))
         for key, numbers in wanted.items()
         if tuple(values[key]) != numbers.default
     }
-    for key in wanted:
-        if key in address and st.query_params.get(key) != address[key]:
-            st.query_params[key] = address[key]
-        elif key not in address and key in st.query_params:
-            del st.query_params[key]
+    keep_in_address(wanted, address)
     return address

@@ -11,6 +11,7 @@ from core.conv_exercise import numbers_from_text, numbers_to_text
 from core.conv_layer import BadLayer
 from core.errors import ConvoscopeError
 from core.template_matching import kernel, kernels
+from pages.elements.address import keep_in_address, read_address
 from pages.elements.component import component
 
 _photo_kernel = component("photo_kernel")
@@ -34,7 +35,7 @@ def photo_kernel(pixels: np.ndarray, sha256: str, *, kind: str) -> None:
     if sent and sent != memory.get("sent"):
         memory["sent"] = sent
         memory["address"] = _keep_in_address(kind, sent)
-    address = {name: st.query_params[name] for name in _NAMES[kind] if name in st.query_params}
+    address = read_address(_NAMES[kind])
     if address != memory["address"] or sha256 != memory.get("sha256") or "data" not in memory:
         memory["data"] = _from_address(kind, address, pixels)
         memory["address"], memory["sha256"] = address, sha256
@@ -103,10 +104,6 @@ def _keep_in_address(kind: str, sent: dict[str, Any]) -> dict[str, str]:
             if sent.get("normalised") is False:
                 address["conv_raw"] = "1"
     except (ConvoscopeError, TypeError, ValueError):
-        return {name: st.query_params[name] for name in _NAMES[kind] if name in st.query_params}
-    for name in _NAMES[kind]:
-        if name in address and st.query_params.get(name) != address[name]:
-            st.query_params[name] = address[name]
-        elif name not in address and name in st.query_params:
-            del st.query_params[name]
+        return read_address(_NAMES[kind])
+    keep_in_address(_NAMES[kind], address)
     return address

@@ -156,6 +156,14 @@ def test_settings_follow_at_once_and_presets_are_recognised(page, server):
     page.reload()
     page.locator(".root .stage").wait_for()
     assert "18 and 26" in page.locator(".note").inner_text()
+    page.locator('[data-field="stride"]').fill("2")
+    assert page.locator(".note").count() == 0  # the answer of another exercise is not left standing
+    page.wait_for_url(re.compile("conv_stride=2"))
+    page.go_back()
+    from playwright.sync_api import expect
+
+    expect(page.locator('[data-field="stride"]')).to_have_value("1")
+    np.testing.assert_allclose(_output(page)[0], [[24, 24], [20, 20]])
     page.get_by_label("layer").select_option("max_pool")
     assert len(_output(page)) == 3
     page.get_by_label("layer").select_option("conv_transpose")
@@ -203,6 +211,40 @@ def test_playing_stepping_and_keys(page, server):
     page.wait_for_timeout(700)
     assert where.inner_text() == stopped
     page.wait_for_url(re.compile("conv_at="))
+
+
+def test_cells_are_left_and_reached_by_keys(page, server):
+    _open(page, server)
+    page.locator('[data-field="x.0.0.0"]').focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.type("7")
+    page.keyboard.press("Enter")
+    page.keyboard.type("-1/2")
+    page.keyboard.press("ArrowUp")
+    exercise = preset("valid").exercise
+    x = exercise.x.copy()
+    x[0, 1, 1], x[0, 2, 1] = 7, -0.5
+    np.testing.assert_allclose(_output(page), forward(exercise.layer, x, exercise.weight))
+    page.locator('[data-field="stride"]').focus()
+    page.keyboard.press("ArrowUp")
+    assert page.locator('[data-field="stride"]').input_value() == "2"
+    assert page.errors == []
+
+
+def test_a_block_is_pasted_into_the_cells(page, server):
+    _open(page, server)
+    page.locator('[data-field="x.2.1.1"]').evaluate(
+        """(cell) => {
+        const clipboardData = new DataTransfer();
+        clipboardData.setData('text', '10\\t20\\n30\\t40');
+        cell.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }));
+    }"""
+    )
+    exercise = preset("valid").exercise
+    x = exercise.x.copy()
+    x[2, 1:3, 1:3] = [[10, 20], [30, 40]]
+    np.testing.assert_allclose(_output(page), forward(exercise.layer, x, exercise.weight))
 
 
 def test_predict_first_hides_the_answer_until_one_is_typed(page, server):
