@@ -11,16 +11,9 @@ from torch import Tensor, nn
 
 from core.errors import BadCheckpoint, BadImage, OutOfMemory
 from core.model_card import ModelCard
+from core.progress import Progress, no_progress
 
 log = logging.getLogger(__name__)
-
-# Called after every batch with the share done (0…1) and a word on what is going on. It may raise
-# `Abandoned`. It is only ever called while no hook is set, since another question may go first there.
-Progress = Callable[[float, str], None]
-
-
-def no_progress(share: float, message: str) -> None:
-    """For whoever does not care how far it is."""
 
 
 def best_device() -> torch.device:

@@ -1,0 +1,140 @@
+"""Every classifier there is here: what ships, what was trained or imported, what can be fetched."""
+
+import hashlib
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import ConvoscopeError, UnknownName
+from core.home import PROJECT, home
+from core.model_card import ModelCard
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.classifier import Classifier
+    from core.progress import Progress
+
+# A name is "<folder>" for what ships, and "runs/<folder>" or "imported/<folder>" for what is yours.
+OWN = ("runs", "imported")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A classifier that can be chosen: `kind` is "shipped", "runs", "imported" or "pretrained"."""
+
+    name: str
+    title: str
+    kind: str
+    summary: str = ""
+
+
+def checkpoint_folder(name: str) -> Path | None:
+    """The folder of a checkpoint by its name, or None where there is no such checkpoint.
+
+    The name is looked up among the folders that exist, and never made into a path.
+    """
+    return _folders().get(name)
+
+
+def entries() -> list[Entry]:
+    """What a picker offers: shipped and own checkpoints, then well-known pretrained classifiers."""
+    from core.pretrained import DEFAULT, WELL_KNOWN
+
+    listed = [Entry(DEFAULT, "EfficientNet-Lite0 (ImageNet)", "pretrained", "Needs no network.")]
+    for name, folder in _folders().items():
+        try:
+            card = _card_of(folder)
+        except ConvoscopeError:
+            continue  # a run whose first epoch is not over, or a folder someone is copying
+        own = name.partition("/")[0] if "/" in name else "shipped"
+        listed.append(Entry(name, card.title or card.name, own, card.summary))
+    fetched = [Entry(name, name, "pretrained", "Downloaded on first use.") for name in WELL_KNOWN[1:]]
+    return listed + fetched
+
+
+def names() -> list[str]:
+    """The names of `entries`; any other torchvision/<name> and timm/<name> works too."""
+    return [entry.name for entry in entries()]
+
+
+def card_of(name: str) -> ModelCard:
+    """The card of a classifier, without loading or fetching its weights.
+
+    Raises:
+        UnknownName: There is none of that name.
+    """
+    folder = checkpoint_folder(name)
+    if folder is not None:
+        return _card_of(folder)
+    from core.pretrained import is_pretrained, pretrained_card
+
+    if is_pretrained(name):
+        return pretrained_card(name)
+    raise UnknownName("classifier", name, names())
+
+
+def fingerprint_of(name: str) -> str | None:
+    """What answers of this classifier are stored under, or None while its weights are not on this machine.
+
+    Raises:
+        UnknownName: There is no classifier of that name.
+    """
+    folder = checkpoint_folder(name)
+    card = card_of(name)
+    if folder is not None:
+        return hashlib.sha256((card.weights_sha256 + card.to_json()).encode()).hexdigest()
+    from core.pretrained import local_weights_file, pretrained_fingerprint
+
+    file = local_weights_file(name)
+    return pretrained_fingerprint(name, file) if file else None
+
+
+def load(name: str, device: "torch.device | None" = None, progress: "Progress | None" = None) -> "Classifier":
+    """A classifier by name, ready to be asked.
+
+    Raises:
+        UnknownName: There is none of that name.
+        BadCheckpoint: Its folder is not whole.
+        Unavailable: Its weights would have to be fetched, and there is no network.
+    """
+    folder = checkpoint_folder(name)
+    if folder is not None:
+        from core.checkpoint import load_checkpoint
+
+        return load_checkpoint(folder, device)
+    from core.pretrained import is_pretrained, load_pretrained
+    from core.progress import no_progress
+
+    if is_pretrained(name):
+        return load_pretrained(name, device, progress or no_progress)
+    raise UnknownName("classifier", name, names())
+
+
+def _folders() -> dict[str, Path]:
+    found = {}
+    for prefix, parent in (("", PROJECT / "checkpoints"), *((f"{own}/", home(own)) for own in OWN)):
+        if parent.is_dir():
+            for folder in sorted(parent.iterdir()):
+                if (folder / "card.json").is_file() and (folder / "weights.safetensors").is_file():
+                    found[prefix + folder.name] = folder
+    return found
+
+
+_cards: dict[Path, tuple[int, ModelCard]] = {}
+_lock = threading.Lock()
+
+
+def _card_of(folder: Path) -> ModelCard:
+    """The card, read again only when its file has changed."""
+    from core.checkpoint import CARD, load_card
+
+    changed = (folder / CARD).stat().st_mtime_ns
+    with _lock:
+        known = _cards.get(folder)
+    if known is None or known[0] != changed:
+        known = (changed, load_card(folder))
+        with _lock:
+            _cards[folder] = known
+    return known[1]
