@@ -38,11 +38,13 @@ class Cause:
         card: The card with it; `reverse_channels` and `order` cannot stand there.
         reverse_channels: Blue, green, red: the first layer's filters are turned round.
         order: Which output each class has, where the classes stand in another order.
+        changes: How many things are done differently.
         accuracy: On the images that were tried.
     """
 
     words: str
     card: ModelCard
+    changes: int = 1
     reverse_channels: bool = False
     order: tuple[int, ...] | None = None
     accuracy: float = 0.0
@@ -50,10 +52,12 @@ class Cause:
 
 @dataclass(frozen=True)
 class AccuracyCheck:
-    """Attributes:
-    accuracy: As the network was imported, with its 95 % interval.
-    verdict: In words, for people.
-    cause: What restores the accuracy; None where nothing needs to, or nothing was found.
+    """What was measured, and what follows from it.
+
+    Attributes:
+        accuracy: As the network was imported, with its 95 % interval.
+        verdict: In words, for people.
+        cause: What restores the accuracy; None where nothing needs to, or nothing was found.
     """
 
     accuracy: float
@@ -153,7 +157,7 @@ def _find_cause(
     rows = np.sort(np.random.default_rng(0).permutation(len(split))[:TRIED_IMAGES])
     some, truth = split.take(rows), labels[rows]
     before = _logits(classifier, some).argmax(1) == truth
-    found: list[tuple[tuple[float, float], Cause, np.ndarray]] = []
+    found: list[tuple[tuple[float, int, float], Cause, np.ndarray]] = []
     tries = list(_tries(classifier, split))
     for number, cause in enumerate(tries):
         progress(number / len(tries), f"Trying {cause.words}")
@@ -162,15 +166,17 @@ def _find_cause(
         trial = Classifier(module, cause.card, device=classifier.device)
         logits = _logits(trial, some, reverse=cause.reverse_channels)
         right = logits.argmax(1) == truth
-        found.append((_rank(logits, truth), cause, right))
+        found.append((_rank(logits, truth, cause), cause, right))
         # An order is fitted to the images, so it is looked for only where the claim says what it must reach.
         order = _best_order(logits, truth) if claimed is not None else None
         if order is not None:
             words = "the classes in another order"
             words = words if cause.words == "as it is" else f"{cause.words} and {words}"
-            cause = dataclasses.replace(cause, words=words, order=tuple(order.tolist()))
+            cause = dataclasses.replace(
+                cause, words=words, order=tuple(order.tolist()), changes=cause.changes + 1
+            )
             logits = logits[:, order]
-            found.append((_rank(logits, truth), cause, logits.argmax(1) == truth))
+            found.append((_rank(logits, truth, cause), cause, logits.argmax(1) == truth))
     _, cause, right = max(found, key=lambda item: item[0])
     gained, lost = int((right & ~before).sum()), int((~right & before).sum())
     if gained - lost <= 2.6 * max(1, gained + lost) ** 0.5:  # a sign test at one in a hundred
@@ -180,16 +186,16 @@ def _find_cause(
     return dataclasses.replace(cause, accuracy=float(right.mean()))
 
 
-def _rank(logits: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """Accuracy to a percent, then how surely: the true cause is not only right, but sure of it."""
+def _rank(logits: np.ndarray, truth: np.ndarray, cause: Cause) -> tuple[float, int, float]:
+    """Accuracy to a percent; among equals what changes less; then how sure the network is of the truth."""
     of_the_truth = probabilities(logits.astype(np.float64))[np.arange(len(truth)), truth]
     accuracy = float((logits.argmax(1) == truth).mean())
-    return round(accuracy, 2), float(np.log(np.maximum(of_the_truth, 1e-12)).mean())
+    return round(accuracy, 2), -cause.changes, float(np.log(np.maximum(of_the_truth, 1e-12)).mean())
 
 
 def _tries(classifier: Classifier, split: Split) -> Iterator[Cause]:
     card = classifier.card
-    yield Cause("as it is", card)
+    yield Cause("as it is", card, changes=0)
     channels = card.preprocessing.channels
     own = split.mean_std
     scalings: list[tuple[str, Any, Any]] = [
@@ -210,7 +216,12 @@ def _tries(classifier: Classifier, split: Split) -> Iterator[Cause]:
     if channels == 3 and any(isinstance(part, nn.Conv2d) for part in classifier.module.modules()):
         for words, changed in cards:
             both = "" if words == "as it is" else f"{words}, and "
-            yield Cause(f"{both}blue, green, red instead of red, green, blue", changed, reverse_channels=True)
+            yield Cause(
+                f"{both}blue, green, red instead of red, green, blue",
+                changed,
+                1 + bool(both),
+                reverse_channels=True,
+            )
     activation = next((s for s in models[card.architecture].settings if s.name == "activation"), None)
     if activation is not None and isinstance(activation.allowed, Choice):
         for option in activation.allowed.options:

@@ -12,13 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from core.accuracy_check import AccuracyCheck, apply_cause, check_accuracy
 from core.checkpoint import build, load_checkpoint, load_tensors, save_checkpoint
 from core.classifier import Classifier, probabilities
 from core.errors import BadCheckpoint, ConvoscopeError, SettingError, UnknownName
 from core.home import home
+from core.image_dataset import ImageDataset
 from core.model_card import ModelCard
 from core.models import models
 from core.preprocessing import Preprocessing, fit
+from core.progress import Progress, no_progress
 from core.settings import check_settings
 from core.state_dict import not_finite
 
@@ -255,15 +258,8 @@ def _fits(architecture: str, tensors: Mapping[str, Tensor]) -> bool:
     return _in_order(expected, tensors) is not None
 
 
-@dataclass(frozen=True)
-class FirstAnswer:
-    """What the network says to one image: class names with probabilities, the likeliest first."""
-
-    classes: tuple[tuple[str, float], ...]
-
-
-def first_answer(classifier: Classifier, pixels: np.ndarray) -> FirstAnswer:
-    """Ask for one picture (H, W, 3) uint8, to see that the network runs.
+def first_answer(classifier: Classifier, pixels: np.ndarray) -> list[tuple[str, float]]:
+    """Ask for one picture (H, W, 3) uint8, to see that the network runs: its likeliest classes.
 
     Raises:
         BadCheckpoint: It does not, or its answer is not finite.
@@ -280,7 +276,7 @@ def first_answer(classifier: Classifier, pixels: np.ndarray) -> FirstAnswer:
         raise BadCheckpoint("The network's answer to a first image is not finite: its weights are damaged.")
     shares = probabilities(logits.astype(np.float64))
     order = np.argsort(-shares)[:5]
-    return FirstAnswer(tuple((classifier.card.class_names[i], float(shares[i])) for i in order))
+    return [(classifier.card.class_names[i], float(shares[i])) for i in order]
 
 
 def free_folder(name: str) -> Path:
@@ -304,3 +300,109 @@ def keep(folder: Path, module: nn.Module, card: ModelCard) -> Classifier:
     """Write the checkpoint folder and load it back, as every page will."""
     save_checkpoint(folder, module, dataclasses.replace(card, name=folder.name))
     return load_checkpoint(folder)
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """Weights in a network of ours, tried and not yet kept.
+
+    Attributes:
+        notes: What had to be done or assumed, in sentences.
+        answer: To the first image: class names with probabilities, the likeliest first.
+        check: Of the accuracy, where a data set was given.
+    """
+
+    classifier: Classifier
+    notes: tuple[str, ...]
+    answer: list[tuple[str, float]]
+    check: AccuracyCheck | None = None
+
+    def keep(self, *, mended: bool = False) -> Classifier:
+        """Write the checkpoint folder, with the likely cause of a lost accuracy put right if asked for."""
+        module, card = self.classifier.module, self.classifier.card
+        if self.check is not None:
+            measured = {"accuracy": self.check.accuracy, "interval": list(self.check.interval)}
+            metrics: dict[str, Any] = {"test": measured | {"images": self.check.images}}
+            if mended and self.check.cause is not None:
+                module, card = apply_cause(module, self.check.cause)
+                metrics = {"note": f"{self.check.cause.words}: {self.check.cause.accuracy:.1%}"}
+            card = dataclasses.replace(card, metrics=metrics)
+        return keep(free_folder(card.name), module, card)
+
+
+def try_import(
+    tensors: Mapping[str, Tensor],
+    card: ModelCard,
+    image: np.ndarray,
+    *,
+    dataset: ImageDataset | None = None,
+    claimed: float | None = None,
+    images: int = 2000,
+    progress: Progress = no_progress,
+) -> Trial:
+    """Build the network, fill it, ask it for one image and, where there is a data set, check its accuracy.
+
+    Args:
+        image: (H, W, 3) uint8, any picture.
+        claimed: The accuracy it is said to have, 0…1.
+        images: Measured on at most so many of the data set's test images.
+    Raises:
+        BadCheckpoint: The weights do not fit or do not answer.
+        SettingError: The data set's classes are not the network's.
+    """
+    module, notes = fill(card, tensors)
+    classifier = Classifier(module, card)
+    answer = first_answer(classifier, image)
+    check = None
+    if dataset is not None:
+        card = dataclasses.replace(card, dataset=dataset.name)
+        classifier = Classifier(module, card)
+        check = check_accuracy(classifier, dataset, claimed=claimed, images=images, progress=progress)
+    return Trial(classifier, tuple(notes), answer, check)
+
+
+def share(text: str) -> float:
+    """A claimed accuracy as people write it: 0.91, 91 and "91 %" are the same.
+
+    Raises:
+        SettingError: It is no accuracy.
+    """
+    try:
+        value = float(text.strip().rstrip("%").replace(",", "."))
+    except ValueError:
+        value = -1.0
+    value = value / 100 if "%" in text or value > 1 else value
+    if not 0 < value <= 1:
+        raise SettingError(f"The claimed accuracy is {text!r}: write it like 0.91 or 91 %.")
+    return value
+
+
+def names_in(text: str) -> list[str]:
+    """Class names, separated by commas or each in a line of its own."""
+    return [name.strip() for name in re.split("[,\n]", text) if name.strip()]
+
+
+def values_in(text: str, what: str) -> list[float]:
+    """Numbers separated by commas or spaces.
+
+    Raises:
+        SettingError: One of them is no number.
+    """
+    try:
+        return [float(part) for part in re.split(r"[,\s]+", text.strip()) if part]
+    except ValueError:
+        raise SettingError(f"{what} is {text!r}: write numbers like 0.485, 0.456, 0.406.") from None
+
+
+def size_in(text: str) -> tuple[int, int] | None:
+    """An image size as people write it: "224" or "height × width"; empty for none.
+
+    Raises:
+        SettingError: It is no size.
+    """
+    if not text.strip():
+        return None
+    parts = re.split(r"[x×,\s]+", text.strip().lower())
+    if len(parts) > 2 or not all(part.isdigit() and 1 <= int(part) <= 2048 for part in parts):
+        raise SettingError(f"The image size is {text!r}: write it like 224 or 240x320, up to 2048 pixels.")
+    return int(parts[0]), int(parts[-1])

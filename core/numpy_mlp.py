@@ -44,8 +44,8 @@ def initialise(
     Args:
         sizes: Inputs, neurons of each hidden layer, classes.
         initialisation: "xavier": uniform up to √(6 / (inputs + outputs)); "he": normal with deviation
-            √(2 / inputs), which makes up for the half that ReLU cuts off; "small": normal with deviation 0.01,
-            as first attempts have it.
+            √(2 / inputs), which makes up for the half that ReLU cuts off; "small": normal with deviation
+            0.01, as first attempts have it.
     Raises:
         UnknownName: There is no such activation or initialisation.
     """

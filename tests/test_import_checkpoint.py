@@ -10,7 +10,19 @@ import torchvision
 
 from core.catalogue import load
 from core.errors import BadCheckpoint, SettingError, UnknownName
-from core.import_checkpoint import fill, first_answer, free_folder, guess, keep, make_card, resolve
+from core.import_checkpoint import (
+    fill,
+    first_answer,
+    free_folder,
+    guess,
+    keep,
+    make_card,
+    names_in,
+    resolve,
+    share,
+    size_in,
+    values_in,
+)
 from core.models import models
 
 NETWORKS: list[tuple[str, dict[str, Any], int, int, int]] = [  # settings, channels, side, classes
@@ -102,9 +114,7 @@ def test_broken_weights_are_refused() -> None:
     module = models["mlp"](channels=1, number_of_classes=3, input_size=(8, 8), widths="5")
     tensors = {k: v.clone() for k, v in module.state_dict().items()}
     tensors["hidden1.weight"][0, 0] = torch.nan
-    with pytest.raises(
-        BadCheckpoint, match=r"1 of 4 tensors hold values that are no numbers, first 'hidden1.weight'"
-    ):
+    with pytest.raises(BadCheckpoint, match=r"1 of 4 tensors hold .* no numbers, first 'hidden1.weight'"):
         fill(make_card("mine", "mlp", tensors), tensors)
 
 
@@ -143,10 +153,25 @@ def test_an_import_is_listed_and_answers_as_the_module_does(
     assert free_folder("My net!").name == "My_net_2"
     classifier = load("imported/My_net")
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
-    answer = first_answer(classifier, pixels).classes
+    answer = first_answer(classifier, pixels)
     with torch.no_grad():
         inputs = (torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255 - 0.5) / 0.25
         expected = module(inputs).softmax(1)[0]
     assert dict(answer) == pytest.approx({"cat": float(expected[0]), "dog": float(expected[1])}, abs=1e-5)
     with pytest.raises(SettingError, match="makes no folder"):
         free_folder("../..")
+
+
+def test_what_people_write_is_understood_or_refused() -> None:
+    assert share("0.91") == share("91") == share("91 %") == share("91,0%") == pytest.approx(0.91)
+    assert names_in("cat, dog,\nbird\n") == ["cat", "dog", "bird"]
+    assert values_in("0.5 0.25,0.1", "mean") == [0.5, 0.25, 0.1]
+    assert (size_in("224"), size_in("240 x 320"), size_in(" ")) == ((224, 224), (240, 320), None)
+    for wrong in ("0", "very good", "-3", "120"):
+        with pytest.raises(SettingError, match=r"claimed accuracy is .* write it like 0.91"):
+            share(wrong)
+    with pytest.raises(SettingError, match="mean is 'half'"):
+        values_in("half", "mean")
+    for wrong in ("0", "a", "1x2x3", "99999"):
+        with pytest.raises(SettingError, match="write it like 224 or 240x320"):
+            size_in(wrong)
