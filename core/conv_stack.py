@@ -182,23 +182,25 @@ def _back(stack: Stack, out: np.ndarray, size: Pair) -> np.ndarray:
 
 
 def _back_through(layer: Layer, out: np.ndarray, size: Pair) -> np.ndarray:
-    (top, _), (left, _) = layer.paddings
-    (sh, sw), (dh, dw) = layer.stride, layer.dilation
-    taps = [(ky * dh, kx * dw) for ky in range(layer.kernel_size[0]) for kx in range(layer.kernel_size[1])]
-    share = out / len(taps)
-    if layer.kind == "conv_transpose":
-        wide = np.zeros((size[0] * sh + layer.extent[0] + top, size[1] * sw + layer.extent[1] + left))
-        wide[top : top + out.shape[0], left : left + out.shape[1]] = share[: wide.shape[0], : wide.shape[1]]
-        found = np.zeros(size)
-        for ky, kx in taps:
-            found += wide[ky : ky + size[0] * sh : sh, kx : kx + size[1] * sw : sw]
-        return found * sh * sw
-    padded = np.zeros(
-        (
-            max(size[0] + 2 * layer.extent[0], out.shape[0] * sh + layer.extent[0]),
-            max(size[1] + 2 * layer.extent[1], out.shape[1] * sw + layer.extent[1]),
-        )
-    )
-    for ky, kx in taps:
-        padded[ky : ky + out.shape[0] * sh : sh, kx : kx + out.shape[1] * sw : sw] += share
-    return padded[top : top + size[0], left : left + size[1]]
+    # With equal weights rows and columns can be taken one after the other.
+    rows, columns = (_taps(layer, out.shape[axis], size[axis], axis) for axis in (0, 1))
+    return rows @ out @ columns.T
+
+
+def _taps(layer: Layer, out: int, length: int, axis: int) -> np.ndarray:
+    """(length, out): the share of each input row (axis 0) or column in each output row or column."""
+    kernel, stride, dilation = layer.kernel_size[axis], layer.stride[axis], layer.dilation[axis]
+    before = layer.paddings[axis][0]
+    shares = np.zeros((length, out))
+    for tap in range(kernel):
+        if layer.kind == "conv_transpose":
+            inside = np.arange(length)
+            outside = inside * stride + tap * dilation - before
+            good = (outside >= 0) & (outside < out)
+            shares[inside[good], outside[good]] += stride / kernel
+        else:
+            outside = np.arange(out)
+            inside = outside * stride + tap * dilation - before
+            good = (inside >= 0) & (inside < length)
+            shares[inside[good], outside[good]] += 1 / kernel
+    return shares

@@ -17,7 +17,8 @@ from core.conv_stack import BadStack, Paths, Stack
 from core.errors import ConvoscopeError
 from core.layer_cost import WORDS
 
-_LONGEST = 200
+_LONGEST = 100
+_LARGEST = 64
 
 
 def parse_stack(text: str, in_channels: int) -> Stack:
@@ -100,6 +101,9 @@ def _parse_layers(text: str, channels: int) -> Iterator[Layer]:
     kernel = numbers.get("k", 2 if pooling else 3)
     stride = numbers.get("s", kernel if pooling else 1)
     padding = padding or (numbers.get("p", 0),) * 2
+    for name in "kspd":
+        if numbers.get(name, 0) > _LARGEST:
+            raise BadLayer("stack", f"{name}{numbers[name]} is too large: write at most {name}{_LARGEST}.")
     times = numbers.get("x", 1)
     if not 1 <= times <= 100:
         raise BadLayer("stack", f"x{times}: repeat a layer 1 to 100 times.")

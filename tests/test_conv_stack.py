@@ -183,7 +183,8 @@ def test_a_residual_path_carries_the_gradient():
         ("sum: conv 8", "write residual: or branches:"),
         ("branches: conv 8 k1 |", "one of the paths is empty"),
         ("conv 8 x101", "1 to 100 times"),
-        ("conv 8 k3 x99\nconv 8 k1 x99\nconv 8 k1 x99", "more than 200 layers"),
+        ("conv 8 k99999 p50000", "k99999 is too large: write at most k64"),
+        ("conv 8 k3 x99\nconv 8 k1 x99", "more than 100 layers"),
     ],
 )
 def test_a_bad_line_is_named(text, message):

@@ -43,7 +43,7 @@ def conv_stacks(photo: ReadImage) -> None:
         with st.container(horizontal=True):
             side = int(
                 st.number_input(
-                    "Image side", 8, 448, 128, key="conv_stack_side", bind="query-params", width=130
+                    "Image side", 8, 256, 128, key="conv_stack_side", bind="query-params", width=130
                 )
             )
             channels = int(
