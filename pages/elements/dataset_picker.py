@@ -19,6 +19,9 @@ def dataset_picker(prefix: str) -> CatalogueEntry:
     )  # a widget's own value can only be set before it is drawn
     if follow in entries:
         st.session_state[key] = follow
+    if st.query_params.get(key) in entries and key not in st.session_state:
+        # The address holds the title; a link with the data set's name in the command line is understood too.
+        st.query_params[key] = _label(entries[st.query_params[key]])
     if st.session_state.get(key) not in entries:
         st.session_state.pop(key, None)
     name = st.selectbox(

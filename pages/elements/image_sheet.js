@@ -1,7 +1,10 @@
 export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".root");
-  const { count, per_tile: perTile, height, width, captions, rows, notes } = data.sheet;
-  const pixels = data.pixels;
+  // Four bytes of length, the description as JSON, then the pixels of all pictures.
+  const length = new DataView(data.buffer, data.byteOffset, 4).getUint32(0, true);
+  const about = JSON.parse(new TextDecoder().decode(data.subarray(4, 4 + length)));
+  const { count, per_tile: perTile, height, width, captions, rows, notes } = about;
+  const pixels = data.subarray(4 + length);
   // Whole multiples of the picture's own size, so that every pixel is a square of the same size.
   const factor = Math.max(1, Math.round(104 / Math.max(height, width)));
   root.replaceChildren();

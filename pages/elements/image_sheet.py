@@ -1,5 +1,6 @@
 """Many small pictures as one: sent as a single block of pixels, drawn without blur, each with its caption."""
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -36,21 +37,19 @@ def image_sheet(
         height, width = images.shape[2:4]
     if images.shape[-1] == 1:
         images = np.repeat(images, 3, axis=-1)
-    _image_sheet(
-        key=key,
-        data={
-            "pixels": np.ascontiguousarray(images).tobytes(),
-            "sheet": {
-                "count": n,
-                "per_tile": per_tile,
-                "height": height,
-                "width": width,
-                "captions": list(captions),
-                "rows": list(rows),
-                "notes": list(notes),
-            },
-        },
-    )
+    about = {
+        "count": n,
+        "per_tile": per_tile,
+        "height": height,
+        "width": width,
+        "captions": list(captions),
+        "rows": list(rows),
+        "notes": list(notes),
+    }
+    # Raw bytes travel as they are only when they are all there is: so the description goes before the pixels.
+    head = json.dumps(about).encode()
+    pixels = np.ascontiguousarray(images).tobytes()
+    _image_sheet(key=key, data=len(head).to_bytes(4, "little") + head + pixels)
 
 
 def _shrunk(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
