@@ -8,6 +8,7 @@ PAGES = {
     ],
     "Train and judge": [
         st.Page("pages/data.py", icon=":material/photo_library:"),
+        st.Page("pages/import_checkpoint.py", icon=":material/upload_file:"),
     ],
     "By hand": [
         st.Page("pages/conv_arithmetic.py", icon=":material/grid_on:"),

@@ -155,11 +155,11 @@ def train_epochs(
                     network.weights + network.biases, by_weights + by_biases, strict=True
                 ):
                     value -= learning_rate * gradient
-                if not (np.isfinite(loss) and np.isfinite(norm)):
+                if not np.isfinite(loss):
                     break
             record: Record = {"kind": "epoch", "epoch": epoch, "step": steps, **sums.means()}
             record["learning_rate"] = learning_rate
-            if validation is not None:
+            if validation is not None and np.isfinite(record["train_loss"]):
                 losses, _ = cross_entropy(network.logits(validation[0]), validation[1])
                 right = network.logits(validation[0]).argmax(axis=1) == validation[1]
                 record["validation_loss"] = float(losses.mean())
@@ -167,7 +167,7 @@ def train_epochs(
             record["seconds"] = time.perf_counter() - began
             record["images_per_second"] = sums.images / max(1e-9, record["seconds"])
             yield record
-            if not np.isfinite(record["train_loss"]) or not np.isfinite(record["gradient_norm"]):
+            if not np.isfinite(record["train_loss"]):
                 return
 
 

@@ -45,6 +45,13 @@ def train_from_scratch(
     rounding; scikit-learn draws its own. The best epoch's weights become a checkpoint of the architecture
     `mlp`. The caller writes the records to `history.jsonl`.
 
+    A network without nonlinearity at the rate 0.1 shows how training dies: activation="linear",
+    batch_size=13, initialisation="small", pixels="standardised", epochs=50 on Fashion-MNIST with seed 0 falls
+    to a loss of 0.56, its gradient norm creeps up from 2.64 to 2.77, and in epoch 24 all is NaN (seed and
+    machine move the epoch). Small batches make noise at a large rate, noise makes the first layer's weights
+    grow, longer weights make the loss steeper, until a step leaps over the valley to where it is steeper
+    still. Batches of 32 survive; a bounded activation such as tanh cannot run away like this.
+
     Args:
         folder: The run's own folder.
         implementation: Who computes: NumPy by hand, scikit-learn's MLPClassifier, or PyTorch's autograd.

@@ -88,7 +88,7 @@ def train_epochs(
             record["seconds"] = time.perf_counter() - began
             record["images_per_second"] = sums.images / max(1e-9, record["seconds"])
             yield record
-            if not finite or not np.isfinite(record["gradient_norm"]):
+            if not np.isfinite(record["train_loss"]):
                 return
 
 

@@ -57,11 +57,11 @@ def train_epochs(
             sums.add(value, right, len(rows), norm)
             optimizer.step()
             steps += 1
-            if not (np.isfinite(value) and np.isfinite(norm)):
+            if not np.isfinite(value):
                 break
         record: Record = {"kind": "epoch", "epoch": epoch, "step": steps, **sums.means()}
         record["learning_rate"] = learning_rate
-        if validation is not None:
+        if validation is not None and np.isfinite(record["train_loss"]):
             with torch.no_grad():
                 held_out = torch.from_numpy(np.ascontiguousarray(validation[1]))
                 logits = logits_of(torch.from_numpy(np.ascontiguousarray(validation[0])))
@@ -70,5 +70,5 @@ def train_epochs(
         record["seconds"] = time.perf_counter() - began
         record["images_per_second"] = sums.images / max(1e-9, record["seconds"])
         yield record
-        if not np.isfinite(record["train_loss"]) or not np.isfinite(record["gradient_norm"]):
+        if not np.isfinite(record["train_loss"]):
             return

@@ -90,8 +90,8 @@ def test_other_names_in_the_same_order_are_taken_and_said() -> None:
     again, notes = fill(make_card("mine", "mlp", renamed), renamed)
     assert torch.equal(again.hidden1.weight, module.hidden1.weight)
     assert notes == [
-        "The names in the file are others (first 'layers.0' for 'hidden1.weight'), but number, order and shapes "
-        "agree: the weights were taken in order."
+        "The names in the file are others (first 'layers.0' for 'hidden1.weight'), but number, order and "
+        "shapes agree: the weights were taken in order."
     ]
 
 

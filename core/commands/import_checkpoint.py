@@ -80,9 +80,8 @@ def run(args: argparse.Namespace) -> int:
     for note in [*notes, *trial.notes]:
         print(note)
     height, width = card.preprocessing.input_size
-    print(
-        f"{len(tensors)} tensors fit {args.architecture}; images of {height} × {width} × {card.preprocessing.channels}."
-    )
+    size = f"{height} × {width} × {card.preprocessing.channels}"
+    print(f"{len(tensors)} tensors fit {args.architecture}; images of {size}.")
     print(f"On {args.image}: " + ", ".join(f"{name} {p:.1%}" for name, p in trial.answer[:3]))
     if trial.check is not None:
         print(trial.check.verdict)
