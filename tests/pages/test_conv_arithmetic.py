@@ -121,3 +121,12 @@ def test_neither_page_imports_pytorch(page):
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, cwd=PROJECT
     )
     assert done.stdout.strip().endswith("free"), done.stdout[-500:] + done.stderr[-2000:]
+
+
+def test_a_shipped_network_stands_beside_the_stack():
+    at = _page(conv_part="Stack", conv_stack_network="true", conv_network="efficientnet_lite0")
+    assert not at.error
+    assert not at.exception
+    table = at.dataframe[1].value
+    assert table["parameters"].sum() == 4_652_008  # what the paper of EfficientNet-Lite0 counts: 4.7 million
+    assert at.select_slider[0].value in list(table["layer"])
