@@ -1,0 +1,150 @@
+"""Answers that were computed before: on disk under a hash of all they depend on, the latest in memory too.
+
+An answer is a dictionary of NumPy arrays and of values that JSON knows. Each is one .npz file, written beside
+its place and then renamed, so that a crash leaves no broken entry; a file that cannot be read is a miss.
+"""
+
+import hashlib
+import io
+import json
+import os
+import threading
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.checkpoint import write_whole
+from core.home import home
+
+Answer = dict[str, Any]
+
+DISK_LIMIT = int(os.environ.get("CONVOSCOPE_CACHE_MB", "2048")) * 2**20
+MEMORY_LIMIT = 256 * 2**20
+# Raise it when answers that are stored already would come out differently today.
+VERSION = 1
+
+_VALUES = "values.json"
+
+
+def key_of(fingerprint: str, label: str, depends_on: tuple[Any, ...]) -> str:
+    """The name an answer is stored under.
+
+    Args:
+        fingerprint: Of the classifier.
+        label: What was asked.
+        depends_on: Everything else: hashes of images, settings. Only what JSON knows, so that equal is equal.
+    """
+    text = json.dumps([VERSION, fingerprint, label, depends_on], sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def find(key: str) -> Answer | None:
+    """The stored answer, or None. Its arrays are read-only, since others get the same ones."""
+    with _lock:
+        if key in _memory:
+            _memory.move_to_end(key)
+            return dict(_memory[key][0])
+    path = _path(key)
+    try:
+        answer = _read(path.read_bytes())
+        os.utime(path)  # used now: the least recently used go first
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        path.unlink(missing_ok=True)
+        return None
+    _remember(key, answer)
+    return dict(answer)
+
+
+def keep(key: str, answer: Answer) -> Answer:
+    """Store an answer; returned is what `find` will give. A full disk costs the entry, not the answer."""
+    data = _write(answer)
+    answer = _read(data)
+    _remember(key, answer)
+    if len(data) <= DISK_LIMIT:
+        path = _path(key)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, data)
+            _make_room(len(data))
+        except OSError:
+            path.unlink(missing_ok=True)
+    return dict(answer)
+
+
+def size() -> int:
+    """How many bytes of answers are on disk."""
+    return sum(path.stat().st_size for path in home("cache").glob("*/*.npz"))
+
+
+def _path(key: str) -> Path:
+    return home("cache") / key[:2] / f"{key}.npz"
+
+
+def _write(answer: Answer) -> bytes:
+    arrays = {name: value for name, value in answer.items() if isinstance(value, np.ndarray)}
+    values = {name: value for name, value in answer.items() if name not in arrays}
+    out = io.BytesIO()
+    text = np.frombuffer(json.dumps(values).encode(), np.uint8)
+    np.savez(out, allow_pickle=False, **{_VALUES: text}, **arrays)
+    return out.getvalue()
+
+
+def _read(data: bytes) -> Answer:
+    answer: Answer = {}
+    with np.load(io.BytesIO(data), allow_pickle=False) as file:
+        for name in file.files:
+            if name == _VALUES:
+                answer.update(json.loads(file[name].tobytes()))
+            else:
+                answer[name] = file[name]
+                answer[name].flags.writeable = False
+    return answer
+
+
+_lock = threading.Lock()
+_memory: OrderedDict[str, tuple[Answer, int]] = OrderedDict()
+_counted: int | None = None
+
+
+def _remember(key: str, answer: Answer) -> None:
+    size = sum(value.nbytes for value in answer.values() if isinstance(value, np.ndarray)) + 1000
+    with _lock:
+        _memory[key] = (answer, size)
+        _memory.move_to_end(key)
+        while sum(size for _, size in _memory.values()) > MEMORY_LIMIT and len(_memory) > 1:
+            _memory.popitem(last=False)
+
+
+def forget_memory() -> None:
+    """Drop what is in memory; the disk keeps all."""
+    with _lock:
+        _memory.clear()
+
+
+def _make_room(added: int) -> None:
+    """Delete the least recently used entries once the limit is passed, down to nine tenths of it."""
+    global _counted
+    with _lock:
+        _counted = None if _counted is None else _counted + added
+        if _counted is not None and _counted <= DISK_LIMIT:
+            return
+        found = []
+        for path in home("cache").glob("*/*.npz"):
+            try:
+                stat = path.stat()
+            except FileNotFoundError:
+                continue  # another process was faster
+            found.append((stat.st_mtime_ns, stat.st_size, path))
+        total = sum(size for _, size, _ in found)
+        if total > DISK_LIMIT:
+            for _, size, path in sorted(found, key=lambda entry: entry[:2]):
+                path.unlink(missing_ok=True)
+                total -= size
+                if total <= 0.9 * DISK_LIMIT:
+                    break
+        _counted = total

@@ -1,0 +1,92 @@
+"""The one door from a page to a model.
+
+    answer = ask("occlusion", classifier, analysis, depends_on=(image.sha256, window, stride, fill))
+
+Call it in the body of a page, not inside a fragment: there a click on Cancel, or on anything else, stops the
+waiting at once, and what nobody waits for is dropped.
+"""
+
+from typing import Any
+
+import streamlit as st
+
+from core import catalogue, store, worker
+from core.store import Answer
+from core.worker import Analysis
+
+# Seconds. Only what takes longer than this gets a progress bar; anything else would flicker.
+UNSEEN = 0.3
+LONG = 1.5
+
+
+def ask(
+    label: str,
+    classifier: str,
+    analysis: Analysis,
+    *,
+    depends_on: tuple[Any, ...] = (),
+    short: bool = True,
+    message: str = "",
+) -> Answer:
+    """The answer of an analysis: stored, shared with whoever asks the same, or computed now with a bar.
+
+    Args:
+        label: What is asked; the same words are always the same analysis.
+        classifier: Its name in the catalogue.
+        analysis: A function of (classifier, progress) that returns a dictionary of arrays and JSON values.
+        depends_on: All that the answer depends on besides classifier and label, as JSON values.
+        short: It takes seconds, not minutes.
+        message: What the bar says; otherwise what the analysis says.
+    Raises:
+        ConvoscopeError: What the analysis raised.
+    """
+    fingerprint = catalogue.fingerprint_of(classifier)
+    if fingerprint is None:
+        _fetch(classifier)
+        fingerprint = catalogue.fingerprint_of(classifier) or ""
+    key = store.key_of(fingerprint, label, depends_on)
+    stored = store.find(key)
+    if stored is not None:
+        return stored
+    return _wait(key, label, classifier, analysis, short, message)
+
+
+def _fetch(classifier: str) -> None:
+    """Let the worker load a classifier whose weights must come from the network first."""
+    key = store.key_of(classifier, "fetch", ())
+    _wait(key, "Loading", classifier, lambda classifier, progress: {}, False, f"Fetching {classifier}")
+
+
+def _wait(key: str, label: str, classifier: str, analysis: Analysis, short: bool, message: str) -> Answer:
+    cancelled: set[str] = st.session_state.setdefault("cancelled_questions", set())
+    place = st.empty()
+    if key in cancelled:
+        with place.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"{message or label}: cancelled.")
+            st.button("Start again", key=f"again_{key[:16]}", on_click=cancelled.discard, args=(key,))
+        st.stop()
+    task = worker.submit(key, classifier, analysis, short=short)
+    try:
+        if not task.wait(UNSEEN):
+            _show(task, key, cancelled, place, label, message)
+        return task.answer()
+    finally:
+        task.leave()
+        place.empty()
+
+
+def _show(task: worker.Task, key: str, cancelled: set[str], place: Any, label: str, message: str) -> None:
+    with place.container(horizontal=True, vertical_alignment="center"):
+        bar = st.progress(0.0, message or label)
+        waited = UNSEEN
+        button = False
+        # Drawing is also where a script that was superseded ends, and with it the waiting.
+        while not task.wait(0.1):
+            waited += 0.1
+            ahead = task.ahead()
+            words = task.message or message or label
+            text = f"{message or label}: waiting, {ahead} before you" if ahead else words
+            bar.progress(min(1.0, max(0.0, task.share)), text)
+            if waited > LONG and not button:
+                button = True
+                st.button("Cancel", key=f"cancel_{key[:16]}", on_click=cancelled.add, args=(key,))
