@@ -228,24 +228,20 @@ def _result(trial: Trial) -> None:
             st.warning(check.verdict, icon=":material/warning:")
         cause = check.cause if check else None
         with st.container(horizontal=True):
-            if cause is not None and st.button(
+            mend = cause is not None and st.button(
                 "Keep it, put right", type="primary", icon=":material/build:", key="import_mend"
-            ):
-                _kept(trial, mended=True)
-            if st.button(
+            )
+            as_it_is = st.button(
                 "Keep it" if cause is None else "Keep it as it is", icon=":material/save:", key="import_keep",
                 type="primary" if cause is None else "secondary",
-            ):  # fmt: skip
-                _kept(trial, mended=False)
+            )  # fmt: skip
+        if mend or as_it_is:
+            kept = trial.keep(mended=mend)
+            st.success(
+                f"Kept as **imported/{kept.card.name}**: choose it wherever a classifier is chosen."
+                + (" What was likely wrong was put right." if mend else ""),
+                icon=":material/save:",
+            )
     preprocessing = trial.classifier.card.preprocessing
     summary = summarise(trial.classifier.module, preprocessing.input_size, preprocessing.channels)
     model_diagram(summary, key="import")
-
-
-def _kept(trial: Trial, *, mended: bool) -> None:
-    kept = trial.keep(mended=mended)
-    st.success(
-        f"Kept as **imported/{kept.card.name}**: choose it wherever a classifier is chosen."
-        + (" What was likely wrong was put right." if mended else ""),
-        icon=":material/save:",
-    )

@@ -34,7 +34,7 @@ def model_diagram(summary: ModelSummary, *, key: str) -> None:
     """Draw the totals, the picture and, on demand, the table."""
     with st.container(horizontal=True):
         st.metric("Parameters", short(summary.parameters), help=f"{summary.parameters:,}")
-        if summary.frozen:
+        if 0 < summary.frozen < summary.parameters:
             st.metric("of them frozen", short(summary.frozen), help=f"{summary.frozen:,}")
         st.metric(
             "MACs", short(summary.macs), help=f"Multiplications with an addition, per image: {summary.macs:,}"
@@ -75,7 +75,12 @@ def picture_data(summary: ModelSummary) -> list[dict[str, Any]]:
 
 
 def model_table(summary: ModelSummary) -> pd.DataFrame:
-    """One row a layer, in the order of execution."""
+    """One row a layer, in the order of execution; parameters are split where some of them are frozen."""
+    layers = summary.layers
+    if 0 < summary.frozen < summary.parameters:
+        parameters = {"Trainable": [n.trainable for n in layers], "Frozen": [n.frozen for n in layers]}
+    else:
+        parameters = {"Parameters": [n.parameters for n in layers]}
     return pd.DataFrame(
         {
             "Layer": [layer.name or "(the network itself)" for layer in summary.layers],
@@ -84,8 +89,7 @@ def model_table(summary: ModelSummary) -> pd.DataFrame:
                 " × ".join(map(str, layer.output_shape)) if layer.output_shape else "takes no part"
                 for layer in summary.layers
             ],
-            "Trainable": [layer.trainable for layer in summary.layers],
-            "Frozen": [layer.frozen for layer in summary.layers],
+            **parameters,
             "MACs": [layer.macs for layer in summary.layers],
             "Sees (pixels)": [seen(layer) for layer in summary.layers],
             "Pixels a step": [f"{layer.jump[0]:g}" if layer.jump else "" for layer in summary.layers],
