@@ -36,7 +36,8 @@ with page("Data", "Look at the images before you train on them, or bring your ow
         splits = ", ".join(f"{plain(name)} {len(split):,}" for name, split in dataset.splits.items())
         colours = "grey" if dataset.channels == 1 else "RGB"
         st.markdown(
-            f"**{splits}** images · {dataset.number_of_classes} classes · {width} × {height} pixels, {colours}"
+            f"**{splits}** images · {dataset.number_of_classes} classes · {width} × {height} pixels, "
+            f"{colours}"
         )
         if dataset.note:
             st.info(plain(dataset.note), icon=":material/info:")

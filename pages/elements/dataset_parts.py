@@ -20,8 +20,8 @@ _MASK_COLOURS = {"stitches": (230, 60, 60), "wound": (250, 200, 60), "grid": (70
 def overview(dataset: ImageDataset) -> None:
     """Counts and statistics of every split, as a chart and as tables."""
     st.markdown(
-        "How many images each class has. Where classes differ much, accuracy is easily reached by preferring the "
-        "frequent ones. Mean and deviation are what the images are normalised by before a network sees them."
+        "How many images each class has. Where classes differ much, accuracy is easily reached by preferring "
+        "the frequent ones. Mean and deviation are what the images are normalised by for a network."
     )
     counts = {name: split.counts(dataset.number_of_classes) for name, split in dataset.splits.items()}
     st.echarts_chart(_distribution(dataset.class_names, counts), height=320, key="data_counts_chart")
@@ -41,7 +41,10 @@ def _distribution(class_names: tuple[str, ...], counts: dict[str, np.ndarray]) -
         "xAxis": {
             "type": "category",
             "data": list(class_names),
-            "axisLabel": {"interval": "auto" if len(class_names) > 24 else 0, "rotate": 30 * (len(class_names) > 12)},
+            "axisLabel": {
+                "interval": "auto" if len(class_names) > 24 else 0,
+                "rotate": 30 if len(class_names) > 12 else 0,
+            },
         },
         "yAxis": {"type": "value", "name": "images"},
         "series": [{"name": name, "type": "bar", "data": values.tolist()} for name, values in counts.items()],
@@ -73,8 +76,8 @@ def batch(dataset: ImageDataset) -> None:
     """Images as the network gets them, before and after augmentation."""
     with errors_shown():
         st.markdown(
-            "What a network is fed in training. Augmentation changes every image a little each time, so that it "
-            "is never seen twice alike; what it makes must still belong to its class, as you can judge here."
+            "What a network is fed in training. Augmentation changes every image a little each time, so "
+            "that it is never seen twice alike; what it makes must still belong to its class, as you can judge here."
         )
         left, middle, right, last = st.columns([2, 3, 2, 2], vertical_alignment="bottom")
         name = left.selectbox("Split", list(dataset.splits), key="data_split", bind="query-params")
@@ -108,11 +111,11 @@ def batch(dataset: ImageDataset) -> None:
             rows=names if len(names) > 1 else (),
         )
         mean, std = dataset.mean_std
-        values = (pictures[-1 if changed is None else 1].astype(np.float32) / 255 - mean) / std
+        values = (pictures[0 if changed is None else 1].astype(np.float32) / 255 - mean) / std
         height, width = dataset.input_size
         st.caption(
-            f"The network gets {len(rows)} × {dataset.channels} × {height} × {width} numbers: pixels of 0…1, less "
-            f"the mean, divided by the deviation. In this batch they run from {values.min():.2f} to "
+            f"The network gets {len(rows)} × {dataset.channels} × {height} × {width} numbers: pixels of 0…1, "
+            f"less the mean, divided by the deviation. In this batch they run from {values.min():.2f} to "
             f"{values.max():.2f}."
         )  # fmt: skip
 
@@ -154,8 +157,8 @@ def duplicates(dataset: ImageDataset) -> None:
     """Test images that are among the training images too, side by side."""
     with errors_shown():
         st.markdown(
-            "A test image that was also trained on proves nothing. Each test image is compared with all training "
-            "images; similarity is the correlation of the two, reduced to 12 × 12 pixels."
+            "A test image that was also trained on proves nothing. Each test image is compared with all "
+            "training images; similarity is the correlation of the two, reduced to 12 × 12 pixels."
         )
         if not {"train", "test"} <= set(dataset.splits):
             st.info(f"There is nothing to compare: the splits here are {', '.join(dataset.splits)}. "
@@ -184,6 +187,11 @@ def _pairs(
     columns[1].metric(f"Similar from {least:.3f}", f"{len(rows):,}")
     columns[2].metric("Share of the test set", f"{len(rows) / len(test):.2%}")
     columns[3].metric("With different labels", f"{int(differ.sum()):,}")
+    if len(rows) > 0.2 * len(test):
+        st.info(
+            "So many are alike that this is what the pictures have in common, not copying. Raise the "
+            "similarity until only pairs are left that could be the same photo."
+        )
     rows = rows[differ] if only_conflicts else rows
     if not len(rows):
         st.success("No such pair. Lower the similarity to see the pairs that come nearest.")
@@ -212,9 +220,7 @@ def left_out(dataset: ImageDataset) -> None:
         return
     st.markdown(f"**{len(dataset.skipped):,} files** were left out; all others are in the data set.")
     st.dataframe(
-        pd.DataFrame(
-            {"file": [s.path for s in dataset.skipped], "reason": [s.reason for s in dataset.skipped]}
-        ),
+        pd.DataFrame([(s.path, s.reason) for s in dataset.skipped], columns=["file", "reason"]),
         hide_index=True,
         width="stretch",
     )
@@ -223,8 +229,8 @@ def left_out(dataset: ImageDataset) -> None:
 def upload() -> None:
     """A zip of images that becomes a data set for everyone on this server."""
     st.markdown(
-        "A zip with one folder of images for each class, such as `cat/1.jpg` and `dog/1.jpg`, or with `train/`, "
-        "`val/` and `test/` above them. Whoever uses this server can see and train on what you upload."
+        "A zip with one folder of images for each class, such as `cat/1.jpg` and `dog/1.jpg`, or with "
+        "`train/`, `val/` and `test/` above them. Whoever uses this server can see and train on what you upload."
     )
     file = st.file_uploader("Zip of images", type="zip", key="data_upload")
     if file is None or st.session_state.get("data_upload_done") == file.file_id:

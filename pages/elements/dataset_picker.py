@@ -14,14 +14,12 @@ def dataset_picker(prefix: str) -> CatalogueEntry:
     """A list of all data sets, uploaded ones included; the choice stands in the address as `<prefix>_set`."""
     entries = {entry.name: entry for entry in catalogue()}
     key = f"{prefix}_set"
-    follow = st.session_state.pop(
-        f"{key}_next", None
-    )  # a widget's own value can only be set before it is drawn
+    follow = st.session_state.pop(f"{key}_next", None)
     if follow in entries:
         st.session_state[key] = follow
-    if st.query_params.get(key) in entries and key not in st.session_state:
-        # The address holds the title; a link with the data set's name in the command line is understood too.
-        st.query_params[key] = _label(entries[st.query_params[key]])
+    if st.query_params.get(key) in entries:
+        # The widget writes titles into the address; a link with the command line's name is understood too.
+        st.session_state[key] = st.query_params[key]
     if st.session_state.get(key) not in entries:
         st.session_state.pop(key, None)
     name = st.selectbox(
