@@ -8,11 +8,14 @@ PARTS = ("everything", "last block", "head")
 
 
 def head_of(module: nn.Module) -> tuple[str, nn.Module]:
-    """The last layer with weights, by name: the one that makes logits of features.
+    """What makes logits of features, by name: the part called `head`, or the last layer with weights.
 
     Raises:
         SettingError: The network has no layer with weights.
     """
+    own = getattr(module, "head", None)
+    if isinstance(own, nn.Module):
+        return "head", own
     layers = [(name, m) for name, m in module.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
     if not layers:
         raise SettingError("This network has no layer with weights, so there is no head to train alone.")
@@ -20,15 +23,18 @@ def head_of(module: nn.Module) -> tuple[str, nn.Module]:
     return (linear or layers)[-1]
 
 
-def last_block_of(module: nn.Module) -> tuple[str, nn.Module]:
-    """The part of the network before the head: the last top-level child that holds more than the head."""
-    _, head = head_of(module)
-    for name, child in reversed(list(module.named_children())):
-        inside = list(child.modules())
-        others = [m for m in inside if m is not head and any(True for _ in m.parameters(recurse=False))]
-        if others:
-            return name, child
-    return head_of(module)
+def last_block_of(module: nn.Module) -> list[nn.Module]:
+    """The part before the head: what the network itself calls `last_block`, or the last of its children that
+    holds more layers with weights than the head.
+    """
+    own = getattr(module, "last_block", None)
+    if callable(own):
+        return list(own())
+    head = set(head_of(module)[1].modules())
+    for child in reversed(list(module.children())):
+        if any(m not in head and any(True for _ in m.parameters(recurse=False)) for m in child.modules()):
+            return [child]
+    return []
 
 
 def freeze(module: nn.Module, trainable: str) -> set[nn.Module]:
@@ -37,15 +43,15 @@ def freeze(module: nn.Module, trainable: str) -> set[nn.Module]:
     Whatever was frozen when the network was built (whitened patches, fixed scales) stays frozen.
 
     Returns:
-        The modules that learn. The others belong in evaluation mode while training, so that the running mean and
-        variance of their batch norms stay those of the pretrained network.
+        The modules that learn. The others belong in evaluation mode while training, so that the running mean
+        and variance of their batch norms stay those of the pretrained network.
     """
     if trainable == "everything":
         return set(module.modules())
     _, head = head_of(module)
     learning = set(head.modules())
     if trainable == "last block":
-        learning |= set(last_block_of(module)[1].modules())
+        learning |= {m for part in last_block_of(module) for m in part.modules()}
     kept = {id(p) for m in learning for p in m.parameters(recurse=False)}
     for parameter in module.parameters():
         if id(parameter) not in kept:

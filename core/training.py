@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
@@ -22,14 +22,16 @@ from torch import Tensor, nn
 from core.augmentation import Augmentation, augment
 from core.checkpoint import build, load_checkpoint, save_checkpoint
 from core.classifier import best_device
-from core.data import datasets
+from core.data_catalogue import open_for_training
 from core.evaluation import measure
-from core.freezing import freeze, set_training
+from core.freezing import freeze, head_of, set_training
+from core.frozen_features import body_and_head, can_be_cut, compute_features, features_file
 from core.history import Record
-from core.image_dataset import Split
 from core.model_card import ModelCard
 from core.models import models
 from core.optimizers import Lookahead, gradient_norm, make_optimizer, rate_factor, set_rate_factor
+from core.preprocessing import Preprocessing
+from core.registry import Member
 from core.settings import Choice, Range, Text, assignments_in, check_settings, settings_of
 from core.training_data import TrainingData, batches, batches_an_epoch, fitted, inputs_of, prepare
 from core.training_folder import (
@@ -87,9 +89,9 @@ def train(
 ) -> Iterator[Record]:
     """Train a network, or go on with the run that is in the folder.
 
-    Every epoch the folder gets `state.pt`, and after the best one so far `weights.safetensors` and `card.json`;
-    at the end the best weights are measured on the test images and the card says what they reached. The caller
-    writes the records to `history.jsonl`.
+    Every epoch the folder gets `state.pt`, and after the best one so far `weights.safetensors` and
+    `card.json`; at the end the best weights are measured on the test images and the card says what they
+    reached. The caller writes the records to `history.jsonl`.
 
     Args:
         folder: The run's own folder.
@@ -142,12 +144,13 @@ def train(
     augmentation = Augmentation(flip, crop, colour, rand_augment, cutout)
 
     torch.manual_seed(seed)
-    module = build(card).to(where, memory_format=torch.channels_last)
+    module = build(card).to(where).to(memory_format=torch.channels_last)
     pixels = fitted(data.train.images, data.preprocessing)
     labels = torch.from_numpy(data.train.labels)
-    if hasattr(module, "initialise_from"):
+    if hasattr(module, "initialise_from") and not state:
         first = np.random.default_rng(seed).permutation(len(data.train))[:5000]
-        module.initialise_from(inputs_of(torch.from_numpy(pixels(first)).to(where), data.preprocessing))
+        initialise = cast("Callable[[Tensor], None]", module.initialise_from)
+        initialise(inputs_of(torch.from_numpy(pixels(first)).to(where), data.preprocessing))
     learnable = [p for p in module.parameters() if p.requires_grad]
     mover = make_optimizer(
         module, optimizer, learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay
@@ -162,6 +165,39 @@ def train(
         scaler.load_state_dict(state["scaler"])
         if slow:
             slow.slow = {name: value.to(where) for name, value in state["slow"].items()}
+    held_pixels = fitted(data.validation.images, data.preprocessing) if data.validation is not None else None
+
+    def held_out(rows: np.ndarray) -> Tensor:
+        assert held_pixels is not None
+        return inputs_of(torch.from_numpy(held_pixels(rows)).to(where), data.preprocessing)
+
+    learner, features = module, None
+    if trainable == "head" and not unfreeze_at and not augmentation.changes_something:
+        name, head = head_of(module)
+        if can_be_cut(
+            module, name, inputs_of(torch.from_numpy(pixels(np.arange(2))).to(where), data.preprocessing)
+        ):
+            body, _ = body_and_head(module, name)
+            stores = []
+            for split, source in ((data.train, pixels), (data.validation, held_pixels)):
+                if split is None or source is None:
+                    continue
+                file = features_file(body, split.fingerprint, data.preprocessing)
+                told = time.monotonic()
+                for done in compute_features(body, source, len(split), data.preprocessing, file, where):
+                    if stop():
+                        return
+                    if time.monotonic() - told > 2:
+                        told = time.monotonic()
+                        yield {"kind": "features", "done": done, "of": len(split)}
+                stores.append(np.load(file, mmap_mode="r"))
+            module.set_submodule(name, head)
+            learner, features = head, stores[0]
+            if data.validation is not None:
+
+                def held_out(rows: np.ndarray) -> Tensor:
+                    return torch.from_numpy(stores[-1][rows].astype(np.float32)).to(where)
+
     epoch, step = state.get("epoch", 1), state.get("step", 0)
     past: list[Record] = state.get("past", [])
     best: Record | None = state.get("best")
@@ -182,9 +218,11 @@ def train(
         saved_at = time.monotonic()
 
     yield {
-        "kind": "start", "epochs": epochs, "steps_an_epoch": steps, "epoch": epoch, "step": (epoch - 1) * steps + step,
-        "train_images": len(data.train), "validation_images": len(data.validation or ()), "device": str(where),
-        "machine": machine(), "parameters": sum(p.numel() for p in module.parameters()), "settings": settings,
+        "kind": "start", "epochs": epochs, "steps_an_epoch": steps, "epoch": epoch,
+        "step": (epoch - 1) * steps + step,
+        "train_images": len(data.train), "validation_images": len(data.validation or ()),
+        "device": str(where), "machine": machine(),
+        "parameters": sum(p.numel() for p in module.parameters()), "settings": settings,
     }  # fmt: skip
     broken = False
     while epoch <= epochs and not broken:
@@ -201,14 +239,18 @@ def train(
             began = time.perf_counter()
             torch.manual_seed(_mixed(seed, epoch, number))
             chance = torch.Generator().manual_seed(_mixed(seed, epoch, number, 1))
-            batch = torch.from_numpy(pixels(rows)).to(where)
-            batch = augment(batch, augmentation, chance, rows=torch.from_numpy(rows), epoch=epoch)
+            set_training(module, learning)
+            if features is not None:
+                feed = torch.from_numpy(features[rows].astype(np.float32)).to(where)
+            else:
+                batch = torch.from_numpy(pixels(rows)).to(where)
+                batch = augment(batch, augmentation, chance, rows=torch.from_numpy(rows), epoch=epoch)
+                feed = inputs_of(batch, data.preprocessing)
             targets = labels[rows].to(where)
             total = (epoch - 1) * steps + number
             set_rate_factor(mover, rate_factor(schedule, (total - 1) / (epochs * steps)))
-            set_training(module, learning)
             with torch.autocast(where.type, precision, enabled=mixed):
-                output = module(inputs_of(batch, data.preprocessing))
+                output = learner(feed)
                 loss = loss_of(output, targets, label_smoothing)
             mover.zero_grad(set_to_none=True)
             scaler.scale(loss).backward()
@@ -230,7 +272,8 @@ def train(
             sums.add(value, right, len(rows), norm, time.perf_counter() - began)
             if number % reported == 0 or number == steps or broken:
                 yield {
-                    "kind": "step", "epoch": epoch, "step": total, "loss": value, "accuracy": right / len(rows),
+                    "kind": "step", "epoch": epoch, "step": total, "loss": value,
+                    "accuracy": right / len(rows),
                     "learning_rate": mover.param_groups[0]["lr"], "gradient_norm": norm,
                     "images_per_second": len(rows) / max(1e-9, time.perf_counter() - began),
                 }  # fmt: skip
@@ -242,7 +285,8 @@ def train(
         record: Record = {"kind": "epoch", "epoch": epoch, "step": (epoch - 1) * steps + step, **sums.means()}
         record["learning_rate"] = mover.param_groups[0]["lr"]
         if data.validation is not None and not broken:
-            record |= validate(module, data.validation, data, batch_size, where)
+            module.eval()
+            record |= validate(learner, held_out, data.validation.labels, batch_size, where)
         record["seconds"] = sums.seconds + time.perf_counter() - began
         past = [*past, record]
         yield record
@@ -284,18 +328,24 @@ def predictions(output: Tensor) -> Tensor:
 
 @torch.no_grad()
 def validate(
-    module: nn.Module, split: Split, data: TrainingData, batch_size: int, where: torch.device
+    learner: nn.Module,
+    feed: Callable[[np.ndarray], Tensor],
+    labels: np.ndarray,
+    batch_size: int,
+    where: torch.device,
 ) -> Record:
-    """Loss and accuracy on a split, in evaluation mode."""
-    pixels = fitted(split.images, data.preprocessing)
-    module.eval()
+    """Loss and accuracy on images held out; the learner is in evaluation mode already.
+
+    Args:
+        feed: From row numbers to what the learner takes.
+    """
     loss, right = 0.0, 0
-    for rows in batches(len(split), max(batch_size, 256), None):
-        output = module(inputs_of(torch.from_numpy(pixels(rows)).to(where), data.preprocessing))
-        targets = torch.from_numpy(split.labels[rows]).to(where)
+    for rows in batches(len(labels), max(batch_size, 256), None):
+        output = learner(feed(rows))
+        targets = torch.from_numpy(labels[rows]).to(where)
         loss += float(loss_of(output, targets, 0.0)) * len(rows)
         right += int((predictions(output) == targets).sum())
-    return {"validation_loss": loss / len(split), "validation_accuracy": right / len(split)}
+    return {"validation_loss": loss / len(labels), "validation_accuracy": right / len(labels)}
 
 
 @dataclass
@@ -352,8 +402,7 @@ def _tensors(module: nn.Module) -> bytes:
 def _data_and_card(name: str, settings: dict[str, Any]) -> tuple[TrainingData, ModelCard]:
     member = models[settings["architecture"]]
     network_settings = check_settings(member.settings, assignments_in(settings["architecture_settings"]))
-    source = datasets[settings["dataset"]]
-    opened = source(**check_settings(source.settings, assignments_in(settings["dataset_settings"])))
+    opened = open_for_training(settings["dataset"], **_typed(settings["dataset_settings"]))
     side = settings["input_size"]
     data = prepare(
         opened,
@@ -362,6 +411,7 @@ def _data_and_card(name: str, settings: dict[str, Any]) -> tuple[TrainingData, M
         validation=settings["validation"],
         train_images=settings["train_images"],
         seed=settings["seed"],
+        preprocessing=_pretrained_preprocessing(member, network_settings, side),
     )
     card = ModelCard(
         name=name,
@@ -377,6 +427,22 @@ def _data_and_card(name: str, settings: dict[str, Any]) -> tuple[TrainingData, M
         license=opened.license,
     )
     return data, card
+
+
+def _typed(text: str) -> dict[str, Any]:
+    return dict(assignments_in(text))
+
+
+def _pretrained_preprocessing(
+    member: Member, settings: dict[str, Any], side: int | None
+) -> Preprocessing | None:
+    """A pretrained network's own mean, std and size; None for a network that begins with nothing."""
+    if "mean_std_from" not in member.facts:
+        return None
+    from core.pretrained import pretrained_card
+
+    own = pretrained_card(settings[member.facts["mean_std_from"]]).preprocessing
+    return dataclasses.replace(own, input_size=(side, side) if side else own.input_size, resize=None)
 
 
 def _measured(

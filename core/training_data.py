@@ -46,17 +46,17 @@ def prepare(
     """
     train = dataset.split("train")
     held_out = dataset.splits.get("val")
-    if held_out is None and validation > 0:
-        train, held_out = train.divide(validation, seed)
+    divided = held_out is None and validation > 0
     if train_images is not None:
-        train = train.subset(train_images, seed)
+        # What is held out shrinks with what is trained on: few images should not wait for many to be judged.
+        train = train.subset(round(train_images / (1 - validation)) if divided else train_images, seed)
+    if divided:
+        train, held_out = train.divide(validation, seed)
     if preprocessing is None:
         mean, std = train.mean_std
         wanted = channels or train.channels
         if wanted != train.channels:
-            mean, std = (
-                np.resize(values, wanted) if wanted == 3 else [np.mean(values)] for values in (mean, std)
-            )
+            mean, std = _with_channels(mean, wanted), _with_channels(std, wanted)
         preprocessing = Preprocessing(
             input_size=input_size or train.input_size,
             mean=mean,
@@ -66,6 +66,10 @@ def prepare(
     if len(train) < 2:
         raise SettingError(f"Only {len(train)} images are left to train on: take more, or hold out fewer.")
     return TrainingData(train, held_out, dataset.splits.get("test"), preprocessing, dataset.fingerprint)
+
+
+def _with_channels(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    return values * 3 if channels == 3 else (sum(values) / len(values),)
 
 
 def fitted(

@@ -1,4 +1,4 @@
-"""`python -m core train`: train a network, or go on with a run; every setting of `core.training.train` is an option."""
+"""`python -m core train`: train a network, or go on with a run; every setting of `train` is an option."""
 
 import argparse
 import os

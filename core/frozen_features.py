@@ -1,0 +1,105 @@
+"""Features of a frozen network: computed once for every image, kept on disk, and read at every epoch.
+
+When only the head learns and nothing is augmented, what goes into the head is the same in every epoch. So the
+network runs once over the images, and an epoch costs what the head costs.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from core.home import home
+from core.preprocessing import Preprocessing
+from core.training_data import inputs_of
+
+BLOCK = 32
+
+
+def body_and_head(module: nn.Module, head_name: str) -> tuple[nn.Module, nn.Module]:
+    """The module without its head, and the head. The module itself is taken apart by this."""
+    parent_name, _, attribute = head_name.rpartition(".")
+    parent = module.get_submodule(parent_name)
+    head = getattr(parent, attribute)
+    setattr(parent, attribute, nn.Identity())
+    return module, head
+
+
+@torch.no_grad()
+def can_be_cut(module: nn.Module, head_name: str, example: Tensor) -> bool:
+    """Whether the head is the last thing the network does, so that head(body(x)) is its answer.
+
+    Shape:
+        example: (N, C, H, W) float32
+    """
+    module.eval()
+    whole = module(example)
+    body, head = body_and_head(module, head_name)
+    try:
+        return bool(torch.equal(head(body(example)), whole))
+    except (RuntimeError, TypeError):
+        return False
+    finally:
+        parent_name, _, attribute = head_name.rpartition(".")
+        setattr(module.get_submodule(parent_name), attribute, head)
+
+
+@torch.no_grad()
+def compute_features(
+    body: nn.Module,
+    pixels: Callable[[np.ndarray], np.ndarray],
+    n: int,
+    preprocessing: Preprocessing,
+    file: Path,
+    device: torch.device,
+) -> Iterator[int]:
+    """Fill `file` with the features of rows 0…n−1 as 16-bit floats; yields how many are done.
+
+    What was done before an interruption is not done again.
+
+    Args:
+        body: The network without its head.
+        pixels: From row numbers to (n, H, W, C) uint8.
+    """
+    if file.exists():
+        yield n
+        return
+    body.eval()
+    partial, counter = file.with_suffix(".partial"), file.with_suffix(".count")
+    done = int(counter.read_text()) if counter.exists() and partial.exists() else 0
+    store: np.memmap | None = None
+    while done < n:
+        rows = np.arange(done, min(n, done + BLOCK))
+        inputs = inputs_of(torch.from_numpy(pixels(rows)).to(device), preprocessing)
+        features = body(inputs).float().clamp(-65504, 65504).half().cpu().numpy()
+        if store is None:
+            store = _open(partial, (n, *features.shape[1:]), new=done == 0)
+        store[rows] = features
+        done = int(rows[-1]) + 1
+        if done % (32 * BLOCK) == 0:
+            store.flush()
+            counter.write_text(str(done))
+        yield done
+    if store is not None:
+        store.flush()
+    os.replace(partial, file)
+    counter.unlink(missing_ok=True)
+
+
+def _open(path: Path, shape: tuple[int, ...], *, new: bool) -> np.memmap:
+    if new:
+        return np.lib.format.open_memmap(path, "w+", dtype=np.float16, shape=shape)
+    return np.lib.format.open_memmap(path, "r+")
+
+
+def features_file(body: nn.Module, split_fingerprint: str, preprocessing: Preprocessing) -> Path:
+    """Where the features of a split belong: named by everything they depend on, weights included."""
+    digest = hashlib.sha256(f"1 {split_fingerprint} {preprocessing} {type(body).__name__}".encode())
+    for name, value in body.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return home("cache", "features") / f"{digest.hexdigest()[:32]}.npy"
