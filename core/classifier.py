@@ -69,6 +69,8 @@ class Classifier:
                 f"The images have the shape {tuple(images.shape)}; {self.card.name} takes "
                 f"(N, {', '.join(map(str, expected))}): cut them with core.preprocessing.fit first."
             )
+        if isinstance(images, np.ndarray) and not images.flags.writeable:
+            images = images.copy()  # stored answers and memory maps; PyTorch wants to own what it reads
         pixels = torch.as_tensor(images).to(self.device)
         mean = torch.tensor(preprocessing.mean, device=self.device)
         std = torch.tensor(preprocessing.std, device=self.device)

@@ -1,0 +1,26 @@
+"""`python -m core classifiers`: what can be asked."""
+
+import argparse
+import json
+from dataclasses import asdict
+from typing import Any
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser("classifiers", help="list the classifiers there are")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from core.catalogue import entries
+
+    found = entries()
+    if args.json:
+        print(json.dumps([asdict(entry) for entry in found], ensure_ascii=False, indent=2))
+        return 0
+    width = max(len(entry.name) for entry in found)
+    for entry in found:
+        print(f"{entry.name:<{width}}  {entry.title}. {entry.summary}".rstrip())
+    print("Any other torchvision/<name> or timm/<name> with published weights works too.")
+    return 0

@@ -1,0 +1,213 @@
+"""The image that every page looks at: a sample, one of a data set, an upload or a picture of the camera.
+
+It stands in the address as `image=chelsea` or `image=fashion_mnist/test/12`. An upload is
+`image=upload/<hash>`: it is kept in this process only, so that a link to it works for nobody else.
+"""
+
+import random
+import threading
+from collections import OrderedDict
+
+import streamlit as st
+
+from core.data_catalogue import dataset_names, open_dataset
+from core.errors import BadImage, ConvoscopeError, UnknownName
+from core.images import MAXIMUM_BYTES, SUFFIXES, ReadImage, image_from_pixels, read_image
+from core.model_card import ModelCard
+from core.samples import SAMPLES, sample_image, sample_names
+
+KEY = "image"
+UPLOADS_LIMIT = 512 * 2**20
+
+
+def set_chosen_image(dataset: str, split: str, index: int) -> None:
+    """Make an image of a data set the chosen one of every page. For callbacks, and before `choose_image`."""
+    _choose(f"{dataset}/{split}/{index}")
+
+
+def choose_image(card: ModelCard) -> ReadImage:
+    """Draw the picker and return the chosen image.
+
+    Before anyone has chosen, it is the first test image of what the classifier was trained on, or a photo.
+    """
+    _adopt_address()
+    name = st.session_state.get("chosen_image") or _first_image(card)
+    try:
+        image = open_chosen(name)
+    except ConvoscopeError as error:
+        st.warning(str(error), icon=":material/image_not_supported:")
+        image = sample_image("chelsea")
+    with st.popover(_title(image), icon=":material/image:", width="stretch"):
+        _pick(name, card)
+    return image
+
+
+def open_chosen(name: str) -> ReadImage:
+    """The image of that address.
+
+    Raises:
+        BadImage: It is an upload that is not here (any more), or the index is not in the split.
+        UnknownName: There is no such sample, data set or split.
+    """
+    if name.startswith("upload/"):
+        with _lock:
+            found = _uploads.get(name.removeprefix("upload/"))
+            if found is not None:
+                _uploads.move_to_end(found.sha256[:16])
+        if found is None:
+            raise BadImage(
+                "The link leads to an uploaded image, and uploads stay with the session that made them: "
+                "upload it again. Here is a sample instead."
+            )
+        return found
+    parts = name.split("/")
+    if len(parts) != 3:
+        return sample_image(name)
+    dataset = open_dataset(parts[0])
+    split = dataset.split(parts[1])
+    if not parts[2].isdigit() or int(parts[2]) >= len(split):
+        raise BadImage(
+            f"There is no image {parts[2]} in {parts[0]}/{parts[1]}: choose one from 0 to {len(split) - 1}."
+        )
+    index = int(parts[2])
+    label = dataset.class_names[int(split.labels[index])]
+    return image_from_pixels(split.images[index], f"{dataset.title}, {parts[1]} image {index}", label)
+
+
+def keep_upload(data: bytes, name: str) -> str:
+    """Read an upload and keep it; returned is its address.
+
+    Raises:
+        BadImage: It cannot be read.
+    """
+    image = read_image(data, name)
+    address = image.sha256[:16]
+    with _lock:
+        _uploads[address] = image
+        _uploads.move_to_end(address)
+        while sum(3 * kept.pixels.nbytes for kept in _uploads.values()) > UPLOADS_LIMIT and len(_uploads) > 1:
+            _uploads.popitem(last=False)
+    return f"upload/{address}"
+
+
+_lock = threading.Lock()
+_uploads: OrderedDict[str, ReadImage] = OrderedDict()
+
+
+def _choose(name: str) -> None:
+    st.session_state["chosen_image"] = name
+    st.query_params[KEY] = name
+    st.session_state["image_in_address"] = name
+
+
+def _adopt_address() -> None:
+    """Take over what the address says when it is not what we wrote there; else write it there again."""
+    given = st.query_params.get(KEY)
+    if given and given != st.session_state.get("image_in_address"):
+        st.session_state["chosen_image"] = st.session_state["image_in_address"] = given
+    elif not given and st.session_state.get("chosen_image"):
+        _choose(st.session_state["chosen_image"])
+
+
+def _first_image(card: ModelCard) -> str:
+    if card.dataset in dataset_names():
+        try:
+            open_dataset(card.dataset).split("test")
+            return f"{card.dataset}/test/0"
+        except ConvoscopeError:
+            pass
+    return "chelsea"
+
+
+def _title(image: ReadImage) -> str:
+    title = SAMPLES[image.name][0] if image.name in SAMPLES else image.name
+    return title if len(title) <= 32 else f"{title[:31]}…"
+
+
+def _pick(name: str, card: ModelCard) -> None:
+    kinds = ["Upload", "Samples", "Data set", "Camera"]
+    kind = st.segmented_control(
+        "From", kinds, default="Upload", key="image_from", label_visibility="collapsed"
+    )
+    if kind == "Upload":
+        _upload()
+    elif kind == "Camera":
+        _camera()
+    elif kind == "Data set":
+        _pick_from_dataset(name, card)
+    elif kind == "Samples":
+        for row in range(0, len(sample_names()), 3):
+            for column, sample in zip(st.columns(3), sample_names()[row : row + 3], strict=False):
+                column.button(
+                    SAMPLES[sample][0],
+                    key=f"sample_{sample}",
+                    on_click=_choose,
+                    args=(sample,),
+                    width="stretch",
+                    type="primary" if sample == name else "secondary",
+                )
+
+
+def _upload() -> None:
+    file = st.file_uploader(
+        "A photo of yours",
+        type=list(SUFFIXES),
+        key="image_upload",
+        help=f"JPEG, PNG, WebP, BMP, TIFF or GIF, up to {MAXIMUM_BYTES // 2**20} MB. "
+        "It stays in this server's memory and is not written to disk.",
+    )
+    if file is not None:
+        _take(file, f"upload {file.file_id}")
+        st.caption("A link to this page shows a sample to others: uploads stay with you.")
+
+
+def _camera() -> None:
+    picture = st.camera_input("A picture of your camera", key="image_camera")
+    if picture is not None:
+        _take(picture, f"camera {picture.file_id}")
+
+
+def _take(file: "st.runtime.uploaded_file_manager.UploadedFile", once: str) -> None:
+    """Make a file the chosen image, once: it must not come back after something else was chosen."""
+    if st.session_state.get("image_taken") == once:
+        if error := st.session_state.get("image_refused"):
+            st.error(error, icon=":material/error:")
+        return
+    st.session_state["image_taken"] = once
+    st.session_state["image_refused"] = None
+    try:
+        _choose(keep_upload(file.getvalue(), file.name))
+    except BadImage as error:
+        st.session_state["image_refused"] = str(error)
+        st.error(str(error), icon=":material/error:")
+        return
+    st.rerun()
+
+
+def _pick_from_dataset(name: str, card: ModelCard) -> None:
+    names = dataset_names()
+    parts = name.split("/")
+    given = parts[0] if len(parts) == 3 else card.dataset
+    dataset_name = st.selectbox(
+        "Data set", names, index=names.index(given) if given in names else 0, key="image_dataset"
+    )
+    try:
+        dataset = open_dataset(dataset_name)
+    except ConvoscopeError as error:
+        st.error(str(error))
+        return
+    splits = list(dataset.splits)
+    split_name = st.selectbox("Split", splits, index=splits.index("test") if "test" in splits else 0)
+    split = dataset.split(split_name)
+    classes = st.multiselect("Only these classes", dataset.class_names, key="image_classes")
+    wanted = [dataset.class_names.index(one) for one in classes]
+    kept = [i for i, label in enumerate(split.labels.tolist()) if not wanted or label in wanted]
+    if not kept:
+        raise UnknownName("image of these classes", ", ".join(classes), [])
+    number = st.number_input("Index", 0, len(split) - 1, value=None, placeholder=f"0 to {len(split) - 1}")
+    if number is not None and st.button("Show it"):
+        _choose(f"{dataset_name}/{split_name}/{int(number)}")
+        st.rerun()
+    if st.button("Any of them", icon=":material/shuffle:"):
+        _choose(f"{dataset_name}/{split_name}/{random.choice(kept)}")
+        st.rerun()
