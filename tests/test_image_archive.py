@@ -79,7 +79,7 @@ def test_an_entry_that_expands_too_much_is_never_expanded(tmp_path):
 def test_too_much_in_all_is_refused(tmp_path, monkeypatch):
     path = pack(tmp_path / "a.zip", [(f"cat/{i}.png", picture()) for i in range(5)])
     monkeypatch.setattr(image_archive, "MAXIMUM_EXPANDED", 1000)
-    with pytest.raises(BadDataset, match="'a.zip' would expand to"):
+    with pytest.raises(BadDataset, match=r"'a.zip' would expand to"):
         list_zip(path)
 
 
@@ -87,7 +87,7 @@ def test_too_many_entries_are_refused_before_they_are_listed(tmp_path, monkeypat
     path = pack(tmp_path / "a.zip", [(f"cat/{i}.png", b"") for i in range(20)])
     monkeypatch.setattr(image_archive, "MAXIMUM_ENTRIES", 10)
     monkeypatch.setattr(zipfile, "ZipFile", None)  # it must not come so far
-    with pytest.raises(BadDataset, match="'a.zip' lists 20 files; up to 10 are read"):
+    with pytest.raises(BadDataset, match=r"'a.zip' lists 20 files; up to 10 are read"):
         list_zip(path)
 
 
@@ -96,7 +96,7 @@ def test_a_lie_about_an_entry_s_length_is_found_out(tmp_path):
     data = bytearray(path.read_bytes())
     struct.pack_into("<I", data, data.find(b"PK\1\2") + 24, 10)  # the true length is longer
     path.write_bytes(data)
-    with open_zip(path) as read, pytest.raises(BadImage, match="'cat/0.png' is damaged in the archive"):
+    with open_zip(path) as read, pytest.raises(BadImage, match=r"'cat/0.png' is damaged in the archive"):
         read("cat/0.png")
 
 
@@ -104,7 +104,7 @@ def test_a_lie_about_an_entry_s_length_is_found_out(tmp_path):
 def test_what_is_no_zip_is_refused(tmp_path, data):
     path = tmp_path / "a.zip"
     path.write_bytes(data)
-    with pytest.raises(BadDataset, match="'a.zip' is no zip"):
+    with pytest.raises(BadDataset, match=r"'a.zip' is no zip"):
         list_zip(path)
 
 

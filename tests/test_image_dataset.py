@@ -126,7 +126,7 @@ def test_a_missing_split_says_how_to_get_it():
     only_test = _dataset(splits={"test": _split()}, note="Install the package.")
     with pytest.raises(Unavailable, match=r"X has no train images here\. Install the package\."):
         only_test.split("train")
-    with pytest.raises(UnknownName, match="no split of x named 'tets'. Did you mean 'test'"):
+    with pytest.raises(UnknownName, match=r"no split of x named 'tets'. Did you mean 'test'"):
         only_test.split("tets")
 
 

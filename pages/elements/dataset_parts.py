@@ -77,7 +77,7 @@ def batch(dataset: ImageDataset) -> None:
     with errors_shown():
         st.markdown(
             "What a network is fed in training. Augmentation changes every image a little each time, so "
-            "that it is never seen twice alike; what it makes must still belong to its class, as you can judge here."
+            "that it is never seen twice alike; what it makes must still belong to its class: judge here."
         )
         left, middle, right, last = st.columns([2, 3, 2, 2], vertical_alignment="bottom")
         name = left.selectbox("Split", list(dataset.splits), key="data_split", bind="query-params")
@@ -230,7 +230,7 @@ def upload() -> None:
     """A zip of images that becomes a data set for everyone on this server."""
     st.markdown(
         "A zip with one folder of images for each class, such as `cat/1.jpg` and `dog/1.jpg`, or with "
-        "`train/`, `val/` and `test/` above them. Whoever uses this server can see and train on what you upload."
+        "`train/`, `val/` and `test/` above them. Whoever uses this server can see what you upload."
     )
     file = st.file_uploader("Zip of images", type="zip", key="data_upload")
     if file is None or st.session_state.get("data_upload_done") == file.file_id:

@@ -65,9 +65,7 @@ def test_masks_do_not_overlap_and_none_is_empty(clean):
 
 def test_pictures_differ_from_one_another_where_the_masks_say_so():
     """What only the grid changes lies within the two grids' masks, and a blur's width of them."""
-    pictures = []
-    for grid in ("wide", "narrow"):
-        pictures.append(draw_suture(1, grid, 64, np.random.default_rng(5)))
+    pictures = [draw_suture(1, grid, 64, np.random.default_rng(5)) for grid in ("wide", "narrow")]
     changed = np.abs(pictures[0][0].astype(int) - pictures[1][0]).max(-1) > 40
     either = pictures[0][1]["grid"] | pictures[1][1]["grid"]
     assert changed.sum() > 100

@@ -1,0 +1,87 @@
+"""`python -m core datasets`: what can be trained on, and what is in it."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "datasets",
+        help="list the data sets, or look into one",
+        description="Without a name: all data sets. With one: its splits, classes, mean and std, and the files "
+        "that could not be read; it is fetched or read into the data folder first if need be.",
+    )
+    parser.add_argument("name", nargs="?", help="a data set, as the list names it, or image_folder")
+    parser.add_argument(
+        "--settings", default="", help='of the data set, such as "download=true" or "folder=photos; size=64"'
+    )
+    parser.add_argument("--add", type=Path, metavar="ZIP", help="keep a zip of class folders as a data set")
+    parser.add_argument("--duplicates", action="store_true", help="compare test and training images too")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from core.data_catalogue import add_upload, catalogue, open_dataset
+    from core.errors import BadDataset
+    from core.settings import assignments_in
+
+    if args.add:
+        try:
+            file = args.add.open("rb")
+        except OSError as error:
+            raise BadDataset(
+                f"{args.add} cannot be read: {error.strerror}. Give the path of a zip."
+            ) from None
+        with file:
+            name, dataset = add_upload(file, args.add.name, progress=_show)
+        print(f"\nkept as {name}", file=sys.stderr)
+    elif args.name:
+        dataset = open_dataset(args.name, progress=_show, **assignments_in(args.settings))
+    else:
+        entries = catalogue()
+        width = max(len(entry.name) for entry in entries)
+        for entry in entries:
+            about = entry.title if entry.path else entry.summary
+            print(f"{entry.name:<{width}}  {about}".rstrip())
+        print('Your own: --add photos.zip, or image_folder --settings "folder=photos".')
+        return 0
+    _describe(dataset)
+    if args.duplicates:
+        _describe_duplicates(dataset)
+    return 0
+
+
+def _describe(dataset: Any) -> None:
+    height, width = dataset.input_size
+    colours = "grey" if dataset.channels == 1 else "RGB"
+    print(f"{dataset.title}: {dataset.number_of_classes} classes, {width} × {height} pixels, {colours}")
+    for name, split in dataset.splits.items():
+        mean, std = ([f"{value:.4f}" for value in values] for values in split.mean_std)
+        counts = split.counts(dataset.number_of_classes)
+        print(f"  {name:<8} {len(split):>7,} images, {counts.min():,} to {counts.max():,} a class, "
+              f"mean {', '.join(mean)}, std {', '.join(std)}")  # fmt: skip
+    print(f"  classes  {', '.join(dataset.class_names)}")
+    print(f"  source   {dataset.source}; licence: {dataset.license or 'not stated'}")
+    print(f"  sha256   {dataset.fingerprint}")
+    if dataset.note:
+        print(f"  {dataset.note}")
+    for skipped in dataset.skipped[:20]:
+        print(f"  left out: {skipped.path}: {skipped.reason}")
+    if len(dataset.skipped) > 20:
+        print(f"  left out: {len(dataset.skipped) - 20:,} more")
+
+
+def _describe_duplicates(dataset: Any) -> None:
+    from core.duplicates import nearest_images
+
+    found = nearest_images(dataset.split("test"), dataset.split("train"))
+    print(f"  {int(found.exact.sum()):,} test images are training images too")
+    for similarity in (0.99, 0.97, 0.95):
+        print(f"  {len(found.at_least(similarity)):,} are alike by {similarity} or more")
+
+
+def _show(share: float, message: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{share:4.0%} {message}", end="" if share < 1 else "\n", file=sys.stderr, flush=True)
