@@ -1,12 +1,12 @@
 """How well a classifier does on a split: accuracy with its interval, and loss."""
 
-import math
 from typing import Any
 
 import numpy as np
 
 from core.classifier import Classifier, probabilities
 from core.image_dataset import Split
+from core.intervals import wilson_interval
 from core.progress import Progress, no_progress
 from core.training_data import fitted
 
@@ -39,17 +39,3 @@ def measure(
         "images": len(split),
         "loss": float(-np.log(np.maximum(of_the_label, 1e-300)).mean()),
     }
-
-
-def wilson_interval(successes: int, trials: int, z: float = 1.959963984540054) -> tuple[float, float]:
-    """Where a share lies with 95 % confidence, after `successes` of `trials`.
-
-    Source:
-        Wilson 1927, "Probable inference, the law of succession, and statistical inference"
-    """
-    if trials == 0:
-        return 0.0, 1.0
-    share = successes / trials
-    centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = z / (1 + z * z / trials) * math.sqrt(share * (1 - share) / trials + (z / (2 * trials)) ** 2)
-    return max(0.0, centre - half), min(1.0, centre + half)
