@@ -10,8 +10,8 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "datasets",
         help="list the data sets, or look into one",
-        description="Without a name: all data sets. With one: its splits, classes, mean and std, and the files "
-        "that could not be read; it is fetched or read into the data folder first if need be.",
+        description="Without a name: all data sets. With one: its splits, classes, mean and std, and the "
+        "files that could not be read; it is fetched or read into the data folder first if need be.",
     )
     parser.add_argument("name", nargs="?", help="a data set, as the list names it, or image_folder")
     parser.add_argument(

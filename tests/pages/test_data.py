@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 from core import data_catalogue
 from core.data_catalogue import add_upload, dataset_names, open_dataset, open_for_training
 from core.errors import BadDataset, SettingError, Unavailable, UnknownName
+from core.home import PROJECT
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +34,7 @@ def zip_of_images(extra=()):
 
 
 def open_page(**address):
-    page = AppTest.from_file("pages/data.py", default_timeout=60)
+    page = AppTest.from_file(str(PROJECT / "pages" / "data.py"), default_timeout=60)
     for name, value in address.items():
         page.query_params[name] = value
     return page.run()
@@ -120,7 +121,7 @@ def test_names_of_uploads_lead_nowhere(tmp_path):
     name, _ = add_upload(zip_of_images(), "../../../etc/ä b\x00.zip")
     assert name.startswith("b-")
     assert [path.parent for path in tmp_path.rglob("*.zip")] == [tmp_path / "data" / "uploads"]
-    with pytest.raises(UnknownName, match="no data set named '../x'"):
+    with pytest.raises(UnknownName, match=r"no data set named '..\/x."):
         open_dataset("../x")
 
 
