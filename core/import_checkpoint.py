@@ -266,7 +266,7 @@ def first_answer(classifier: Classifier, pixels: np.ndarray) -> list[tuple[str, 
     """
     image = fit(pixels, classifier.card.preprocessing)
     try:
-        logits = classifier.predict_logits(image[None])[0]
+        logits = classifier.predict_logits(np.array(image)[None])[0]
     except (RuntimeError, ValueError) as error:
         raise BadCheckpoint(
             f"The network does not run on an image of {classifier.card.preprocessing.input_size}: "

@@ -11,6 +11,7 @@ from core.model_summary import LayerSummary, ModelSummary, short
 from pages.elements.component import component
 
 _DIAGRAM = component("model_diagram")
+MOST_BOXES = 40
 
 
 @dataclass
@@ -52,6 +53,11 @@ def picture_data(summary: ModelSummary) -> list[dict[str, Any]]:
     shaped = [layer for layer in summary.layers if layer.output_shape and layer.name]
     for shape, layers in groupby(shaped, key=lambda layer: layer.output_shape or ()):
         groups.append(_Group(shape, list(layers)))
+    if len(groups) > MOST_BOXES:  # channels go up and down with every layer: one box for each size of the map
+        groups = []
+        for _, layers in groupby(shaped, key=lambda layer: (layer.output_shape or ())[1:]):
+            held = list(layers)
+            groups.append(_Group(held[-1].output_shape or (), held))
     drawn: list[dict[str, Any]] = [
         {"shape": list(summary.input_shape), "kind": "image", "title": "Image", "lines": []}
     ]

@@ -1,0 +1,105 @@
+"""The import page: from a file to a checkpoint that is listed, and words for what goes wrong."""
+
+import io
+from pathlib import Path
+
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from core.catalogue import load, names
+from core.models import models
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path))
+    return AppTest.from_file("../../pages/import_checkpoint.py", default_timeout=60).run()
+
+
+def weights() -> bytes:
+    torch.manual_seed(0)
+    module = models["small_cnn"](
+        channels=1, number_of_classes=10, input_size=(8, 8), widths="4,4", hidden=8, batch_norm=True
+    )
+    buffer = io.BytesIO()
+    torch.save({"model": {f"module.{k}": v for k, v in module.state_dict().items()}}, buffer)
+    return buffer.getvalue()
+
+
+def with_file(app: AppTest, data: bytes, name: str = "mine.pth") -> AppTest:
+    app.file_uploader(key="import_file").set_value((name, data, "application/octet-stream"))
+    return app.run()
+
+
+def texts(app: AppTest) -> str:
+    return " ".join(
+        e.value for kind in ("success", "info", "warning", "error", "caption") for e in app.get(kind)
+    )
+
+
+def test_it_says_what_to_do_first(app: AppTest) -> None:
+    assert not app.exception
+    assert "torch.save(model.state_dict()" in app.info[0].value
+
+
+def test_three_steps_lead_to_a_checkpoint_that_is_listed(app: AppTest) -> None:
+    with_file(app, weights())
+    assert "16 tensors" in app.success[0].value
+    assert "The weights were under 'model'" in app.success[0].value
+    assert "Choose the architecture" in app.info[0].value
+    app.selectbox(key="import_architecture").set_value("small_cnn").run()
+    assert "widths=4,4; hidden=8; batch\\_norm=True" in texts(app)
+    assert app.text_input(key="import_size_small_cnn").value == "8"
+    app.selectbox(key="import_dataset").set_value("digits").run()
+    app.text_input(key="import_claimed").set_value("97 %").run()
+    app.button(key="import_try").click().run()
+    assert not app.exception
+    assert "less than the 97.0% that were claimed" in app.warning[0].value
+    assert "check the image size" in app.warning[0].value
+    app.button(key="import_keep").click().run()
+    assert "Kept as **imported/mine**" in texts(app)
+    assert "imported/mine" in names()
+    card = load("imported/mine").card
+    assert card.number_of_classes == 10
+    assert card.metrics["test"]["images"] == 359
+
+
+def test_what_was_tried_is_not_kept_once_something_changed(app: AppTest) -> None:
+    with_file(app, weights())
+    app.selectbox(key="import_architecture").set_value("small_cnn").run()
+    app.button(key="import_try").click().run()
+    assert any(button.key == "import_keep" for button in app.button)
+    app.text_input(key="import_name").set_value("another").run()
+    assert not any(button.key == "import_keep" for button in app.button)
+    assert "Something above has changed" in texts(app)
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "message"),
+    [
+        (b"", "empty.pth", "is empty"),
+        (b"\x89PNG", "photo.pth", "no file of weights"),
+    ],
+)
+def test_other_files_are_refused_in_words(app: AppTest, data: bytes, name: str, message: str) -> None:
+    with_file(app, data, name)
+    assert not app.exception
+    assert message in app.error[0].value
+
+
+def test_what_does_not_fit_is_explained_and_the_page_lives_on(app: AppTest) -> None:
+    with_file(app, weights())
+    app.selectbox(key="import_architecture").set_value("resnet18").run()
+    app.button(key="import_try").click().run()
+    assert not app.exception
+    assert "do not fit the architecture" in app.error[0].value
+    assert "By their shapes they fit small_cnn" in app.error[0].value
+    app.selectbox(key="import_architecture").set_value("small_cnn").run()
+    app.text_area(key="import_classes").set_value("cat, dog").run()
+    app.button(key="import_try").click().run()
+    assert "2 class names are given (cat, dog), but the last layer has 10 outputs" in app.error[0].value
+    app.text_area(key="import_classes").set_value("").run()
+    app.text_input(key="import_settings").set_value("activation=rellu").run()
+    app.button(key="import_try").click().run()
+    assert "activation is 'rellu'" in app.error[0].value
