@@ -1,8 +1,25 @@
-"""Home: what can be done here, and where to begin."""
+"""Home: drop in a photo, see what the network says, and go on from there."""
 
 import streamlit as st
 
+from core.images import enlarge
+from pages.elements.choose import choose, show_prediction, what_the_network_sees
 from pages.elements.page import page
+from pages.elements.tour import tour
 
-with page("Convoscope", "See what a convolutional image classifier sees."):
-    st.write("Choose a page.")
+with page(
+    "Convoscope", "Look inside a convolutional image classifier: yours or one that ships, on your own images."
+):
+    chosen = choose()
+    picture, answer = st.columns([2, 3], gap="large")
+    with picture:
+        st.image(enlarge(chosen.image.pixels, 480), width="stretch")
+    with answer:
+        st.subheader(f"{chosen.card.title or chosen.card.name} says", anchor=False)
+        show_prediction(chosen)
+        st.caption(
+            "The bars are probabilities (softmax of the logits). Change the image above: upload a photo, take "
+            "a picture, or choose one of a data set. It follows you from page to page."
+        )
+    what_the_network_sees(chosen.image, chosen.card)
+    tour()

@@ -75,7 +75,7 @@ def choose_classifier() -> str:
         key="classifier",
         bind="query-params",
         accept_new_options=True,
-        help="Checkpoints of yours, those that ship, or any ImageNet classifier: type torchvision/… or timm/…",
+        help="Your checkpoints, those that ship, or any ImageNet classifier: type torchvision/… or timm/…",
     )
     return name or names[0]
 

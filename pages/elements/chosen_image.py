@@ -37,7 +37,7 @@ def choose_image(card: ModelCard) -> ReadImage:
     except ConvoscopeError as error:
         st.warning(str(error), icon=":material/image_not_supported:")
         image = sample_image("chelsea")
-    with st.popover(_title(image), icon=":material/image:", width="stretch"):
+    with st.popover(f"Image: {_title(image)}", icon=":material/image:", width="stretch"):
         _pick(name, card)
     return image
 

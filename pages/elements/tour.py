@@ -1,0 +1,31 @@
+"""What each page answers, as cards to click."""
+
+from pathlib import Path
+
+import streamlit as st
+
+_QUESTIONS = (
+    ("occlusion", "Occlusion", "What does it say when a part of the image is hidden?"),
+    ("attribution", "Attribution", "Which pixels does its answer rest on?"),
+    ("filters", "Filters", "What does each filter look for, and what breaks without it?"),
+    ("feature_visualization", "Feature visualisation", "What would excite a filter most?"),
+    ("data", "Data", "What is in the data set, and is it sound?"),
+    ("train_monitor", "Train monitor", "How does a network learn, and when should it stop?"),
+    ("confusion_matrices", "Confusion matrices", "What does it mix up, and how sure was it?"),
+    ("embedding", "Embedding", "Which images lie close together for it?"),
+    ("import_checkpoint", "Bring your own", "Use your own weights on every page."),
+    ("conv_arithmetic", "Convolution by hand", "How does a convolution work, number by number?"),
+    ("losses", "Losses by hand", "What do cross-entropy and softmax do?"),
+)
+_PAGES = Path(__file__).resolve().parent.parent
+
+
+def tour() -> None:
+    """The pages that there are, each with the question that it answers."""
+    st.subheader("Ask it", anchor=False)
+    there = [entry for entry in _QUESTIONS if (_PAGES / f"{entry[0]}.py").exists()]
+    for start in range(0, len(there), 4):
+        for column, (file, title, question) in zip(st.columns(4), there[start : start + 4], strict=False):
+            with column.container(border=True, height="stretch"):
+                st.page_link(f"pages/{file}.py", label=f"**{title}**")
+                st.caption(question)
