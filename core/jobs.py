@@ -1,15 +1,16 @@
 """Long work as child processes: each has a folder, and whoever looks at the folder knows how it stands.
 
-<folder>/job.json         what was asked: command, title, device, when
-         process.json     the process that does it: its id and when that began, so that a later process of the same id
-                          is not taken for it
-         log.txt          what it printed
-         exit.json        its exit code, once it has ended
-         stop             there when someone asked it to stop
+<folder>/job.json      what was asked: command, title, device, when
+         process.json  the process that does it, and when it was started
+         alive         locked by that process and its children for as long as one of them lives
+         log.txt       what it printed
+         exit.json     its exit code, once it has ended
+         stop          there when someone asked it to stop
+         history.jsonl its records, where the command writes them; progress is read from there
 
-No service keeps the queue. A job that waits is a folder with `job.json` and no process; whoever looks at the jobs
-starts the next one of a device that is free, under a lock. So a refreshed page, a restarted server and a second
-browser all see the same, and a process that died is seen to be dead.
+No service keeps the queue. A job that waits is a folder with `job.json` and no process; whoever looks at the
+jobs starts the next one of a device that is free, under a lock. So a refreshed page, a restarted server and a
+second browser all see the same, and a process that died is seen to be dead: the system drops its lock.
 """
 
 import fcntl
@@ -21,8 +22,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,29 +32,33 @@ from core.errors import ConvoscopeError, SettingError, one_of
 from core.history import FILE, Record, read_history
 from core.home import PROJECT, home
 
-JOB, PROCESS, LOG, EXIT, STOP = "job.json", "process.json", "log.txt", "exit.json", "stop"
+JOB, PROCESS, ALIVE, LOG, EXIT, STOP = (
+    "job.json", "process.json", "alive", "log.txt", "exit.json", "stop",
+)  # fmt: skip
 RESULTS = ("finished", "stopped", "failed")
 _NICENESS = 15
 
 # The watcher runs the command, waits, and notes the exit code: it lives on when the server is restarted.
+# A signal goes to the whole group, so the watcher only has to survive it; it passes on what came too early.
 _WATCHER = """
-import json, os, subprocess, sys, time, signal
-folder, command = sys.argv[1], sys.argv[2:]
-child = None
-def pass_on(number, frame):
-    if child is not None:
-        child.send_signal(number)
-signal.signal(signal.SIGTERM, pass_on)
-signal.signal(signal.SIGINT, pass_on)
-try:
-    os.nice(NICENESS)
-except (AttributeError, OSError):
-    pass
-with open(os.path.join(folder, "log.txt"), "ab") as log:
-    child = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-    if os.path.exists(os.path.join(folder, "stop")):
-        child.send_signal(signal.SIGTERM)
-    code = child.wait()
+import json, os, signal, subprocess, sys, time
+folder, lock, command = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+early = []
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, lambda number, frame: early.append(number))
+os.nice(NICENESS)
+code = -signal.SIGTERM
+if not os.path.exists(os.path.join(folder, "stop")):
+    with open(os.path.join(folder, "log.txt"), "ab") as log:
+        try:
+            nothing = subprocess.DEVNULL
+            child = subprocess.Popen(command, stdout=log, stderr=log, stdin=nothing, pass_fds=[lock])
+            if early:
+                child.send_signal(signal.SIGTERM)
+            code = child.wait()
+        except OSError as error:
+            log.write(str(error).encode())
+            code = 127
 path = os.path.join(folder, "exit.json")
 with open(path + ".partial", "w") as file:
     json.dump({"code": code, "ended": time.time()}, file)
@@ -183,10 +189,12 @@ def stop(name: str, *, parent: Path | None = None) -> Job:
     if current.state not in ("waiting", "running", "stopping"):
         raise JobError(f"The job {name!r} is {current.state}: there is nothing to stop.")
     with _queue_lock(parent):
+        asked_before = (current.folder / STOP).exists()
         (current.folder / STOP).touch()
         process = _read(current.folder / PROCESS)
-        if process and _is_alive(process):
-            os.kill(process["pid"], signal.SIGTERM)
+        if process and not asked_before and _is_alive(current.folder):
+            with suppress(ProcessLookupError):
+                os.killpg(process["pid"], signal.SIGTERM)
     return job(name, parent=parent)
 
 
@@ -226,15 +234,15 @@ def start_next(parent: Path) -> None:
 
 
 def _start(waiting: Job) -> None:
-    # Python itself is called by its full path, so that a server started elsewhere finds the same one.
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "THP_MEM_ALLOC_ENABLE": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-c", _WATCHER, str(waiting.folder), *waiting.command],
-        cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    about = {"pid": process.pid, "began": _began(process.pid), "started": time.time(), "boot": _boot()}
-    _write(waiting.folder / PROCESS, about)
+    with open(waiting.folder / ALIVE, "a") as alive:
+        fcntl.flock(alive, fcntl.LOCK_EX)
+        process = subprocess.Popen(
+            [sys.executable, "-c", _WATCHER, str(waiting.folder), str(alive.fileno()), *waiting.command],
+            cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True, pass_fds=[alive.fileno()],
+        )  # fmt: skip
+    _write(waiting.folder / PROCESS, {"pid": process.pid, "started": time.time()})
     _children.append(process)
 
 
@@ -247,18 +255,19 @@ def _look(folder: Path) -> Job:
     asked = (folder / STOP).exists()
     message = ""
     if ended is not None:
-        state = "finished" if ended["code"] == 0 and not asked else ("stopped" if asked else "failed")
-        if asked and ended["code"] == 0 and _progress(folder) >= 1:
-            state = "finished"  # it was done before it could be stopped
+        # A command that was asked to stop may have been done before it heard of it.
+        done = ended["code"] == 0 and (not asked or _progress(folder) >= 1)
+        state = "finished" if done else ("stopped" if asked else "failed")
         if state == "failed":
             message = failure_sentence(folder, ended["code"])
     elif process is None:
         state = "stopped" if asked else "waiting"
-    elif _is_alive(process):
+    elif _is_alive(folder):
         state = "stopping" if asked else "running"
     else:
-        state = "failed"
-        message = failure_sentence(folder, None)
+        # Gone without a word. Where a stop was asked for, it was killed before it could say so.
+        state = "stopped" if asked else "failed"
+        message = "" if asked else failure_sentence(folder, None)
     return Job(
         name=about.get("name", folder.name),
         title=about.get("title", folder.name),
@@ -269,8 +278,8 @@ def _look(folder: Path) -> Job:
         message=message,
         progress=1.0 if state == "finished" else _progress(folder),
         queued=about.get("queued", 0.0),
-        started=process and process.get("started"),
-        ended=ended and ended.get("ended"),
+        started=process["started"] if process else None,
+        ended=ended["ended"] if ended else None,
     )
 
 
@@ -306,9 +315,15 @@ def failure_sentence(folder: Path, code: int | None) -> str:
 def _progress(folder: Path) -> float:
     """Share done by its records: their `progress` where they have one, otherwise steps of a training."""
     try:
-        return share_done(read_history(folder / FILE))
+        about = (folder / FILE).stat()
     except OSError:
         return 0.0
+    return _share_done_in(folder / FILE, about.st_mtime_ns, about.st_size)
+
+
+@lru_cache(maxsize=1000)
+def _share_done_in(path: Path, mtime: int, size: int) -> float:
+    return share_done(read_history(path))
 
 
 def share_done(history: list[Record]) -> float:
@@ -327,34 +342,18 @@ def share_done(history: list[Record]) -> float:
     return 0.0
 
 
-def _is_alive(process: dict[str, Any]) -> bool:
+def _is_alive(folder: Path) -> bool:
     for child in _children[:]:
         if child.poll() is not None:
             _children.remove(child)
-    if process.get("boot") != _boot():
+    try:
+        with open(folder / ALIVE) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
         return False
-    return bool(process["began"]) and _began(process["pid"]) == process["began"]
-
-
-def _began(pid: int) -> str:
-    """When a process began, in the system's own words; empty if there is none or it is a zombie."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return "" if fields[0] == "Z" else fields[19]
-    except OSError:
-        pass
-    if sys.platform.startswith("linux"):
-        return ""
-    shown = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True)
-    state, _, began = shown.stdout.strip().partition(" ")
-    return "" if state.startswith("Z") else began.strip()
-
-
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
+    except BlockingIOError:
+        return True
+    return False
 
 
 @contextmanager

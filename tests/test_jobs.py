@@ -1,0 +1,178 @@
+"""Jobs with trivial commands: what anyone who looks at the folders sees."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from core import jobs
+from core.errors import SettingError
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+QUICK = [sys.executable, "-c", "print('done')"]
+# Notes each step, and ends politely when asked to.
+STEPS = [
+    sys.executable, "-c",
+    "import json, signal, sys, time\n"
+    "stop = []\n"
+    "signal.signal(signal.SIGTERM, lambda *a: stop.append(1))\n"
+    "out = open(sys.argv[1] + '/history.jsonl', 'a')\n"
+    "for i in range(1, 1000):\n"
+    "    out.write(json.dumps({'progress': i / 1000}) + '\\n'); out.flush()\n"
+    "    time.sleep(0.02)\n"
+    "    if stop: print('saved'); sys.exit(0)\n",
+    "{folder}",
+]  # fmt: skip
+
+
+def wait_for(parent: Path, name: str, *states: str, seconds: float = 20) -> jobs.Job:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        found = jobs.job(name, parent=parent)
+        if found.state in states:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"{name} is {found.state}, not {states}: {found.message}")
+
+
+@pytest.fixture
+def parent(tmp_path):
+    yield tmp_path
+    for job in jobs.jobs(parent=tmp_path):
+        if job.state == "waiting":
+            jobs.stop(job.name, parent=tmp_path)
+    for job in jobs.jobs(parent=tmp_path):
+        if job.state in ("running", "stopping"):
+            os.killpg(json.loads((job.folder / jobs.PROCESS).read_text())["pid"], signal.SIGKILL)
+
+
+def test_a_job_runs_to_its_end_and_keeps_its_log(parent):
+    jobs.submit("a", QUICK, title="A job", parent=parent)
+    done = wait_for(parent, "a", "finished")
+    assert done.title == "A job"
+    assert done.progress == 1
+    assert (done.folder / jobs.LOG).read_text() == "done\n"
+
+
+def test_one_at_a_time_on_a_device_and_who_waits_knows_behind_whom(parent):
+    jobs.submit("first", SLEEP, title="First", parent=parent)
+    jobs.submit("second", SLEEP, parent=parent)
+    third = jobs.submit("third", SLEEP, parent=parent)
+    other = jobs.submit("other", SLEEP, device="cuda", parent=parent)
+    assert [(j.name, j.state) for j in jobs.jobs(parent=parent)] == [
+        ("first", "running"), ("other", "running"), ("second", "waiting"), ("third", "waiting"),
+    ]  # fmt: skip
+    assert third.behind == ("first", "second")
+    assert third.message == "Waits behind “First” and “second”."
+    assert other.state == "running"
+
+
+def test_the_next_begins_when_the_first_has_ended_without_anyone_keeping_the_queue(parent):
+    jobs.submit("first", SLEEP, parent=parent)
+    jobs.submit("second", QUICK, parent=parent)
+    jobs.stop("first", parent=parent)
+    wait_for(parent, "first", "stopped")
+    wait_for(parent, "second", "finished")
+
+
+def test_stop_is_polite_and_resume_goes_on(parent):
+    jobs.submit("steps", STEPS, parent=parent)
+    until = time.monotonic() + 20
+    while jobs.job("steps", parent=parent).progress < 0.003 and time.monotonic() < until:
+        time.sleep(0.02)
+    assert 0 < jobs.job("steps", parent=parent).progress < 0.9
+    jobs.stop("steps", parent=parent)
+    stopped = wait_for(parent, "steps", "stopped")
+    assert (stopped.folder / jobs.LOG).read_text() == "saved\n"
+    jobs.resume("steps", parent=parent)
+    assert wait_for(parent, "steps", "running").state == "running"
+
+
+def test_a_killed_process_is_seen_as_dead_by_its_last_words(parent):
+    words = [sys.executable, "-c", "import time; print('half way', flush=True); time.sleep(60)"]
+    jobs.submit("doomed", words, parent=parent)
+    folder = parent / "doomed"
+    until = time.monotonic() + 20
+    while not (folder / jobs.LOG).exists() or not (folder / jobs.LOG).read_text():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    os.killpg(json.loads((folder / jobs.PROCESS).read_text())["pid"], signal.SIGKILL)
+    failed = wait_for(parent, "doomed", "failed")
+    assert "killed" in failed.message
+    assert failed.message.endswith("Its last words: half way")
+
+
+def test_a_later_process_of_the_same_id_is_not_taken_for_it(parent):
+    folder = parent / "old"
+    folder.mkdir()
+    about = {"name": "old", "title": "old", "command": SLEEP, "device": "cpu", "queued": 1.0}
+    (folder / jobs.JOB).write_text(json.dumps(about))
+    (folder / jobs.PROCESS).write_text(json.dumps({"pid": os.getpid(), "started": 1.0}))
+    (folder / jobs.ALIVE).touch()
+    assert jobs.job("old", parent=parent).state == "failed"
+
+
+def test_an_orphan_still_counts_as_running_when_its_watcher_was_killed(parent):
+    jobs.submit("orphan", SLEEP, parent=parent)
+    watcher = json.loads((parent / "orphan" / jobs.PROCESS).read_text())["pid"]
+    until = time.monotonic() + 20
+    while not subprocess.run(["pgrep", "-P", str(watcher)], capture_output=True).stdout:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    os.kill(watcher, signal.SIGKILL)
+    time.sleep(0.2)
+    assert jobs.job("orphan", parent=parent).state == "running"
+    jobs.submit("next", QUICK, parent=parent)
+    assert jobs.job("next", parent=parent).state == "waiting"
+    jobs.stop("orphan", parent=parent)
+    wait_for(parent, "orphan", "stopped")
+    wait_for(parent, "next", "finished")
+
+
+def test_a_failure_says_its_code_and_last_line(parent):
+    words = [sys.executable, "-c", "import sys; print('no such data set'); sys.exit(2)"]
+    jobs.submit("bad", words, parent=parent)
+    failed = wait_for(parent, "bad", "failed")
+    assert failed.message == "It ended with code 2. Its last words: no such data set"
+
+
+def test_it_survives_the_process_that_started_it(parent):
+    code = (
+        "import sys; from pathlib import Path; from core import jobs; "
+        "jobs.submit('long', [sys.executable, '-c', 'import time; time.sleep(60)'], parent=Path(sys.argv[1]))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(parent)], check=True, cwd=jobs.PROJECT)
+    assert jobs.job("long", parent=parent).state == "running"
+
+
+def test_names_and_states_are_refused_with_a_reason(parent):
+    with pytest.raises(SettingError, match=r"'\.\./x' is no name of a folder"):
+        jobs.submit("../x", QUICK, parent=parent)
+    jobs.submit("a", SLEEP, parent=parent)
+    with pytest.raises(jobs.JobError, match="already, which is running"):
+        jobs.submit("a", QUICK, parent=parent)
+    with pytest.raises(jobs.JobError, match="still runs: stop it first"):
+        jobs.remove("a", parent=parent)
+    with pytest.raises(jobs.JobError, match="no job named 'b'"):
+        jobs.stop("b", parent=parent)
+
+
+def test_a_waiting_job_leaves_the_queue_and_can_be_removed(parent):
+    jobs.submit("a", SLEEP, parent=parent)
+    jobs.submit("b", SLEEP, parent=parent)
+    assert jobs.stop("b", parent=parent).state == "stopped"
+    jobs.remove("b", parent=parent)
+    assert [j.name for j in jobs.jobs(parent=parent)] == ["a"]
+
+
+def test_progress_is_read_from_any_records():
+    assert jobs.share_done([{"progress": 0.25}]) == 0.25
+    start = {"kind": "start", "epochs": 4, "steps_an_epoch": 10}
+    assert jobs.share_done([start, {"kind": "step", "step": 10}]) == 0.25
+    assert jobs.share_done([start, {"kind": "step", "step": 10}, {"kind": "end"}]) == 1
+    assert jobs.share_done([]) == 0
