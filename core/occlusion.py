@@ -7,14 +7,18 @@ over the pixels, who wins instead, where the answer is weakest) is made from the
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from core.classifier import Classifier
 from core.errors import SettingError, TargetOutOfRange, UnknownName
 from core.progress import Progress, no_progress
 from core.settings import Choice, Range, check_settings, settings_of
+
+if TYPE_CHECKING:
+    from core.classifier import Classifier
+else:
+    Classifier = Any  # the command line reads the settings declared below without waiting for torch
 
 FILLS = ("grey", "mean", "black", "white", "blur", "noise")
 VALUES = ("probability", "logit", "drop")

@@ -1,0 +1,107 @@
+"""`python -m core occlude IMAGE`: hide one part after the other and see how the answer changes."""
+
+import argparse
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(subparsers: Any) -> None:
+    from core.occlusion import occlusion_logits
+    from core.settings import add_options, settings_of
+
+    parser = subparsers.add_parser("occlude", help="hide parts of a picture and see the answer change")
+    parser.add_argument("image", help="a path, or the name of a sample such as chelsea")
+    parser.add_argument("--classifier", default="efficientnet_lite0", help="see `python -m core classifiers`")
+    parser.add_argument("--target", help="a class by name or index (default: the predicted one)")
+    parser.add_argument("--value", default="drop", help="what to draw: probability, logit or drop (default)")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE.npz", help="keep the logits, the map and the settings"
+    )
+    parser.add_argument("--png", type=Path, metavar="FILE.png", help="keep the map as a picture")
+    add_options(parser, settings_of(occlusion_logits))
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    import numpy as np
+
+    from core.catalogue import load
+    from core.errors import UnknownName
+    from core.images import encode
+    from core.occlusion import VALUES, occlusion_logits
+    from core.occlusion_picture import remark, scale_of
+    from core.preprocessing import fit
+    from core.samples import open_image
+    from core.settings import check_settings, settings_of
+
+    if args.value not in VALUES:
+        raise UnknownName("value", args.value, VALUES)
+    declared = settings_of(occlusion_logits)
+    settings = check_settings(declared, {s.name: getattr(args, s.name) for s in declared if s.name in args})
+    image = open_image(args.image)
+    classifier = load(args.classifier)
+    names = classifier.card.class_names
+    target = None if args.target is None else classifier.card.target_index(args.target)
+    pixels = fit(image.pixels, classifier.card.preprocessing)
+    occluded = occlusion_logits(classifier, pixels, **settings)
+    target = occluded.predicted if target is None else target
+    drawn = occluded.map(target, args.value)
+    scale = scale_of(drawn, args.value)
+    top, left, least = occluded.weakest(target)
+    answer = {
+        "image": args.image,
+        "image_sha256": image.sha256,
+        "classifier": args.classifier,
+        "target": {"index": target, "name": names[target], "probability": occluded.base(target)},
+        "settings": settings | {"window": occluded.window, "stride": occluded.stride},
+        "places": list(occluded.logits.shape[:2]),
+        "share_of_flips": occluded.share_of_flips,
+        "wins": [{"name": names[c], "places": count} for c, count in occluded.win_counts()],
+        "weakest": {"top": top, "left": left, "probability": least},
+        "value": args.value,
+        "range": [float(drawn.min()), float(drawn.max())],
+        "remark": remark(drawn, args.value, occluded.base(target)),
+    }
+    if args.out:
+        archive = io.BytesIO()
+        np.savez_compressed(
+            archive, logits=occluded.logits, base_logits=occluded.base_logits, tops=occluded.tops,
+            lefts=occluded.lefts, map=drawn, image=pixels, about=json.dumps(answer),
+        )  # fmt: skip
+        write_file(args.out, archive.getvalue())
+    if args.png:
+        write_file(args.png, encode(scale.paint(drawn)))
+    print(json.dumps(answer, ensure_ascii=False, indent=2) if args.json else _in_words(answer))
+    return 0
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file that the user named.
+
+    Raises:
+        Unavailable: It cannot be written there.
+    """
+    from core.errors import Unavailable
+
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be written: {error.strerror}. Give another place.") from None
+
+
+def _in_words(answer: dict[str, Any]) -> str:
+    target, weakest, settings = answer["target"], answer["weakest"], answer["settings"]
+    others = [f"{win['name']} ({win['places']})" for win in answer["wins"][:6]]
+    rows, columns = answer["places"]
+    lines = [
+        f"{target['name']}: {target['probability']:.2%} on the whole image.",
+        f"A window of {settings['window']} pixels ({settings['fill']}) at {rows} × {columns} places:",
+        f"  weakest at row {weakest['top']}, column {weakest['left']}: {weakest['probability']:.2%}",
+        f"  another class wins at {answer['share_of_flips']:.1%} of the places",
+        f"  wins: {', '.join(others)}",
+        f"  {answer['value']} from {answer['range'][0]:.4g} to {answer['range'][1]:.4g}",
+    ]
+    return "\n".join([*lines, answer["remark"]] if answer["remark"] else lines)
