@@ -8,27 +8,28 @@ import streamlit as st
 from core.data_catalogue import CatalogueEntry, catalogue, open_dataset
 from core.image_dataset import ImageDataset
 from core.settings import Choice, Range, Setting
+from pages.elements.address import keep_in_address
 
 
 def dataset_picker(prefix: str) -> CatalogueEntry:
     """A list of all data sets, uploaded ones included; the choice stands in the address as `<prefix>_set`."""
     entries = {entry.name: entry for entry in catalogue()}
     key = f"{prefix}_set"
+    shown = f"{key}_shown"  # kept when another page is opened, unlike the widget's own value
     follow = st.session_state.pop(f"{key}_next", None)
+    address = st.query_params.get(key)
     if follow in entries:
         st.session_state[key] = follow
-    if st.query_params.get(key) in entries:
-        # The widget writes titles into the address; a link with the command line's name is understood too.
-        st.session_state[key] = st.query_params[key]
-    if st.session_state.get(key) not in entries:
-        st.session_state.pop(key, None)
-    name = st.selectbox(
-        "Data set",
-        list(entries),
-        format_func=lambda name: _label(entries[name]) if name in entries else str(name),
-        key=key,
-        bind="query-params",
-    )
+    elif address in entries and address != st.session_state.get(shown):
+        st.session_state[key] = address
+    elif st.session_state.get(key) not in entries:
+        st.session_state[key] = st.session_state.get(shown)
+    if st.session_state[key] not in entries:
+        del st.session_state[key]
+    name = st.selectbox("Data set", list(entries), format_func=lambda name: _label(entries[name]), key=key)
+    # Not bound by the widget, which would write the title: the address takes the command line's name.
+    st.session_state[shown] = name
+    keep_in_address([key], {key: name})
     return entries[name]
 
 
