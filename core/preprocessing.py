@@ -76,9 +76,13 @@ def fit_steps(pixels: np.ndarray, preprocessing: Preprocessing) -> list[Step]:
     else:
         # The side that is short stays at `resize` or grows, so that the cut always lies inside.
         scale = max(preprocessing.resize / min(image.size), height / image.height, width / image.width)
-        size = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
+        # Cut off and rounded as torchvision does it, which pretrained networks were measured with.
+        size = (
+            max(width, int(image.width * scale + 1e-9)),
+            max(height, int(image.height * scale + 1e-9)),
+        )
         resized = image.resize(size, resampling)
-        left, top = (size[0] - width) // 2, (size[1] - height) // 2
+        left, top = round((size[0] - width) / 2), round((size[1] - height) / 2)
         cropped = resized.crop((left, top, left + width, top + height))
         steps = [
             Step(

@@ -18,7 +18,7 @@ with page(
         st.subheader(f"{chosen.card.title or chosen.card.name} says", anchor=False)
         show_prediction(chosen)
         st.caption(
-            "The bars are probabilities (softmax of the logits). Change the image above: upload a photo, take "
+            "The bars are probabilities (softmax of the logits). Change the image above: upload one, take "
             "a picture, or choose one of a data set. It follows you from page to page."
         )
     what_the_network_sees(chosen.image, chosen.card)

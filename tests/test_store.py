@@ -1,0 +1,133 @@
+"""Stored answers: what goes in comes out, nothing broken is ever read, and the disk has a limit."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+
+from core import store
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path))
+    monkeypatch.setattr(store, "_counted", None)
+    store.forget_memory()
+
+
+ANSWER = {
+    "logits": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "note": "grüße",
+    "steps": [1, 2],
+    "none": None,
+}
+
+
+def same(a, b):
+    assert a.keys() == b.keys()
+    for name, value in a.items():
+        if isinstance(value, np.ndarray):
+            assert value.dtype == b[name].dtype
+            np.testing.assert_array_equal(value, b[name])
+        else:
+            assert value == b[name]
+
+
+def test_what_is_kept_is_found_in_memory_and_on_disk():
+    key = store.key_of("f", "label", (1, "two"))
+    assert store.find(key) is None
+    same(ANSWER, store.keep(key, ANSWER))
+    same(ANSWER, store.find(key))
+    store.forget_memory()
+    same(ANSWER, store.find(key))
+
+
+def test_keys_depend_on_everything():
+    keys = {
+        store.key_of(*question)
+        for question in [
+            ("f", "a", ()),
+            ("g", "a", ()),
+            ("f", "b", ()),
+            ("f", "a", (1,)),
+            ("f", "a", ("1",)),
+            ("f", "a", ({"x": 1},)),
+        ]
+    }
+    assert len(keys) == 6
+    assert store.key_of("f", "a", ({"x": 1, "y": 2},)) == store.key_of("f", "a", ({"y": 2, "x": 1},))
+
+
+def test_a_found_answer_cannot_be_changed_for_others():
+    key = store.key_of("f", "label", ())
+    found = store.keep(key, ANSWER)
+    with pytest.raises(ValueError, match="read-only"):
+        found["logits"][0, 0] = 7
+    found["note"] = "mine"
+    assert store.find(key)["note"] == "grüße"
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"PK" + data[9:]]
+)
+def test_a_broken_entry_is_a_miss(damage):
+    key = store.key_of("f", "label", ())
+    store.keep(key, ANSWER)
+    path = store._path(key)
+    path.write_bytes(damage(path.read_bytes()))
+    store.forget_memory()
+    assert store.find(key) is None
+    assert not path.exists()
+
+
+def test_a_crash_while_writing_leaves_the_old_answer(monkeypatch):
+    key = store.key_of("f", "label", ())
+    store.keep(key, ANSWER)
+
+    def crash(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", crash)
+    with pytest.raises(KeyboardInterrupt):
+        store.keep(key, {"note": "new"})
+    store.forget_memory()
+    same(ANSWER, store.find(key))
+    assert [path.name for path in store._path(key).parent.iterdir()] == [f"{key}.npz"]
+
+
+def test_the_least_recently_used_go_first(monkeypatch):
+    big = {"values": np.zeros(1000, np.float64)}  # about 8.5 KB an entry
+    monkeypatch.setattr(store, "DISK_LIMIT", 60_000)
+    keys = [store.key_of("f", "label", (i,)) for i in range(12)]
+    for age, key in enumerate(keys):
+        store.keep(key, big)
+        path = store._path(key)
+        if path.exists():
+            os.utime(path, (1000 + age, 1000 + age))
+        os.utime(store._path(keys[0]), (5000, 5000))  # the first is used all the time
+    store.forget_memory()
+    assert store.size() <= 60_000
+    assert store.find(keys[0]) is not None
+    assert store.find(keys[-1]) is not None
+    assert store.find(keys[1]) is None
+
+
+def test_many_threads_write_and_read_one_key():
+    key = store.key_of("f", "label", ())
+    wrong = []
+
+    def work(number):
+        for _ in range(20):
+            store.keep(key, {"a": np.full(1000, number), "b": np.full(1000, number)})
+            store.forget_memory()
+            found = store.find(key)
+            if found is None or not (found["a"] == found["b"]).all():
+                wrong.append(found)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
