@@ -25,13 +25,15 @@ class PairedDifference:
     could_be_noise: bool
 
 
-def paired_difference(base: Sequence[float], changed: Sequence[float]) -> PairedDifference:
+def paired_difference(
+    base: Sequence[float] | np.ndarray, changed: Sequence[float] | np.ndarray
+) -> PairedDifference:
     """Compare two rows of results; position i of both has the same seed.
 
     Raises:
         ValueError: They differ in length, or are empty.
     """
-    if len(base) != len(changed) or not base:
+    if len(base) != len(changed) or len(base) == 0:
         raise ValueError(f"{len(base)} base results and {len(changed)} changed ones cannot be paired.")
     differences = np.asarray(changed, float) - np.asarray(base, float)
     mean = float(differences.mean())

@@ -1,4 +1,4 @@
-"""An ablation: a base run, one change at a time, several seeds each; and a table of what each change brought."""
+"""An ablation: a base run, one change at a time, several seeds each; and a table of what each brought."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class Row:
     Attributes:
         values: The metric of each finished run, by seed, at its best epoch.
         best_epochs: By seed.
-        difference: To the base over the seeds both have; None for the base, and before two such runs are done.
+        difference: To the base over the seeds both have; None for the base, and before a pair is done.
         sentence: The difference in words.
     """
 
@@ -201,7 +201,7 @@ def difference_sentence(difference: PairedDifference, metric: str = "validation_
 
 
 def differing_settings(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The settings in which some runs differ: {setting: {run: value}}; settings written in one line are opened.
+    """The settings in which some runs differ: {setting: {run: value}}; one-line settings are opened.
 
     Args:
         runs: All settings of each run, by its name.

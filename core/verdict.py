@@ -12,10 +12,12 @@ class Verdict:
     """One judgement on a run.
 
     Attributes:
-        kind: "not finite", "no progress", "overfitting", "underfitting", "still improving", "good" or "too early".
-        best_epoch: By validation accuracy (by training loss where nothing was held out); None before the first.
-        overfits_from: The epoch after which the validation loss only lay above its lowest while training got better.
-        gap: Training accuracy less validation accuracy at the last epoch, in 0…1; None without validation.
+        kind: "not finite", "no progress", "overfitting", "underfitting", "still improving", "good" or
+            "too early".
+        best_epoch: By validation accuracy (training loss where nothing was held out); None before the first.
+        overfits_from: The epoch from which the loss on held-out images lay above its lowest while training
+            got better.
+        gap: Training accuracy less validation accuracy at the last epoch, in −1…1; None without validation.
         wasted_epochs: Epochs after the best one.
     """
 
@@ -62,54 +64,43 @@ def verdict(
             "no progress",
             f"The network learned nothing in {_count(len(epochs), 'epoch')}: the training loss went from "
             f"{first:.3g} to no less than {last:.3g}, and the best epoch has {reached}. "
-            f"{_rate_words(learning_rate)}Try another learning rate, or a network that gradients get through.",
+            f"{_rate_words(learning_rate)}Try another rate, or a network that gradients get through.",
             **facts,
-        )  # fmt: skip
+        )
     if onset is not None:
         low = next(r for r in epochs if r["epoch"] == onset)
         return Verdict(
             "overfitting",
-            f"Best at epoch {best['epoch']} with {reached}; from epoch {onset + 1} on it overfits: the loss there "
-            f"rose from {low['validation_loss']:.3g} to {epochs[-1]['validation_loss']:.3g} while the training "
-            f"loss fell to {epochs[-1]['train_loss']:.3g}. The gap is {100 * gap:.1f} points at the end, and the "
-            f"last {_count(wasted, 'epoch')} brought nothing.",
+            f"Best at epoch {best['epoch']} with {reached}; from epoch {onset + 1} on it overfits: the loss "
+            f"there rose from {low['validation_loss']:.3g} to {epochs[-1]['validation_loss']:.3g} while the "
+            f"training loss fell to {epochs[-1]['train_loss']:.3g}. At the end {_gap_words(gap)}"
+            + (f", and the last {_count(wasted, 'epoch')} brought nothing." if wasted else "."),
             overfits_from=onset + 1,
             **facts,
         )
-    improving = _still_improving(epochs)
-    if improving and (planned_epochs is None or epochs[-1]["epoch"] >= planned_epochs):
-        kind = "underfitting" if gap < 0.02 and epochs[-1]["train_accuracy"] < 0.9 else "still improving"
-        reason = (
-            f"training accuracy is no higher than {epochs[-1]['train_accuracy']:.1%} and the gap is only "
-            f"{100 * gap:.1f} points, so the network underfits: train longer, or take a larger one."
-            if kind == "underfitting"
-            else f"the last epochs still brought {100 * improving:.1f} points: more epochs would help."
-        )
-        return Verdict(kind, f"Best at epoch {best['epoch']} with {reached}; {reason}", **facts)
-    if improving:
+    over = planned_epochs is None or epochs[-1]["epoch"] >= planned_epochs
+    lead = f"{'Best' if over else 'So far best'} at epoch {best['epoch']} with {reached}"
+    if improving := _still_improving(epochs):
+        more = "more epochs would help" if over else "still improving"
         return Verdict(
             "still improving",
-            f"So far best at epoch {best['epoch']} with {reached}, and still improving.",
+            f"{lead}; the last epochs brought {100 * improving:.1f} points: {more}.",
             **facts,
         )
-    low_train = max(r["train_accuracy"] for r in epochs)
-    if low_train < 0.9 and gap < 0.02:
+    highest = max(r["train_accuracy"] for r in epochs)
+    if highest < 0.9 and gap < 0.02:
         return Verdict(
             "underfitting",
-            f"Best at epoch {best['epoch']} with {reached}; training accuracy stays at {low_train:.1%}, only "
-            f"{100 * gap:.1f} points above it, so the network underfits: take a larger one or another rate.",
+            f"{lead}; training accuracy is no higher than {highest:.1%} and {_gap_words(gap)}, so the "
+            "network underfits: train longer, augment less, or take a larger one.",
             **facts,
         )
     after = f"; the {_count(wasted, 'epoch')} after it brought nothing" if wasted else ""
-    return Verdict(
-        "good",
-        f"Best at epoch {best['epoch']} with {reached}{after}. The gap to training is {100 * gap:.1f} points.",
-        **facts,
-    )
+    return Verdict("good", f"{lead}{after}. At the end {_gap_words(gap)}.", **facts)
 
 
 def best_record(epochs: list[Record]) -> Record:
-    """The best epoch: highest validation accuracy, then lowest validation loss; without them, lowest train loss."""
+    """The best epoch: highest validation accuracy, then lowest loss; without them, lowest training loss."""
     usable = [r for r in epochs if math.isfinite(r.get("train_loss", math.nan))] or epochs
     if any("validation_accuracy" in r for r in usable):
         held = [r for r in usable if "validation_accuracy" in r]
@@ -118,7 +109,7 @@ def best_record(epochs: list[Record]) -> Record:
 
 
 def overfitting_onset(epochs: list[Record], *, rise: float = 0.05, least: int = 2) -> int | None:
-    """The epoch of the lowest validation loss, if the loss rose by the share `rise` after it and stayed risen.
+    """The epoch of the lowest validation loss, if it rose by the share `rise` after it and stayed so.
 
     At least `least` epochs must follow, and the training loss must have gone on falling.
     """
@@ -133,7 +124,7 @@ def overfitting_onset(epochs: list[Record], *, rise: float = 0.05, least: int = 
 
 
 def no_progress(epochs: list[Record]) -> bool:
-    """Whether the training loss never came 2 % below the first epoch's, nor accuracy 2 points above the lowest."""
+    """Whether the training loss never fell by 2 %, nor accuracy rose by 2 points."""
     if len(epochs) < 2:
         return False
     losses = [r["train_loss"] for r in epochs]
@@ -142,7 +133,7 @@ def no_progress(epochs: list[Record]) -> bool:
 
 
 def _still_improving(epochs: list[Record]) -> float:
-    """Points of validation accuracy (0…1) that the last quarter of the epochs won; 0 if less than half a point."""
+    """Validation accuracy (0…1) that the last quarter of the epochs won; 0 if less than half a point."""
     quarter = max(2, len(epochs) // 4)
     if len(epochs) < 2 * quarter:
         return 0.0
@@ -158,8 +149,8 @@ def _not_finite(epochs: list[Record], finite: list[Record], learning_rate: float
     grown = ""
     if len(norms) > 1:
         grown = (
-            f"The gradient norm had grown from {norms[0]:.3g} in epoch {finite[0]['epoch']} to {norms[-1]:.3g} in "
-            f"epoch {finite[-1]['epoch']}"
+            f"The gradient norm had grown from {norms[0]:.3g} in epoch {finite[0]['epoch']} to "
+            f"{norms[-1]:.3g} in epoch {finite[-1]['epoch']}"
             if norms[-1] > 1.5 * norms[0]
             else f"The gradient norm was still {norms[-1]:.3g} on average in epoch {finite[-1]['epoch']}"
         )
@@ -170,10 +161,16 @@ def _not_finite(epochs: list[Record], finite: list[Record], learning_rate: float
     return Verdict(
         "not finite",
         f"The loss is no longer a finite number in epoch {broken['epoch']}, so the run was stopped. {grown}"
-        f"{_rate_words(learning_rate)}Steps this long throw the weights further out each time: take a smaller "
-        "rate, or clip the gradient.",
+        f"{_rate_words(learning_rate)}Steps this long throw the weights further out each time: take a "
+        "smaller rate, or clip the gradient.",
         best,
     )  # fmt: skip
+
+
+def _gap_words(gap: float) -> str:
+    if gap < 0:
+        return f"the held-out images do {-100 * gap:.1f} points better than the training images"
+    return f"the gap to the images held out is {100 * gap:.1f} points"
 
 
 def _rate_words(learning_rate: float | None) -> str:
