@@ -11,8 +11,10 @@ from typing import Annotated
 
 import cv2
 import numpy as np
+from numpy.lib.format import open_memmap
 
 from core.data import datasets
+from core.errors import SettingError
 from core.home import home
 from core.image_dataset import ImageDataset, Split
 from core.progress import Progress, no_progress
@@ -20,6 +22,7 @@ from core.settings import Range
 
 CLASS_NAMES = ("uneven", "even")
 MASKS = ("grid", "wound", "stitches")
+MAXIMUM_BYTES = 2 * 2**30
 _VERSION = 1  # of the drawing: pictures on disk from another one are not used
 _FINE = 4  # shapes are drawn this much larger, then averaged down to smooth edges
 _VISIBLE = 0.3  # share of a pixel that a shape must cover to count in its mask
@@ -48,9 +51,17 @@ def sutures(
         grid_leak: Share of the pictures whose grid follows the label (narrow means even); that of the others
             is drawn by lot.
         seed: Another seed, other pictures.
+    Raises:
+        SettingError: So many so large pictures would fill the disk.
     Shape:
         masks: "grid", "wound", "stitches", each (N, size, size) bool: what is visible there, without overlap
     """
+    length = (images + 2 * (images // 4)) * size * size * (3 + len(MASKS))
+    if length > MAXIMUM_BYTES:
+        raise SettingError(
+            f"{images} images of {size} × {size} pixels with their masks take {length / 2**30:.1f} GB; up to "
+            f"{MAXIMUM_BYTES // 2**30} GB are drawn. Choose fewer or smaller ones."
+        )
     key = f"{_VERSION} {images} {size} {grid_leak!r} {seed}"
     folder = home("data", "drawn") / f"sutures-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     if not folder.is_dir():
@@ -263,8 +274,8 @@ def _draw_all(folder: Path, images: int, size: int, leak: float, seed: int, prog
             part = making / name
             part.mkdir(parents=True)
             labels = np.arange(count, dtype=np.int64) % 2
-            pixels = np.empty((count, size, size, 3), np.uint8)
-            masks = {mask: np.empty((count, size, size), bool) for mask in MASKS}
+            pixels = open_memmap(part / "images.npy", "w+", np.uint8, (count, size, size, 3))
+            masks = {m: open_memmap(part / f"{m}.npy", "w+", bool, (count, size, size)) for m in MASKS}
             for i, label in enumerate(labels):
                 # "swapped" draws what "test" drew, on the other grid.
                 rng = np.random.default_rng([seed, name == "train", i])
@@ -276,10 +287,9 @@ def _draw_all(folder: Path, images: int, size: int, leak: float, seed: int, prog
                 done += 1
                 if done % 50 == 0:
                     progress(done / sum(counts.values()), f"Drawing picture {done:,}")
-            np.save(part / "images.npy", pixels)
             np.save(part / "labels.npy", labels)
-            for mask in MASKS:
-                np.save(part / f"{mask}.npy", masks[mask])
+            for array in (pixels, *masks.values()):
+                array.flush()
         try:
             making.rename(folder)
         except OSError:

@@ -41,8 +41,10 @@ def choose_next(prefix: str, name: str) -> None:
 def dataset_settings(entry: CatalogueEntry, prefix: str) -> dict[str, Any]:
     """One widget for each of the data set's settings: the values that differ from the defaults."""
     values = {}
-    for setting in entry.settings:
-        value = _widget(setting, f"{prefix}_{entry.name}_{setting.name}")
+    columns = st.columns(min(3, max(1, len(entry.settings))))
+    for i, setting in enumerate(entry.settings):
+        with columns[i % len(columns)]:
+            value = _widget(setting, f"{prefix}_{entry.name}_{setting.name}")
         if value != setting.default:
             values[setting.name] = value
     return values

@@ -3,6 +3,7 @@ import pytest
 
 from core.data import datasets
 from core.data.sutures import draw_suture
+from core.errors import SettingError
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -78,6 +79,11 @@ def test_the_seed_decides_every_pixel(clean, tmp_path, monkeypatch):
     assert again.fingerprint == clean.fingerprint
     other = datasets["sutures"](images=40, size=64, seed=1)
     assert not np.array_equal(other.splits["train"].images[0], clean.splits["train"].images[0])
+
+
+def test_more_than_the_disk_should_hold_is_refused():
+    with pytest.raises(SettingError, match=r"20000 images of 256 × 256 pixels .* up to 2 GB are drawn"):
+        datasets["sutures"](images=20_000, size=256)
 
 
 def test_half_are_even_and_one_logit_is_enough(clean):
