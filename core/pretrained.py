@@ -300,7 +300,10 @@ def _timm_config(architecture: str) -> Any:
     from timm.models import get_pretrained_cfg
 
     name = architecture.partition(".")[0]
-    config = get_pretrained_cfg(architecture) if timm.is_model(name) else None
+    try:
+        config = get_pretrained_cfg(architecture) if timm.is_model(name) else None
+    except RuntimeError:  # the architecture is known, these weights of it are not
+        config = None
     if config is None or not config.has_weights or not config.num_classes:
         known = timm.list_pretrained(f"*{name.partition('_')[0]}*") or timm.list_pretrained()
         raise UnknownName("pretrained timm classifier", architecture, known)

@@ -1,0 +1,112 @@
+"""A checkpoint folder comes back as it was saved; what is broken is named."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from core import catalogue
+from core.checkpoint import CARD, WEIGHTS, build, load_checkpoint, save_checkpoint
+from core.classifier import Classifier
+from core.errors import BadCheckpoint, SettingError, TargetOutOfRange, UnknownName
+from core.model_card import ModelCard
+from core.preprocessing import Preprocessing
+
+GREY = Preprocessing((28, 28), (0.3,), (0.4,), channels=1)
+CLASSES = tuple("abcdefghij")
+PLAIN = ModelCard(
+    "mine", "small_cnn", CLASSES, GREY, title="Mine", metrics={"test": {"accuracy": 0.5}}, seed=3
+)
+
+
+@pytest.fixture
+def saved(tmp_path, monkeypatch):
+    monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path))
+    torch.manual_seed(0)
+    module = build(PLAIN).eval()
+    folder = tmp_path / "runs" / "mine"
+    return folder, module, save_checkpoint(folder, module, PLAIN)
+
+
+def images():
+    return np.random.default_rng(0).integers(0, 256, (3, 28, 28, 1), np.uint8)
+
+
+def test_it_comes_back_as_it_was(saved):
+    folder, module, card = saved
+    loaded = load_checkpoint(folder)
+    assert loaded.card == card
+    expected = Classifier(module, card, torch.device("cpu")).predict_logits(images())
+    np.testing.assert_allclose(loaded.predict_logits(images()), expected, atol=1e-6)
+
+
+def test_half_precision_halves_the_file_and_hardly_moves_the_answer(saved, tmp_path):
+    folder, module, _ = saved
+    save_checkpoint(tmp_path / "half", module, PLAIN, half=True)
+    assert (tmp_path / "half" / WEIGHTS).stat().st_size < 0.6 * (folder / WEIGHTS).stat().st_size
+    loaded = load_checkpoint(tmp_path / "half")
+    assert next(loaded.module.parameters()).dtype == torch.float32
+    whole = load_checkpoint(folder)
+    np.testing.assert_allclose(loaded.predict_logits(images()), whole.predict_logits(images()), atol=0.02)
+
+
+def test_the_catalogue_lists_it_and_knows_its_fingerprint_without_loading(saved):
+    folder, _, _ = saved
+    assert "runs/mine" in catalogue.names()
+    assert catalogue.load("runs/mine").fingerprint == catalogue.fingerprint_of("runs/mine")
+    assert catalogue.card_of("runs/mine").title == "Mine"
+    for name in ("runs/../runs/mine", "../runs/mine", "runs", "mine/"):
+        with pytest.raises(UnknownName, match="no classifier named"):
+            catalogue.load(name)
+    # New weights under the same name are another classifier.
+    before = catalogue.fingerprint_of("runs/mine")
+    torch.manual_seed(1)
+    save_checkpoint(folder, build(PLAIN), PLAIN)
+    assert catalogue.fingerprint_of("runs/mine") != before
+
+
+def test_what_is_broken_is_named(saved):
+    folder, _, card = saved
+    whole = (folder / WEIGHTS).read_bytes()
+    (folder / WEIGHTS).write_bytes(whole[:-10])
+    with pytest.raises(BadCheckpoint, match="changed or cut short"):
+        load_checkpoint(folder)
+    (folder / CARD).write_text(dataclasses.replace(card, weights_sha256="").to_json())
+    with pytest.raises(BadCheckpoint, match="not a whole safetensors file"):
+        load_checkpoint(folder)
+    (folder / WEIGHTS).unlink()
+    with pytest.raises(BadCheckpoint, match=f"has no {WEIGHTS}"):
+        load_checkpoint(folder)
+    (folder / CARD).write_text("{")
+    with pytest.raises(BadCheckpoint, match="not a model card"):
+        load_checkpoint(folder)
+    (folder / CARD).write_text(json.dumps({"name": "x"}))
+    with pytest.raises(BadCheckpoint, match="not a model card"):
+        load_checkpoint(folder)
+    (folder / CARD).unlink()
+    with pytest.raises(BadCheckpoint, match=f"has no {CARD}"):
+        load_checkpoint(folder)
+
+
+def test_weights_of_another_network_are_explained_by_the_first_that_differs(saved):
+    folder, _, card = saved
+    (folder / CARD).write_text(dataclasses.replace(card, class_names=("one", "two")).to_json())
+    with pytest.raises(BadCheckpoint, match=r"do not fit the architecture: \S+ has the shape"):
+        load_checkpoint(folder)
+
+
+def test_a_card_with_unknown_words_is_refused():
+    with pytest.raises(UnknownName, match="small_cnn"):
+        build(dataclasses.replace(PLAIN, architecture="smal_cnn"))
+    with pytest.raises(SettingError, match="no setting 'colour'"):
+        build(dataclasses.replace(PLAIN, settings={"colour": 3}))
+
+
+def test_targets_by_index_and_by_name():
+    assert PLAIN.target_index(3) == PLAIN.target_index("3") == PLAIN.target_index("D") == 3
+    with pytest.raises(TargetOutOfRange, match="class 10, but this classifier has 10 classes"):
+        PLAIN.target_index(10)
+    with pytest.raises(UnknownName, match="no class named 'z'"):
+        PLAIN.target_index("z")

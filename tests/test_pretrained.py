@@ -1,0 +1,157 @@
+"""Published weights: the ones that come along, and downloads from a stand-in of the publisher."""
+
+import hashlib
+import http.server
+import threading
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from core import pretrained
+from core.classifier import probabilities
+from core.download import fetch
+from core.errors import BadCheckpoint, Unavailable, UnknownName
+from core.preprocessing import fit
+from core.samples import sample_image
+
+
+class Publisher(http.server.BaseHTTPRequestHandler):
+    """Serves `files`; breaks off in the middle as often as `breaks` says."""
+
+    files: ClassVar[dict[str, bytes]] = {}
+    breaks = 0
+    ranges: ClassVar[list[str]] = []
+
+    def do_GET(self):
+        data = self.files.get(self.path)
+        if data is None:
+            self.send_error(404)
+            return
+        asked = self.headers.get("Range")
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+        if asked:
+            self.ranges.append(asked)
+        self.send_response(206 if asked else 200)
+        self.send_header("Content-Length", str(len(data) - start))
+        self.end_headers()
+        if type(self).breaks:
+            type(self).breaks -= 1
+            self.wfile.write(data[start : (start + len(data)) // 2])
+            self.close_connection = True
+            return
+        self.wfile.write(data[start:])
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def publisher(tmp_path, monkeypatch):
+    monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setattr(Publisher, "files", {})
+    monkeypatch.setattr(Publisher, "breaks", 0)
+    monkeypatch.setattr(Publisher, "ranges", [])
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Publisher)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+DATA = np.random.default_rng(0).integers(0, 256, 2_000_000, np.uint8).tobytes()
+
+
+def test_a_download_arrives_whole_with_progress(publisher, tmp_path):
+    Publisher.files["/w.pth"] = DATA
+    seen = []
+    path = fetch(
+        "Weights", f"{publisher}/w.pth", tmp_path / "w.pth", progress=lambda s, m: seen.append((s, m))
+    )
+    assert path.read_bytes() == DATA
+    assert seen[-1][0] == 1.0
+    assert "of 2 MB" in seen[-1][1]
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_broken_connection_goes_on_where_it_was(publisher, tmp_path):
+    Publisher.files["/w.pth"] = DATA
+    Publisher.breaks = 2
+    digits = hashlib.sha256(DATA).hexdigest()[:8]
+    path = fetch("Weights", f"{publisher}/w.pth", tmp_path / "w.pth", sha256_prefix=digits)
+    assert path.read_bytes() == DATA
+    assert Publisher.ranges[0] == "bytes=1000000-"
+
+
+def test_what_cannot_be_had_names_file_and_place(publisher, tmp_path):
+    target = tmp_path / "w.pth"
+    with pytest.raises(Unavailable, match=r"could not be downloaded \(Not Found\).*put it here as .*w\.pth"):
+        fetch("Weights", f"{publisher}/none.pth", target)
+    with pytest.raises(Unavailable, match="could not be downloaded"):
+        fetch("Weights", "http://127.0.0.1:9/w.pth", target)
+    Publisher.files["/w.pth"] = DATA
+    with pytest.raises(Unavailable, match="arrived broken"):
+        fetch("Weights", f"{publisher}/w.pth", target, sha256_prefix="00000000")
+    assert not target.exists()
+
+
+def test_torchvision_weights_are_fetched_once_and_used(publisher, tmp_path, monkeypatch):
+    import io
+
+    import torchvision
+
+    torch.manual_seed(0)
+    source = torchvision.models.squeezenet1_1().eval()
+    out = io.BytesIO()
+    torch.save(source.state_dict(), out)
+    digits = hashlib.sha256(out.getvalue()).hexdigest()[:8]
+    weights = torchvision.models.SqueezeNet1_1_Weights.DEFAULT
+    Publisher.files[f"/squeezenet1_1-{digits}.pth"] = out.getvalue()
+
+    class Stand:
+        url = f"{publisher}/squeezenet1_1-{digits}.pth"
+        meta, transforms = weights.meta, weights.transforms
+
+    monkeypatch.setattr(pretrained, "_torchvision_weights", lambda name: Stand)
+    name = "torchvision/squeezenet1_1"
+    assert pretrained.local_weights_file(name) is None
+    classifier = pretrained.load_pretrained(name, torch.device("cpu"))
+    assert classifier.card.preprocessing.resize == 256
+    inputs = torch.randn(2, 3, 224, 224)
+    with torch.inference_mode():
+        torch.testing.assert_close(classifier.logits(inputs), source(inputs), atol=1e-4, rtol=1e-4)
+    Publisher.files.clear()
+    assert pretrained.load_pretrained(name, torch.device("cpu")).fingerprint == classifier.fingerprint
+    file = pretrained.local_weights_file(name)
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(BadCheckpoint, match="Delete it, and it is fetched again"):
+        pretrained.load_pretrained(name, torch.device("cpu"))
+
+
+def test_unknown_names_get_the_nearest():
+    with pytest.raises(UnknownName, match="Did you mean 'vgg19'"):
+        pretrained.pretrained_card("torchvision/vg19")
+    with pytest.raises(UnknownName, match="no pretrained timm classifier"):
+        pretrained.pretrained_card("timm/resnet18.never")
+
+
+@pytest.mark.parametrize("name", pretrained.WELL_KNOWN[1:])
+def test_every_card_on_offer_can_be_made_without_a_network(name):
+    card = pretrained.pretrained_card(name)
+    assert card.number_of_classes == 1000
+    assert card.preprocessing.channels == 3
+
+
+def test_imagenet_names_are_all_different():
+    names = [name.lower() for name in pretrained.imagenet_names()]
+    assert len(set(names)) == 1000
+
+
+@pytest.mark.parametrize(("sample", "name"), [("chelsea", "tiger cat"), ("coffee", "espresso")])
+def test_the_network_that_comes_along_knows_a_cat_and_a_coffee(sample, name):
+    classifier = pretrained.load_pretrained(pretrained.DEFAULT)
+    pixels = fit(sample_image(sample).pixels, classifier.card.preprocessing)
+    shares = probabilities(classifier.predict_logits(pixels[None]))[0]
+    assert classifier.card.class_names[int(shares.argmax())] == name
