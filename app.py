@@ -8,6 +8,7 @@ PAGES = {
     ],
     "Train and judge": [
         st.Page("pages/data.py", icon=":material/photo_library:"),
+        st.Page("pages/train_monitor.py", icon=":material/show_chart:"),
         st.Page("pages/import_checkpoint.py", icon=":material/upload_file:"),
     ],
     "By hand": [

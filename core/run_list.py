@@ -1,0 +1,175 @@
+"""All runs with their records: trainings of this server, shipped checkpoints, histories dropped in."""
+
+import json
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from core import jobs
+from core.errors import ConvoscopeError, UnknownName
+from core.history import FILE, Record, of_kind, read_new_records
+from core.home import PROJECT, home
+from core.jobs import Job
+from core.verdict import Verdict, verdict
+
+SHIPPED = "shipped/"
+_JOBS_AGE = 0.5  # seconds: thirty viewers who look once a second share one look at the folders
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: where it is kept, and how it stands if it is a job of this server.
+
+    Attributes:
+        name: The job's name; "shipped/<checkpoint>" for what ships; the file's name for a history dropped in.
+        folder: None for a history dropped in.
+        records: Of a history dropped in; the others are read from the folder.
+    """
+
+    name: str
+    folder: Path | None = None
+    job: Job | None = None
+    records: tuple[Record, ...] = field(default=(), repr=False)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether something may still be written by itself."""
+        return self.job is not None and self.job.state in ("waiting", "running", "stopping")
+
+    def history(self) -> list[Record]:
+        """All records written so far; read again only from where the last reader ended."""
+        return list(self.records) if self.folder is None else follow(self.folder / FILE)
+
+
+def list_runs() -> list[Run]:
+    """Jobs first (running, waiting, latest), then runs started in a shell, then shipped checkpoints."""
+    parent = home("runs")
+    known = {job.name: job for job in current_jobs() if _is_training(job)}
+    runs = [Run(name, job.folder, job) for name, job in known.items()]
+    alone = [f for f in parent.iterdir() if f.name not in known and (f / FILE).is_file()]
+    alone.sort(key=lambda folder: -(folder / FILE).stat().st_mtime)
+    runs += [Run(folder.name, folder) for folder in alone]
+    shipped = PROJECT / "checkpoints"
+    if shipped.is_dir():
+        runs += [Run(SHIPPED + f.name, f) for f in sorted(shipped.iterdir()) if (f / FILE).is_file()]
+    return runs
+
+
+def find_run(name: str, runs: Iterable[Run]) -> Run:
+    """The run of that name.
+
+    Raises:
+        UnknownName: There is none.
+    """
+    found = {run.name: run for run in runs}
+    if name not in found:
+        raise UnknownName("run", name, found)
+    return found[name]
+
+
+def current_jobs(*, now: bool = False) -> list[Job]:
+    """The jobs as they stood at most half a second ago; `now` looks again, after something was changed."""
+    parent = home("runs")
+    with _lock:
+        seen = _jobs.get(parent)
+        if seen is None or now or time.monotonic() - seen[0] > _JOBS_AGE:
+            seen = (time.monotonic(), jobs.jobs(parent=parent))
+            _jobs.clear()
+            _jobs[parent] = seen
+        return seen[1]
+
+
+def follow(path: Path) -> list[Record]:
+    """A history's records; only what was appended since the last call is read."""
+    try:
+        about = path.stat()
+    except OSError:
+        return []
+    with _lock:
+        inode, offset, records = _read.pop(path, (about.st_ino, 0, []))
+        if inode != about.st_ino or about.st_size < offset:  # it was rewritten: a run was resumed
+            offset, records = 0, []
+        new, offset = read_new_records(path, offset)
+        records = [*records, *new] if new else records
+        _read[path] = (about.st_ino, offset, records)
+        while len(_read) > 64:
+            _read.pop(next(iter(_read)))
+        return list(records)
+
+
+def settings_of_run(run: Run, history: list[Record] | None = None) -> dict[str, Any]:
+    """What was asked for, flat: the network's and the data set's own settings stand beside the others."""
+    starts = list(of_kind(run.history() if history is None else history, "start"))
+    settings = dict(starts[-1].get("settings", {})) if starts else {}
+    if not settings and run.folder is not None:
+        try:
+            settings = dict(json.loads((run.folder / "settings.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            settings = {}
+    for option in ("architecture_settings", "dataset_settings"):
+        settings |= _own_settings(settings, option)
+        settings.pop(option, None)
+    return settings
+
+
+def judge(history: list[Record], settings: Mapping[str, Any] | None = None) -> Verdict | None:
+    """The verdict on a history; None where it lacks what a verdict needs (a history from elsewhere may)."""
+    epochs = list(of_kind(history, "epoch"))
+    needed = {"train_loss", "train_accuracy"}
+    if any("validation_accuracy" in r or "validation_loss" in r for r in epochs):
+        needed |= {"validation_loss", "validation_accuracy"}
+    if any(needed - set(record) for record in epochs):
+        return None
+    settings = settings or {}
+    return verdict(
+        history, planned_epochs=settings.get("epochs"), learning_rate=settings.get("learning_rate")
+    )
+
+
+def seconds_left(history: list[Record], share: float) -> float | None:
+    """How long a run still takes, by its last epochs, or by its last steps in the first; None if unknown."""
+    starts = list(of_kind(history, "start"))
+    if not starts:
+        return None
+    total = starts[-1].get("epochs", 0) * starts[-1].get("steps_an_epoch", 0)
+    left = total * (1 - share)
+    epochs = [r for r in of_kind(history, "epoch") if r.get("seconds")][-3:]
+    if epochs:
+        each = sum(record["seconds"] for record in epochs) / len(epochs)
+        return float(left * each / max(1, starts[-1]["steps_an_epoch"]))
+    steps = [r for r in of_kind(history, "step") if r.get("images_per_second")][-5:]
+    if not steps:
+        return None
+    rate = sum(r["images_per_second"] for r in steps) / len(steps)
+    images = starts[-1].get("epochs", 0) * starts[-1].get("train_images", 0)
+    return float(images * (1 - share) / rate) if rate else None
+
+
+def _own_settings(settings: Mapping[str, Any], option: str) -> dict[str, Any]:
+    """The settings behind one line of name=value, with the defaults of those that are not in it."""
+    from core.settings import assignments_in, check_settings
+
+    text = settings.get(option)
+    if text is None:
+        return {}
+    try:
+        given: dict[str, Any] = dict(assignments_in(text))
+        if option == "architecture_settings":
+            from core.models import models
+
+            return check_settings(models[settings["architecture"]].settings, given)
+        return given
+    except (ConvoscopeError, KeyError):
+        return {option: text}
+
+
+def _is_training(job: Job) -> bool:
+    return (job.folder / FILE).exists() or any(word in ("train", "from-scratch") for word in job.command)
+
+
+_lock = threading.RLock()
+_jobs: dict[Path, tuple[float, list[Job]]] = {}
+_read: dict[Path, tuple[int, int, list[Record]]] = {}

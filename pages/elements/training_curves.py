@@ -1,0 +1,250 @@
+"""Curves of runs: train and validation on one chart, raw beside smoothed, what matters marked."""
+
+import io
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core.history import Record, of_kind
+from core.verdict import Verdict
+
+# Quantity → names in (epoch record of training, epoch record of validation, step record).
+QUANTITIES = {
+    "Loss": ("train_loss", "validation_loss", "loss"),
+    "Accuracy": ("train_accuracy", "validation_accuracy", "accuracy"),
+    "Learning rate": ("learning_rate", "", "learning_rate"),
+    "Gradient norm": ("gradient_norm", "", "gradient_norm"),
+}
+POINTS = 2000  # drawn of one curve: more than a screen has columns
+TRAIN, HELD_OUT = "#2f7fd1", "#e07b00"
+_OVERFITS, _BEST = "#c0392b", "#2e9e5b"
+COLOURS = ("#2f7fd1", "#e07b00", "#2e9e5b", "#c0392b", "#8e5bc4", "#8c6d31", "#d45fa5", "#7f8c8d",
+           "#17a2b8", "#a8b400")  # fmt: skip
+Points = list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class View:
+    """How curves are to be drawn: what is chosen above them."""
+
+    quantities: tuple[str, ...]
+    by: str  # "epoch" or "step"
+    logarithmic: bool
+    smoothing: float  # 0 is none, 0.9 is much
+
+
+def view_controls(prefix: str) -> View:
+    """One row: which quantities, per epoch or step, logarithmic, smoothing; kept in the address."""
+    row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
+    quantities = row.pills(
+        "Curves", list(QUANTITIES), selection_mode="multi", default=["Loss", "Accuracy"],
+        key=f"{prefix}_curves", bind="query-params",
+    )  # fmt: skip
+    by = row.segmented_control(
+        "Per", ["epoch", "step"], default="epoch", required=True, key=f"{prefix}_by", bind="query-params",
+        help="A step is one batch. Validation is measured once an epoch.",
+    )  # fmt: skip
+    logarithmic = row.toggle(
+        "Logarithmic", key=f"{prefix}_log", bind="query-params",
+        help="For loss, learning rate and gradient norm: equal factors get equal heights.",
+    )  # fmt: skip
+    smoothing = row.slider(
+        "Smoothing", 0.0, 0.98, 0.0, 0.02, key=f"{prefix}_smooth", bind="query-params", width=180,
+        help="A running mean; the raw line stays visible behind it.",
+    )  # fmt: skip
+    chosen = tuple(q for q in QUANTITIES if q in (quantities or ())) or ("Loss",)
+    return View(chosen, str(by), logarithmic, smoothing)
+
+
+def points(history: list[Record], quantity: str, by: str, *, held_out: bool = False) -> Points:
+    """The points of one curve: (epoch or step, value); values that are not finite are kept."""
+    train, validation, step = QUANTITIES[quantity]
+    if by == "step" and not held_out:
+        found = [(r["step"], r[step]) for r in of_kind(history, "step") if step in r]
+        if found:
+            return found
+    name = validation if held_out else train
+    if not name:
+        return []
+    epochs = [r for r in of_kind(history, "epoch") if name in r]
+    if by == "step" and all("step" in r for r in epochs):
+        return [(r["step"], r[name]) for r in epochs]
+    return [(r["epoch"], r[name]) for r in epochs]
+
+
+def smooth(values: list[float], weight: float) -> list[float]:
+    """Exponential running mean, corrected for its beginning; values that are not finite are passed over."""
+    mean, total, out = 0.0, 0.0, []
+    for value in values:
+        if math.isfinite(value):
+            mean = weight * mean + (1 - weight) * value
+            total = weight * total + (1 - weight)
+            out.append(mean / total)
+        else:
+            out.append(math.nan)
+    return out
+
+
+def run_chart(history: list[Record], quantity: str, view: View, verdict: Verdict | None) -> dict[str, Any]:
+    """The ECharts option of one run's chart, with its marks."""
+    by = _possible(history, view.by)
+    logarithmic = view.logarithmic and quantity != "Accuracy"
+    series = []
+    train = points(history, quantity, by)
+    held = points(history, quantity, by, held_out=True)
+    for name, line, colour in (("train", train, TRAIN), ("validation", held, HELD_OUT)):
+        if line:
+            label = name if held else quantity.lower()
+            series += _lines(label, line, colour, view.smoothing, logarithmic, symbols=len(line) < 60)
+    marks = _marks(history, quantity, by, verdict)
+    if series and marks:
+        series[-1]["markLine"] = {
+            "symbol": "none", "silent": True, "animation": False, "data": marks,
+            "label": {"position": "insideEndTop", "fontSize": 11},
+        }  # fmt: skip
+    return _option(series, quantity, by, logarithmic)
+
+
+def comparison_chart(histories: dict[str, list[Record]], quantity: str, view: View) -> dict[str, Any]:
+    """Several runs over each other: a colour a run, training dashed and validation solid."""
+    logarithmic = view.logarithmic and quantity != "Accuracy"
+    by = view.by if all(_possible(h, view.by) == view.by for h in histories.values()) else "epoch"
+    series: list[dict[str, Any]] = []
+    for number, (name, history) in enumerate(histories.items()):
+        colour = COLOURS[number % len(COLOURS)]
+        held = points(history, quantity, by, held_out=True)
+        train = points(history, quantity, by)
+        for line, kind in ((held, "solid"), (train, "dashed" if held else "solid")):
+            if line:
+                drawn = _lines(name, line, colour, view.smoothing, logarithmic, symbols=False)
+                drawn[-1]["lineStyle"] |= {"type": kind, "width": 2 if kind == "solid" else 1}
+                series += drawn
+    return _option(series, quantity, by, logarithmic)
+
+
+def draw(option: dict[str, Any], key: str, *, height: int = 300) -> None:
+    """Draw a chart, or say that it has no points yet."""
+    if not option["series"]:
+        st.caption(f"{option['yAxis']['name']}: nothing was recorded yet.")
+        return
+    st.echarts_chart(option, height=height, key=key, alt=f"{option['yAxis']['name']} over the run")
+
+
+def draw_grid(options: Iterable[dict[str, Any]], key: str) -> None:
+    """Charts side by side, two in a row; one alone is wider and higher."""
+    charts = list(options)
+    if len(charts) == 1:
+        draw(charts[0], f"{key}_0", height=420)
+        return
+    for start in range(0, len(charts), 2):
+        for column, number in zip(st.columns(2), range(start, min(start + 2, len(charts))), strict=False):
+            with column:
+                draw(charts[number], f"{key}_{number}")
+
+
+def as_csv(histories: dict[str, list[Record]]) -> bytes:
+    """Every epoch and step of the runs, one a line; read back by "From elsewhere"."""
+    frame = pd.DataFrame(
+        [
+            {"run": name, **{k: v for k, v in record.items() if not isinstance(v, dict | list)}}
+            for name, history in histories.items()
+            for record in history
+            if record.get("kind") in ("epoch", "step")
+        ]
+    )
+    out = io.StringIO()
+    frame.to_csv(out, index=False)
+    return out.getvalue().encode()
+
+
+def _possible(history: list[Record], by: str) -> str:
+    """Steps while there is no epoch yet, and epochs where no steps were recorded."""
+    has_epochs = any(True for _ in of_kind(history, "epoch"))
+    has_steps = any(True for _ in of_kind(history, "step"))
+    if by == "epoch":
+        return "epoch" if has_epochs or not has_steps else "step"
+    return "step" if has_steps else "epoch"
+
+
+def _lines(
+    name: str, line: Points, colour: str, smoothing: float, logarithmic: bool, *, symbols: bool
+) -> list[dict[str, Any]]:
+    """The curve; where it is smoothed, the raw one faint behind it."""
+
+    def one(values: list[float], opacity: float, label: str, width: float) -> dict[str, Any]:
+        return {
+            "type": "line", "name": label, "color": colour, "connectNulls": False,
+            "showSymbol": symbols and opacity == 1, "symbolSize": 5, "symbol": "circle",
+            "lineStyle": {"width": width, "opacity": opacity, "color": colour},
+            "emphasis": {"disabled": True}, "animation": False,
+            "data": [[x, _drawable(y, logarithmic)] for (x, _), y in zip(thin, values, strict=True)],
+        }  # fmt: skip
+
+    stride = max(1, -(-len(line) // POINTS))
+    thin = line[::stride] if (len(line) - 1) % stride == 0 else [*line[::stride], line[-1]]
+    raw = [float(y) for _, y in thin]
+    if not smoothing:
+        return [one(raw, 1, name, 2)]
+    faint = one(raw, 0.3, f"{name}, raw", 1)
+    return [faint, one(smooth(raw, smoothing), 1, name, 2)]
+
+
+def _drawable(value: float, logarithmic: bool) -> float | None:
+    if not math.isfinite(value) or (logarithmic and value <= 0):
+        return None
+    return float(f"{value:.6g}")
+
+
+def _marks(history: list[Record], quantity: str, by: str, verdict: Verdict | None) -> list[dict[str, Any]]:
+    """Vertical lines: the best epoch, where overfitting begins, where numbers ceased to be finite."""
+    place = {r["epoch"]: r.get("step", r["epoch"]) if by == "step" else r["epoch"]
+             for r in of_kind(history, "epoch")}  # fmt: skip
+    if verdict is None or not place:
+        return []
+    marks = []
+
+    def mark(epoch: int | None, words: str, colour: str) -> None:
+        if epoch in place:
+            marks.append({
+                "xAxis": place[epoch], "name": words, "lineStyle": {"color": colour, "type": "dashed"},
+                "label": {"formatter": words, "color": colour},
+            })  # fmt: skip
+
+    if quantity in ("Loss", "Accuracy"):
+        mark(verdict.best_epoch, f"best: epoch {verdict.best_epoch}", _BEST)
+        mark(verdict.overfits_from, f"overfits from {verdict.overfits_from}", _OVERFITS)
+    if verdict.kind == "not finite":
+        mark(max(place), f"not finite: epoch {max(place)}", _OVERFITS)
+    return marks
+
+
+def _option(series: list[dict[str, Any]], quantity: str, by: str, logarithmic: bool) -> dict[str, Any]:
+    names = list(dict.fromkeys(s["name"] for s in series if not s["name"].endswith(", raw")))
+    axis: dict[str, Any] = {"type": "log" if logarithmic else "value", "name": quantity, "scale": True}
+    axis |= {"nameLocation": "end", "nameTextStyle": {"align": "left", "fontWeight": "bold"}}
+    if quantity == "Accuracy" or logarithmic:
+        axis["axisLabel"] = {"hideOverlap": True}
+    return {
+        "animation": False,
+        "legend": {"top": 0, "right": 60, "data": names, "type": "scroll", "left": 120},
+        "tooltip": {"trigger": "axis", "valueFormatter": "%.4g", "confine": True},
+        "grid": {"left": 8, "right": 24, "top": 52, "bottom": 28, "containLabel": True},
+        "xAxis": {"type": "value", "name": by, "nameLocation": "middle", "nameGap": 24, "scale": True,
+                  "minInterval": 1, "max": "dataMax", "min": "dataMin"},
+        "yAxis": axis,
+        "dataZoom": [{"type": "inside", "filterMode": "none"}],
+        "toolbox": {
+            "right": 0, "top": 22, "itemSize": 13,
+            "feature": {
+                "dataZoom": {"yAxisIndex": "none", "title": {"zoom": "Zoom: drag", "back": "Zoom back"}},
+                "restore": {"title": "Whole curve"},
+                "saveAsImage": {"title": "PNG", "name": f"convoscope_{quantity.lower().replace(' ', '_')}",
+                                "pixelRatio": 2},
+            },
+        },
+        "series": series,
+    }  # fmt: skip
