@@ -16,8 +16,8 @@ class Augmentation:
     """What is done to every batch, in this order; the defaults do nothing.
 
     Attributes:
-        flip: "random" mirrors each image with probability ½; "alternating" mirrors half of the images in the first
-            epoch, and from then on each image every other epoch, so that two epochs show both sides of all.
+        flip: "random" mirrors each image with probability ½; "alternating" mirrors half of the images in the
+            first epoch, and from then on each image every other epoch, so that two epochs show both sides of all.
         crop: Shift by up to so many pixels each way; what comes into view is mirrored at the border.
         colour: Strength 0…1 of changes to brightness, contrast and saturation: factors of 1 ± colour.
         rand_augment: Magnitude 0…10 of two random operations an image (0: none).
@@ -108,10 +108,11 @@ def _reflect(index: Tensor, size: int) -> Tensor:
 
 
 def cut_out(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
-    """A square of `side` pixels around a random pixel of each image, cut off at the border, in its mean colour.
+    """A square of `side` pixels around a random place in each image, in the image's mean colour.
 
     Source:
-        DeVries, Taylor 2017, "Improved Regularization of Convolutional Neural Networks with Cutout", arXiv:1708.04552
+        DeVries, Taylor 2017, "Improved Regularization of Convolutional Neural Networks with Cutout",
+        arXiv:1708.04552
     """
     n, height, width, _ = images.shape
     top = torch.randint(height, (n, 1), generator=generator).to(images.device) - side // 2
@@ -199,10 +200,9 @@ def _equalise(planes: Tensor, strength: Tensor) -> Tensor:
     level = flat.long() + 256 * torch.arange(n * channels, device=flat.device).view(n, channels, 1)
     counts = torch.bincount(level.flatten(), minlength=n * channels * 256).view(n * channels, 256)
     below = counts.cumsum(1) - counts
-    first = counts.gather(1, (counts > 0).long().argmax(1, keepdim=True))
     ranks = below.flatten()[level.flatten()].view(n, channels, pixels)
-    spread = (pixels - first.view(n, channels, 1)).clamp_min(1)
-    return torch.where(first.view(n, channels, 1) == pixels, flat / 255, ranks / spread).view_as(planes)
+    highest = ranks.amax(2, keepdim=True)
+    return torch.where(highest == 0, flat / 255, ranks / highest.clamp_min(1)).view_as(planes)
 
 
 def _autocontrast(planes: Tensor, strength: Tensor) -> Tensor:

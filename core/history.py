@@ -1,8 +1,8 @@
 """The history of a run: one JSON object a line, appended as it happens, readable at any moment.
 
-Every line has a `kind`: "start" (what is trained, how long), "step" (every few steps), "epoch" (one each), "end"
-(why it ended, in words). Numbers that are not finite are written as the words "nan", "inf" and "-inf", so that every
-line is JSON for every reader.
+Every line has a `kind`: "start" (what is trained, how long), "step" (every few steps), "epoch" (one each),
+"end" (why it ended, in words). Numbers that are not finite are written as the words "nan", "inf" and "-inf", so
+that every line is JSON for every reader.
 """
 
 import json
@@ -27,7 +27,7 @@ def append_record(path: Path, record: Record) -> None:
 
 
 def read_history(path: Path) -> list[Record]:
-    """All complete records of a file; a missing file has none, a last line still being written is left out."""
+    """All complete records of a file; none if it is missing. A line still being written is left out."""
     return list(read_new_records(path, 0)[0])
 
 
