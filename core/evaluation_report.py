@@ -1,0 +1,71 @@
+"""All figures of one evaluation together, as the command line prints them."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from core.calibration import calibration
+from core.confusion import accuracy, class_scores, confusion_matrix, top_k_accuracy
+from core.findings import Finding, findings
+from core.prediction import Predictions
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """Attributes:
+    interval: The 95 % interval of the accuracy.
+    macro, weighted: Means of precision, recall and F1 over the classes.
+    by_class: One dictionary of figures a class.
+    top_k: Accuracy by k, of 1, 3 and 5 as far as there are classes.
+    """
+
+    images: int
+    accuracy: float
+    interval: tuple[float, float]
+    macro: dict[str, float]
+    weighted: dict[str, float]
+    by_class: list[dict[str, Any]]
+    top_k: dict[int, float]
+    calibration_error: float
+    class_names: tuple[str, ...]
+    matrix: np.ndarray
+    findings: list[Finding]
+    note: str
+
+    def to_json(self) -> dict[str, Any]:
+        """What `json.dumps` takes."""
+        values = dataclasses.asdict(self)
+        values["matrix"] = self.matrix.tolist()
+        return values
+
+
+def evaluate(predictions: Predictions) -> EvaluationReport:
+    """Every figure that follows from the predictions of a split."""
+    k = predictions.number_of_classes
+    matrix = confusion_matrix(predictions.labels, predictions.predicted, k)
+    scores = class_scores(matrix)
+    share, interval = accuracy(matrix)
+    by_class = []
+    for i, name in enumerate(predictions.class_names):
+        figures: dict[str, Any] = {"class": name, "support": int(scores.support[i])}
+        for figure in ("recall", "precision", "f1"):
+            low, high = getattr(scores, f"{figure}_interval")
+            figures[figure] = float(getattr(scores, figure)[i])
+            figures[f"{figure}_interval"] = [float(low[i]), float(high[i])]
+        by_class.append(figures)
+    return EvaluationReport(
+        images=len(predictions),
+        accuracy=share,
+        interval=interval,
+        macro=scores.macro(),
+        weighted=scores.weighted(),
+        by_class=by_class,
+        top_k={n: top_k_accuracy(predictions.logits, predictions.labels, n) for n in (1, 3, 5) if n <= k},
+        calibration_error=calibration(predictions.confidence, predictions.correct).error,
+        class_names=predictions.class_names,
+        matrix=matrix,
+        findings=findings(matrix, predictions.class_names),
+        note=predictions.note,
+    )
