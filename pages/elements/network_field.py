@@ -1,23 +1,24 @@
 """A shipped network as a stack: its layers, their cost, and what the middle of one really sees."""
 
+from dataclasses import asdict
+from hashlib import sha256
+
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.catalogue import load, names
+from core.catalogue import card_of, names
 from core.classifier import Classifier
 from core.conv_stack import effective_side
 from core.effective_field import effective_field
 from core.images import ReadImage
 from core.model_summary import LayerSummary, summarise
 from core.preprocessing import fit
+from core.progress import Progress
 from core.receptive_field import Box, receptive_field
+from core.store import Answer
+from pages.elements.ask import ask
 from pages.elements.page import errors_shown
-
-
-@st.cache_resource(max_entries=2, show_spinner="Loading the network …")
-def _classifier(name: str) -> Classifier:
-    return load(name)
 
 
 def network_field(photo: ReadImage) -> None:
@@ -27,23 +28,32 @@ def network_field(photo: ReadImage) -> None:
         st.info("There is no network here yet: train one, or import one.")
         return
     with errors_shown():
-        classifier = _classifier(name)
-        preprocessing = classifier.card.preprocessing
-        summary = summarise(classifier.module, preprocessing.input_size, preprocessing.channels)
-        maps = [layer for layer in summary.layers if layer.output_shape and len(layer.output_shape) == 3]
-        st.dataframe(_table(summary.layers), hide_index=True, height=300)
+        summary = ask("layers", name, _summarise, message="Reading the network")
+        layers = tuple(LayerSummary(**row) for row in summary["layers"])
+        maps = [layer.name for layer in layers if layer.output_shape and len(layer.output_shape) == 3]
+        st.dataframe(_table(layers), hide_index=True, height=300)
         with st.container(horizontal=True):
-            st.metric("Parameters", f"{summary.parameters:,}")
-            st.metric("MACs", f"{summary.macs:,}")
-        chosen = st.select_slider(
-            "Layer", [layer.name for layer in maps], maps[len(maps) // 2].name, key=f"conv_layer_{name}"
-        )
-        image = fit(photo.pixels, preprocessing)
-        strength, place = effective_field(classifier, image[None].copy(), layer=str(chosen))
-        field = receptive_field(
-            classifier.module, str(chosen), preprocessing.input_size, preprocessing.channels
-        )
-        _draw(image, strength, field.box(*place))
+            st.metric("Parameters", f"{summary['parameters']:,}")
+            st.metric("MACs", f"{summary['macs']:,}")
+        layer = str(st.select_slider("Layer", maps, maps[len(maps) // 2], key=f"conv_layer_{name}"))
+        image = fit(photo.pixels, card_of(name).preprocessing)
+
+        def measure(classifier: Classifier, progress: Progress) -> Answer:
+            size, channels = classifier.card.preprocessing.input_size, classifier.card.preprocessing.channels
+            strength, place = effective_field(classifier, image[None], layer=layer, progress=progress)
+            box = receptive_field(classifier.module, layer, size, channels).box(*place)
+            return {"strength": strength, "box": asdict(box)}
+
+        depends_on = (layer, sha256(image.tobytes()).hexdigest())
+        field = ask("effective field", name, measure, depends_on=depends_on, message="Following the gradient")
+        _draw(image, field["strength"], Box(**field["box"]))
+
+
+def _summarise(classifier: Classifier, progress: Progress) -> Answer:
+    preprocessing = classifier.card.preprocessing
+    summary = summarise(classifier.module, preprocessing.input_size, preprocessing.channels)
+    rows = [asdict(layer) for layer in summary.layers]
+    return {"layers": rows, "parameters": summary.parameters, "macs": summary.macs}
 
 
 def _table(layers: tuple[LayerSummary, ...]) -> pd.DataFrame:
