@@ -1,0 +1,49 @@
+"""What is measured against what users would pick instead, side by side in one run.
+
+`python -m benchmarks` runs every file of this folder and writes the table of the README; `python -m benchmarks
+occlusion` runs one. A file has a function `measure() -> list[Row]`. Machines are noisy: both sides take turns in
+one process, medians are compared, and the ratio is what can be trusted.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        operation: What was done, on what.
+        against: What it is compared with.
+        ours: Seconds, median.
+        theirs: Seconds, median.
+        difference: How far the two results are apart, in words.
+    """
+
+    operation: str
+    against: str
+    ours: float
+    theirs: float
+    difference: str = ""
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster ours is."""
+        return self.theirs / self.ours
+
+
+def alternate(
+    ours: Callable[[], object], theirs: Callable[[], object], repeats: int = 5
+) -> tuple[float, float]:
+    """Median seconds of each, taking turns, after one run of each to warm up."""
+    ours(), theirs()
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(repeats):
+        for kept, function in zip(times, (ours, theirs), strict=True):
+            began = time.perf_counter()
+            function()
+            kept.append(time.perf_counter() - began)
+    return statistics.median(times[0]), statistics.median(times[1])
