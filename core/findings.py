@@ -1,6 +1,6 @@
 """What a confusion matrix says, in sentences with numbers: only what stands out by more than chance.
 
-Every sentence that singles out a class or a pair has passed a test at 5 %, corrected for how many classes or
+Every sentence that singles out a class or a pair has passed a test at 1 %, corrected for how many classes or
 pairs were looked at (Bonferroni). A matrix in which nothing does is said to be one.
 """
 
@@ -14,7 +14,7 @@ from core.confusion import accuracy, class_scores
 from core.errors import ConvoscopeError
 from core.intervals import wilson_interval
 
-SIGNIFICANCE = 0.05
+SIGNIFICANCE = 0.01
 MOST_PAIRS = 3  # of a kind: more are listed in the table, not told
 
 
