@@ -1,0 +1,189 @@
+"""Where the channels of each convolution are looked at: after the activation, where one follows."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from core.errors import ConvoscopeError, SettingError, UnknownName
+from core.layer_trace import trace_layers
+from core.receptive_field import FootprintObserver, ReceptiveField
+
+# Operations that leave channel c where it was: what comes out is still that channel.
+_NORMS = {
+    "native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training",
+    "cudnn_batch_norm", "_batch_norm_with_update", "batch_norm", "native_group_norm",
+}  # fmt: skip
+_POOLS = {"max_pool2d_with_indices", "max_pool2d", "avg_pool2d", "adaptive_max_pool2d"}
+_SAME = {"clone", "alias", "detach", "contiguous", "_to_copy", "dropout", "view"}
+_ACTIVATIONS = {
+    "relu", "gelu", "silu", "elu", "leaky_relu", "hardtanh", "hardswish", "hardsigmoid", "mish", "sigmoid",
+    "tanh", "softplus", "_prelu_kernel", "clamp_min", "clamp", "threshold", "log_sigmoid_forward",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ChannelLayer:
+    """A convolution, and the layer at whose output its channels are measured and switched off.
+
+    Attributes:
+        name: The convolution's name in `named_modules()`.
+        site: The layer whose output counts; its channel c is the convolution's.
+        place: What the site is, in words for people.
+        activated: Whether the site's output is after the activation.
+        channels: How many filters it has.
+        map_size: (height, width) of the site's output.
+        kernel_size: (height, width) of the convolution.
+        in_channels: Channels that one filter looks at.
+        field: Receptive field of the site's places; None where it is not known.
+    """
+
+    name: str
+    site: str
+    place: str
+    activated: bool
+    channels: int
+    map_size: tuple[int, int]
+    kernel_size: tuple[int, int]
+    in_channels: int
+    field: ReceptiveField | None = None
+
+
+class NoConvolution(ConvoscopeError):
+    """A network without any channel to look at."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} has no convolution, so there are no filters to look at: choose a convolutional network."
+        )
+
+
+def channel_layers(module: nn.Module, input_size: tuple[int, int], channels: int) -> list[ChannelLayer]:
+    """Every convolution of a network in the order of execution, with the place where its channels count.
+
+    From the convolution on, normalisation and pooling are followed up to its activation. Where something else
+    comes first (a sum with a skip connection), or where the activation is no layer of its own or a layer that
+    is used several times, the place is the last layer before.
+
+    Raises:
+        NoConvolution: There is none.
+        BadNetwork: The network takes no such image.
+    """
+    watcher, footprints = _Watcher(), FootprintObserver(input_size)
+    trace_layers(module, input_size, channels, [watcher, footprints])
+    parts = dict(module.named_modules())
+    found = []
+    for name, (site, activation, shape) in watcher.sites().items():
+        part = parts[name]
+        assert isinstance(part, nn.Conv2d)
+        field = footprints.fields.get(site)
+        words = f"after {activation}" if activation else "no activation layer of its own follows"
+        found.append(
+            ChannelLayer(
+                name, site, f"{words}: the output of {site}" if site != name else f"{words}: its own output",
+                bool(activation), part.out_channels, shape,
+                (int(part.kernel_size[0]), int(part.kernel_size[1])), part.in_channels // part.groups,
+                field if isinstance(field, ReceptiveField) and field.map_size == shape else None,
+            )
+        )  # fmt: skip
+    if not found:
+        raise NoConvolution(type(module).__name__)
+    return found
+
+
+def find_layer(layers: Iterable[ChannelLayer], name: str) -> ChannelLayer:
+    """The layer of that convolution.
+
+    Raises:
+        UnknownName: There is none.
+    """
+    layers = list(layers)
+    for layer in layers:
+        if layer.name == name:
+            return layer
+    raise UnknownName("convolution", name, [layer.name for layer in layers])
+
+
+def check_channels(layer: ChannelLayer, channels: Sequence[int]) -> np.ndarray:
+    """These channels, ascending, each once.
+
+    Raises:
+        SettingError: The layer has no such channel.
+    """
+    for channel in channels:
+        if not 0 <= channel < layer.channels:
+            raise SettingError(
+                f"Channel {channel} of {layer.name!r} does not exist: it has {layer.channels}, "
+                f"from 0 to {layer.channels - 1}."
+            )
+    return np.unique(np.asarray(channels, np.int64))
+
+
+@dataclass
+class _Chain:
+    """A channel on its way: the convolution it is of, and whether its activation is behind it."""
+
+    convolution: str
+    activation: str = ""
+
+
+class _Watcher:
+    """Follows what becomes of each convolution's output."""
+
+    def __init__(self) -> None:
+        # The tensors are kept, so that none gets the identity of one that is gone.
+        self._chains: dict[int, tuple[Tensor, _Chain]] = {}
+        self._runs: Counter[str] = Counter()
+        self._order: list[str] = []
+        self._steps: dict[str, list[tuple[str, str, tuple[int, ...]]]] = {}
+        self._kinds: dict[str, str] = {}
+
+    def begin(self, inputs: Tensor) -> None:
+        pass
+
+    def operation(self, function: Any, arguments: tuple, settings: dict, output: Any, layer: str) -> None:
+        result = output[0] if isinstance(output, list | tuple) and output else output
+        if not isinstance(result, Tensor) or not arguments or not isinstance(arguments[0], Tensor):
+            return
+        name = function._schema.name.removeprefix("aten::").rstrip("_")
+        known = self._chains.get(id(arguments[0]))
+        if known is None:
+            return
+        chain = known[1]
+        if name in _ACTIVATIONS and not chain.activation:
+            chain = _Chain(chain.convolution, name)
+        elif (
+            name not in _NORMS | _POOLS | _SAME or chain.activation or result.shape[:2] != known[0].shape[:2]
+        ):
+            if result is arguments[0]:  # an in-place sum: the tensor is something else from here on
+                del self._chains[id(result)]
+            return
+        self._chains[id(result)] = (result, chain)
+
+    def leave(self, layer: str, module: nn.Module, output: Any) -> None:
+        self._runs[layer] += 1
+        if not isinstance(output, Tensor) or output.ndim != 4:
+            return
+        if isinstance(module, nn.Conv2d):
+            self._chains[id(output)] = (output, _Chain(layer))
+            self._steps[layer] = [(layer, "", tuple(output.shape[2:]))]
+            return
+        known = self._chains.get(id(output))
+        if known is None or any(True for _ in module.children()):
+            return
+        pools = isinstance(module, nn.MaxPool2d | nn.AvgPool2d | nn.AdaptiveMaxPool2d)
+        if not pools and not isinstance(module, nn.Dropout | nn.Dropout2d | nn.Identity):
+            activation = type(module).__name__ if known[1].activation else ""
+            self._steps[known[1].convolution].append((layer, activation, tuple(output.shape[2:])))
+
+    def sites(self) -> dict[str, tuple[str, str, tuple[int, int]]]:
+        found = {}
+        for name, steps in self._steps.items():
+            usable = [step for step in steps if self._runs[step[0]] == 1] or steps[:1]
+            # The first layer after the activation, else the last before it.
+            site, activation, shape = next((s for s in usable if s[1]), usable[-1])
+            found[name] = (site, activation, (shape[0], shape[1]))
+        return found
