@@ -17,7 +17,7 @@ class Augmentation:
 
     Attributes:
         flip: "random" mirrors each image with probability ½; "alternating" mirrors half of the images in the
-            first epoch, and from then on each image every other epoch, so that two epochs show both sides of all.
+            first epoch, and from then on each image every other epoch: two epochs show both sides of all.
         crop: Shift by up to so many pixels each way; what comes into view is mirrored at the border.
         colour: Strength 0…1 of changes to brightness, contrast and saturation: factors of 1 ± colour.
         rand_augment: Magnitude 0…10 of two random operations an image (0: none).

@@ -1,8 +1,8 @@
 """The history of a run: one JSON object a line, appended as it happens, readable at any moment.
 
 Every line has a `kind`: "start" (what is trained, how long), "step" (every few steps), "epoch" (one each),
-"end" (why it ended, in words). Numbers that are not finite are written as the words "nan", "inf" and "-inf", so
-that every line is JSON for every reader.
+"end" (why it ended, in words). Numbers that are not finite are written as the words "nan", "inf" and "-inf",
+so that every line is JSON for every reader.
 """
 
 import json
@@ -40,15 +40,20 @@ def read_new_records(path: Path, offset: int) -> tuple[list[Record], int]:
     except FileNotFoundError:
         return [], 0
     complete = data[: data.rfind(b"\n") + 1]
+    return parse_records(complete), offset + len(complete)
+
+
+def parse_records(data: bytes) -> list[Record]:
+    """The records in a file's bytes; lines that are no JSON object are passed over."""
     records = []
-    for line in complete.splitlines():
+    for line in data.splitlines():
         try:
             record = json.loads(line)
         except ValueError:  # a line cut off by a power failure, with others written after it
             continue
         if isinstance(record, dict):
             records.append(_from_words(record))
-    return records, offset + len(complete)
+    return records
 
 
 def rewrite_history(path: Path, keep: Callable[[Record], bool]) -> None:

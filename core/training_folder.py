@@ -36,8 +36,8 @@ def claim_folder(folder: Path, settings: dict[str, Any]) -> None:
         for name, value in settings.items():
             if name not in _MAY_CHANGE and name in before and before[name] != value:
                 raise SettingError(
-                    f"The folder {folder.name!r} holds a run with {name} = {before[name]!r}, and now {name} is "
-                    f"{value!r}: resume it with its own settings, or choose another name."
+                    f"The folder {folder.name!r} holds a run with {name} = {before[name]!r}, and now {name} "
+                    f"is {value!r}: resume it with its own settings, or choose another name."
                 )
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,8 +57,8 @@ def load_state(folder: Path) -> dict[str, Any] | None:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, ValueError, EOFError) as error:
         raise BadCheckpoint(
-            f"{folder.name}/{STATE} cannot be read ({str(error).splitlines()[0]}): delete it to start this run "
-            "again from the beginning."
+            f"{folder.name}/{STATE} cannot be read ({str(error).splitlines()[0]}): delete it to start this "
+            "run again from the beginning."
         ) from None
 
 

@@ -1,0 +1,188 @@
+"""Training: resumed runs are equal to uninterrupted ones, kills lose little, broken runs say why."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from core.checkpoint import build, load_checkpoint
+from core.data_catalogue import open_dataset
+from core.errors import SettingError
+from core.evaluation import measure, wilson_interval
+from core.freezing import head_of
+from core.history import FILE, read_history
+from core.home import PROJECT
+from core.training import loss_of, predictions, train
+
+SMALL = {
+    "dataset": "digits", "architecture": "small_cnn", "batch_size": 64, "epochs": 3,
+    "architecture_settings": "widths=8,16,16; hidden=16; dropout=0.2; batch_norm=true",
+}  # fmt: skip
+EVERYTHING = {
+    **SMALL, "crop": 1, "flip": "random", "optimizer": "adamw", "schedule": "one_cycle", "seed": 3,
+    "lookahead": True, "clip_gradient": 1.0, "label_smoothing": 0.1, "learning_rate": 0.01,
+}  # fmt: skip
+CLOCK = ("seconds", "images_per_second")
+
+
+def run(folder, stop_after=None, **settings):
+    asked = [0]
+
+    def stop():
+        asked[0] += 1
+        return stop_after is not None and asked[0] > stop_after
+
+    return list(train(folder, stop=stop, **settings))
+
+
+def epochs_of(records):
+    return [
+        {key: value for key, value in record.items() if key not in CLOCK}
+        for record in records
+        if record["kind"] == "epoch"
+    ]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_resumed_run_equals_an_uninterrupted_one_to_the_last_digit(tmp_path, optimizer):
+    settings = {**EVERYTHING, "optimizer": optimizer}
+    if optimizer == "muon":
+        settings |= {"architecture": "speed_cnn", "architecture_settings": "widths=8,16"}
+    whole = run(tmp_path / "whole", **settings)
+    parts = [
+        *run(tmp_path / "parts", stop_after=10, **settings),  # in the middle of the first epoch
+        *run(tmp_path / "parts", stop_after=17, **settings),
+        *run(tmp_path / "parts", **settings),
+    ]
+    assert epochs_of(parts) == epochs_of(whole)
+    for file in ("weights.safetensors", "last.safetensors"):
+        assert (tmp_path / "parts" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+    assert run(tmp_path / "whole", **settings) == []  # it has ended
+
+
+def test_a_kill_loses_at_most_the_running_epoch(tmp_path):
+    command = [
+        sys.executable, "-m", "core.commands.train", "--folder", str(tmp_path / "killed"),
+        "--dataset", "digits", "--architecture", "small_cnn", "--batch-size", "16", "--epochs", "6",
+    ]  # fmt: skip
+    history = tmp_path / "killed" / FILE
+    first = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL)
+    until = time.monotonic() + 120
+    while sum(r["kind"] == "epoch" for r in read_history(history)) < 2:
+        assert first.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.002)
+    time.sleep(0.1)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    before = [r["epoch"] for r in read_history(history) if r["kind"] == "epoch"]
+    subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.DEVNULL)
+    records = read_history(history)
+    resumed_at = [r["epoch"] for r in records if r["kind"] == "start"][-1]
+    assert resumed_at >= before[-1]
+    assert [r["epoch"] for r in records if r["kind"] == "epoch"] == [1, 2, 3, 4, 5, 6]
+    steps = [r["step"] for r in records if r["kind"] == "step"]
+    assert steps == sorted(set(steps))
+    settings = {**SMALL, "batch_size": 16, "epochs": 6, "architecture_settings": ""}
+    assert epochs_of(records) == epochs_of(run(tmp_path / "whole", **settings))
+
+
+def test_training_learns_and_its_card_tells_the_truth(tmp_path):
+    settings = {**SMALL, "epochs": 8, "learning_rate": 0.01, "half": True, "test_flips": True, "seed": 5}
+    records = run(tmp_path / "run", **settings)
+    card = json.loads((tmp_path / "run" / "card.json").read_text())
+    assert card["metrics"]["test"]["accuracy"] > 0.9
+    assert card["command"] == (
+        "python -m core train --name run --dataset digits --architecture-settings "
+        "'widths=8,16,16; hidden=16; dropout=0.2; batch_norm=true' --epochs 8 --batch-size 64 "
+        "--learning-rate 0.01 --seed 5 --half true --test-flips true"
+    )
+    digits = open_dataset("digits")
+    assert card["dataset_fingerprint"] == digits.fingerprint
+    classifier = load_checkpoint(tmp_path / "run", torch.device("cpu"))
+    again = measure(classifier, digits.split("test"))
+    assert again["correct"] == card["metrics"]["test"]["correct"]
+    inputs = classifier.inputs(digits.split("test").images)
+    right = int((classifier.logits(inputs).argmax(1).numpy() == digits.split("test").labels).sum())
+    assert right == again["correct"]
+    best = max(
+        epochs_of(records), key=lambda r: (r["validation_accuracy"], -r["validation_loss"])
+    )  # of several, the first
+    assert records[-1]["best_epoch"] == best["epoch"] == card["metrics"]["training"]["best_epoch"]
+    assert card["metrics"]["validation"]["accuracy"] == best["validation_accuracy"]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_says_why(tmp_path):
+    settings = {
+        "dataset": "digits", "architecture": "mlp",
+        "architecture_settings": "widths=64,32; activation=linear",
+        "optimizer": "sgd", "momentum": 0.0, "learning_rate": 9.0, "epochs": 30,
+    }  # fmt: skip
+    records = run(tmp_path / "run", **settings)
+    end = records[-1]
+    assert end["reason"] == "not finite"
+    assert "no longer a finite number" in end["verdict"]
+    assert "learning rate was 9" in end["verdict"]
+    last = next(r for r in reversed(records) if r["kind"] == "epoch")
+    assert not math.isfinite(last["train_loss"]) or not math.isfinite(last["gradient_norm"])
+    assert last["epoch"] < 30
+    assert run(tmp_path / "run", **settings) == []
+
+
+def test_a_frozen_backbone_stays_as_it_was_and_its_features_are_computed_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path / "home"))
+    settings = {**SMALL, "trainable": "head", "train_images": 300, "learning_rate": 0.05}
+    records = run(tmp_path / "cached", **settings)
+    assert len(list((tmp_path / "home" / "cache" / "features").glob("*.npy"))) == 2
+    plain = run(tmp_path / "plain", **{**settings, "rand_augment": 0, "unfreeze_at": 1000})
+    for a, b in zip(epochs_of(records), epochs_of(plain), strict=True):
+        assert a["train_loss"] == pytest.approx(b["train_loss"], rel=2e-3)
+    trained = load_checkpoint(tmp_path / "cached", torch.device("cpu"))
+    torch.manual_seed(0)
+    fresh = build(trained.card)
+    head, _ = head_of(fresh)
+    after = trained.module.state_dict()
+    changed = {name for name, value in fresh.state_dict().items() if not torch.equal(value, after[name])}
+    assert changed == {f"{head}.weight", f"{head}.bias"}
+    other = run(tmp_path / "other", **{**settings, "seed": 9, "epochs": 1})
+    assert other[-1]["kind"] == "end"
+
+
+def test_another_run_does_not_fit_into_the_same_folder(tmp_path):
+    run(tmp_path / "run", stop_after=1, **SMALL)
+    with pytest.raises(SettingError, match=r"holds a run with epochs = 3, and now epochs is 4"):
+        run(tmp_path / "run", **{**SMALL, "epochs": 4})
+
+
+def test_settings_are_refused_with_a_reason(tmp_path):
+    with pytest.raises(SettingError, match="learning_rate is -1"):
+        run(tmp_path / "a", **{**SMALL, "learning_rate": -1})
+    with pytest.raises(SettingError, match="no setting 'colour'"):
+        run(tmp_path / "b", **{**SMALL, "architecture_settings": "colour=3"})
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_a_single_logit_is_trained_like_two(smoothing):
+    z = torch.randn(20, 1, requires_grad=True)
+    targets = torch.randint(0, 2, (20,))
+    single = loss_of(z, targets, smoothing)
+    double = F.cross_entropy(torch.cat([-z / 2, z / 2], 1), targets, label_smoothing=smoothing)
+    assert float(single) == pytest.approx(float(double), rel=1e-5)
+    assert torch.equal(predictions(z), predictions(torch.cat([-z / 2, z / 2], 1)))
+
+
+def test_the_wilson_interval_is_the_published_one():
+    from scipy.stats import binomtest
+
+    for right, n in ((0, 10), (81, 263), (9500, 10000), (10, 10)):
+        expected = binomtest(right, n).proportion_ci(method="wilson")
+        assert wilson_interval(right, n) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert np.isclose(wilson_interval(0, 0)[1], 1)
