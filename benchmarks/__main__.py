@@ -18,11 +18,11 @@ BEGIN, END = "<!-- benchmarks -->", "<!-- end of benchmarks -->"
 
 def table(rows: list[Row]) -> str:
     lines = ["| operation | against | ours | theirs | times faster | results |", "|---|---|---|---|---|---|"]
-    for row in rows:
-        lines.append(
-            f"| {row.operation} | {row.against} | {row.ours:.3g} s | {row.theirs:.3g} s | **{row.ratio:.2f}** "
-            f"| {row.difference} |"
-        )
+    lines += [
+        f"| {row.operation} | {row.against} | {row.ours:.3g} s | {row.theirs:.3g} s | **{row.ratio:.2f}** | "
+        f"{row.difference} |"
+        for row in rows
+    ]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     lines.append("")
