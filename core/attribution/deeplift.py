@@ -1,0 +1,83 @@
+"""DeepLIFT: what each pixel's difference from a baseline contributes to the difference of the score."""
+
+from typing import Annotated
+
+import numpy as np
+import torch
+
+from core.attribution import methods
+from core.attribution_result import Attribution
+from core.baselines import Baseline, baseline_images
+from core.classifier import Classifier
+from core.gradients import NotFinite, Output, check_target, score_of, scores, to_map, why_no_gradient
+from core.hooks import rescaled
+from core.progress import Progress, no_progress
+from core.settings import Range
+
+
+@methods.register("deeplift", title="DeepLIFT", order=70)
+def deeplift(
+    classifier: Classifier,
+    image: np.ndarray,
+    target: int,
+    *,
+    baseline: Baseline = "black",
+    noise_samples: Annotated[int, Range(1, 32)] = 4,
+    seed: Annotated[int, Range(0, 2**31 - 1)] = 0,
+    output: Output = "logit",
+    progress: Progress = no_progress,
+) -> Attribution:
+    """Follows differences from the baseline through every layer, in one pass (rescale rule).
+
+    Args:
+        baseline: The picture that stands for "nothing there".
+        noise_samples: Pictures of noise to average over, for the baseline "noise average".
+        seed: Of the noise.
+        output: Explain the logit, or the probability (its softmax is followed by the gradient only).
+    Shape:
+        image: (H, W, C) uint8
+        returns: (C, H, W), in units of the score; sums to score(image) − score(baseline) in networks of
+            linear layers, activations and max pooling. Products of activations (squeeze-excite, attention)
+            break the sum; `convergence_delta` shows by how much.
+    Raises:
+        TargetOutOfRange: The classifier has no such class.
+    Source:
+        Shrikumar, Greenside, Kundaje 2017, "Learning Important Features Through Propagating Activation
+        Differences", arXiv:1704.02685
+    """
+    target = check_target(classifier, target)
+    inputs = classifier.inputs(image[None])
+    starts = classifier.inputs(baseline_images(baseline, image, samples=noise_samples, seed=seed))
+    score = score_of(classifier, inputs, target, output)
+    expected = score - float(np.mean([score_of(classifier, s[None], target, output) for s in starts]))
+    total = torch.zeros(inputs.shape[1:], dtype=torch.float64)
+
+    def add(begin: int, end: int) -> None:
+        start = starts[begin:end]
+        images = inputs.expand(len(start), -1, -1, -1)
+        with torch.inference_mode(False), torch.enable_grad(), rescaled(classifier.module):
+            points = torch.cat([images, start]).detach().clone().requires_grad_()
+            answers = scores(classifier, points, target, output)[: len(start)]
+            (multipliers,) = torch.autograd.grad(answers.sum(), points)
+        values = multipliers[: len(start)] * (images - start)
+        if not torch.isfinite(values).all():
+            raise NotFinite(f"The multiplier of class {target}", classifier)
+        total.add_(values.cpu().double().sum(0))
+
+    classifier.in_batches(len(starts), add, progress, cost=6, largest=4)
+    values = to_map(total / len(starts))
+    note = ""
+    if not values.any():
+        note = why_no_gradient(score, output)
+        if bool((starts == inputs).all()):
+            note = "The map is blank: the image is the baseline. Choose another baseline."
+    return Attribution(
+        values,
+        target,
+        score,
+        signed=True,
+        method="deeplift",
+        settings={"baseline": baseline, "noise_samples": noise_samples, "seed": seed, "output": output},
+        expected=expected,
+        note=note,
+    )

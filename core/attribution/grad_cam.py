@@ -1,0 +1,80 @@
+"""Grad-CAM: where in the last feature map the channels fire that raise the score."""
+
+from typing import Annotated
+
+import numpy as np
+import torch
+
+from core.attribution import methods
+from core.attribution_result import Attribution
+from core.classifier import Classifier
+from core.feature_maps import check_feature_map, feature_maps
+from core.gradients import NotFinite, Output, check_target, scores, to_map, why_no_gradient
+from core.hooks import captured
+from core.progress import Progress, no_progress
+from core.settings import Choice, Text
+
+
+@methods.register("grad_cam", title="Grad-CAM", order=60)
+def grad_cam(
+    classifier: Classifier,
+    image: np.ndarray,
+    target: int,
+    *,
+    layer: Annotated[str | None, Text(example="layer4")] = None,
+    pooling: Annotated[str, Choice("average", "max")] = "average",
+    positive_only: bool = True,
+    output: Output = "logit",
+    progress: Progress = no_progress,
+) -> Attribution:
+    """A coarse map: each channel of a layer, weighted by how much it would raise the score.
+
+    Args:
+        layer: Whose channels are weighted; empty for the last one that is a map.
+        pooling: A channel's weight is the average of its gradients, or the largest.
+        positive_only: Keep what speaks for the class, as in the paper; otherwise what speaks against it too.
+        output: Explain the logit, or the probability.
+    Shape:
+        image: (H, W, C) uint8
+        returns: (h, w), the places of the layer
+    Raises:
+        TargetOutOfRange: The classifier has no such class.
+        UnknownName: It has no such layer with a map.
+    Source:
+        Selvaraju, Cogswell, Das, Vedantam, Parikh, Batra 2017, "Grad-CAM", arXiv:1610.02391
+    """
+    target = check_target(classifier, target)
+    name = check_feature_map(classifier, layer) if layer else next(reversed(feature_maps(classifier)))
+    inputs = classifier.inputs(image[None])
+    with torch.inference_mode(False), torch.enable_grad():
+        points = inputs.detach().clone().requires_grad_()
+        with captured(classifier.module, [name]) as maps:
+            score = scores(classifier, points, target, output)[0]
+        (gradients,) = torch.autograd.grad(score, maps[name], allow_unused=True)
+    activations = maps[name].detach()[0].double().cpu()
+    if gradients is None:
+        gradients = torch.zeros_like(maps[name])
+    slopes = gradients[0].double().cpu()
+    if not (torch.isfinite(score) and torch.isfinite(slopes).all() and torch.isfinite(activations).all()):
+        raise NotFinite(f"The {output} of class {target}", classifier)
+    weights = slopes.mean(dim=(1, 2)) if pooling == "average" else slopes.amax(dim=(1, 2))
+    values = (weights[:, None, None] * activations).sum(0)
+    note = ""
+    if not slopes.any():
+        note = why_no_gradient(float(score), output)
+    elif positive_only and not (values > 0).any():
+        note = (
+            f"The map is blank: everywhere in {name} the channels that fire lower this class. "
+            "Switch off “positive only” to see where."
+        )
+    progress(1.0, "")
+    return Attribution(
+        to_map(values.clamp(min=0) if positive_only else values),
+        target,
+        float(score),
+        signed=not positive_only,
+        method="grad_cam",
+        settings={"layer": layer, "pooling": pooling, "positive_only": positive_only, "output": output},
+        note=note,
+        found={"layer": name},
+    )

@@ -1,0 +1,274 @@
+"""The only place that sets hooks on a network, and always takes them away again, after a failure too.
+
+    with captured(module, ["layer4"]) as maps:
+        logits = module(inputs)
+    maps["layer4"]        # (N, C, H, W), part of the graph
+
+A hook changes what everybody gets from a module, so nothing that calls back (a progress bar, another
+analysis) may run inside one of these `with` blocks.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core.errors import ConvoscopeError, UnknownName
+
+Hook = Callable[[nn.Module, Any, Any], Any]
+
+# Negative gradients are cut at these. A ReLU6 is a ReLU with a ceiling.
+RELUS = (nn.ReLU, nn.ReLU6)
+
+# Each output depends on one input only, so that DeepLIFT's multiplier is a quotient of two differences.
+ELEMENTWISE = (
+    nn.ReLU, nn.ReLU6, nn.Hardtanh, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU,
+    nn.Mish, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.LogSigmoid, nn.Tanh, nn.Softplus, nn.Softsign,
+)  # fmt: skip
+MAX_POOLS = (nn.MaxPool2d, nn.AdaptiveMaxPool2d)
+
+_lock = threading.Lock()
+_left = 0
+
+
+class NoTensor(ConvoscopeError):
+    """A layer whose output is not one tensor, so that it can be neither shown nor changed."""
+
+    def __init__(self, name: str, output: object) -> None:
+        super().__init__(
+            f"The layer {name!r} answers with a {type(output).__name__}, not with one tensor: "
+            "choose a layer inside it."
+        )
+
+
+def hooks_left() -> int:
+    """How many hooks of ours are set at this moment; 0 whenever no analysis is at a network."""
+    return _left
+
+
+@contextmanager
+def captured(module: nn.Module, layers: Iterable[str]) -> Iterator[dict[str, Tensor]]:
+    """Keep the outputs of some layers while the network runs.
+
+    The network goes on with a copy of each, so that a later layer that works in place does not overwrite what
+    is kept. The kept tensors are part of the graph: gradients can be taken with respect to them.
+    A layer that runs several times counts with its last run.
+
+    Args:
+        layers: Names in `named_modules()`.
+    Returns:
+        The outputs by layer, filled by the runs inside the `with` block.
+    Raises:
+        UnknownName: There is no such layer.
+        NoTensor: Its output is not one tensor.
+    """
+    outputs: dict[str, Tensor] = {}
+
+    def keeper(name: str) -> Hook:
+        def keep(part: nn.Module, inputs: Any, output: Any) -> Tensor:
+            if not isinstance(output, Tensor):
+                raise NoTensor(name, output)
+            outputs[name] = output
+            return output.clone()
+
+        return keep
+
+    with _hooked((part, keeper(name)) for name, part in _parts(module, layers)):
+        yield outputs
+
+
+@contextmanager
+def altered(module: nn.Module, functions: Mapping[str, Callable[[Tensor], Tensor]]) -> Iterator[None]:
+    """Put something else in the place of a layer's output: `{layer: function of its output}`.
+
+    The function gets a copy and may change it in place. Skip connections around the layer still carry what
+    they carry: what is altered is this output, not what the layer was given.
+
+    Raises:
+        UnknownName: There is no such layer.
+        NoTensor: Its output is not one tensor.
+        ValueError: A function changes the shape.
+    """
+
+    def changer(name: str, function: Callable[[Tensor], Tensor]) -> Hook:
+        def change(part: nn.Module, inputs: Any, output: Any) -> Tensor:
+            if not isinstance(output, Tensor):
+                raise NoTensor(name, output)
+            changed = function(output.clone())
+            if changed.shape != output.shape:
+                raise ValueError(
+                    f"The output of {name!r} has the shape {tuple(output.shape)}, and what should take its "
+                    f"place {tuple(changed.shape)}: keep the shape."
+                )
+            return changed
+
+        return change
+
+    with _hooked((part, changer(name, functions[name])) for name, part in _parts(module, functions)):
+        yield
+
+
+@contextmanager
+def guided_relus(module: nn.Module) -> Iterator[int]:
+    """Let every ReLU and ReLU6 pass back only gradients that are positive and belong to an active unit.
+
+    Returns:
+        How many of them the network has. Where there is none, nothing changes.
+    Source:
+        Springenberg, Dosovitskiy, Brox, Riedmiller 2015, "Striving for Simplicity", arXiv:1412.6806
+    """
+    relus = [part for part in module.modules() if isinstance(part, RELUS)]
+
+    def guide(part: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        return _GuidedReLU.apply(inputs[0], 6.0 if isinstance(part, nn.ReLU6) else float("inf"))
+
+    with _not_in_place(relus), _hooked((part, guide) for part in relus):
+        yield len(relus)
+
+
+@contextmanager
+def rescaled(module: nn.Module) -> Iterator[None]:
+    """Backpropagate DeepLIFT's multipliers (rescale rule) instead of gradients.
+
+    The network must be run on the image and its baseline, one after the other in a batch of two halves. Then
+    the gradient of a score of the first half with respect to its input is the multiplier, and multiplier
+    times (image − baseline) adds up to the difference of the two scores, as far as the network is made of
+    linear layers, activations and max pooling.
+
+    Source:
+        Shrikumar, Greenside, Kundaje 2017, "Learning Important Features Through Propagating Activation
+        Differences", arXiv:1704.02685
+    """
+    activations = [part for part in module.modules() if isinstance(part, ELEMENTWISE)]
+    pools = [part for part in module.modules() if isinstance(part, MAX_POOLS)]
+
+    def rescale(part: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        return _Rescale.apply(inputs[0], output.detach(), lambda values: type(part).forward(part, values))
+
+    def rescale_pool(part: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        return _RescaleMaxPool.apply(inputs[0], part)
+
+    pairs = [*((part, rescale) for part in activations), *((part, rescale_pool) for part in pools)]
+    with _not_in_place(activations), _hooked(pairs):
+        yield
+
+
+class _GuidedReLU(torch.autograd.Function):
+    """A ReLU (with a ceiling) whose backward pass drops negative gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, ceiling: float) -> Tensor:
+        ctx.save_for_backward(values)
+        ctx.ceiling = ceiling
+        return values.clamp(0, ceiling)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (values,) = ctx.saved_tensors
+        active = (values > 0) & (values < ctx.ceiling)
+        return gradients[0].clamp(min=0) * active, None
+
+
+class _Rescale(torch.autograd.Function):
+    """An activation whose derivative is (difference of outputs) / (difference of inputs)."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, output: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.save_for_backward(values, output)
+        ctx.function = function
+        return output.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        values, output = ctx.saved_tensors
+        image, baseline = values.chunk(2)
+        image_output, baseline_output = output.chunk(2)
+        gradient = gradients[0].chunk(2)[0]
+        difference = image - baseline
+        with torch.enable_grad():  # where the inputs are as good as equal, the quotient is the derivative
+            point = image.detach().clone().requires_grad_()
+            (derivative,) = torch.autograd.grad(ctx.function(point).sum(), point)
+        near = difference.abs() < 1e-6
+        slope = torch.where(
+            near, derivative, (image_output - baseline_output) / difference.masked_fill(near, 1.0)
+        )
+        return torch.cat([gradient * slope, torch.zeros_like(gradient)]), None, None
+
+
+class _RescaleMaxPool(torch.autograd.Function):
+    """Max pooling whose gradient shares the difference of outputs among the inputs that made it.
+
+    What lifts the output over that of the baseline belongs to the image's largest input, what lowers it to
+    the baseline's. Windows that overlap add up.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, pool: nn.Module) -> Tensor:
+        if isinstance(pool, nn.AdaptiveMaxPool2d):
+            output, places = F.adaptive_max_pool2d(values, pool.output_size, return_indices=True)  # type: ignore[call-overload]
+        else:
+            assert isinstance(pool, nn.MaxPool2d)
+            output, places = F.max_pool2d(
+                values, pool.kernel_size, pool.stride, pool.padding, pool.dilation, pool.ceil_mode, True
+            )
+        ctx.save_for_backward(values, output, places)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        values, output, places = ctx.saved_tensors
+        image, baseline = values.chunk(2)
+        image_output, baseline_output = output.chunk(2)
+        image_places, baseline_places = places.chunk(2)
+        gradient = gradients[0].chunk(2)[0]
+        larger = torch.maximum(image_output, baseline_output)
+        share = torch.zeros_like(image, memory_format=torch.contiguous_format).flatten(2)
+        share.scatter_add_(2, image_places.flatten(2), (gradient * (larger - baseline_output)).flatten(2))
+        share.scatter_add_(2, baseline_places.flatten(2), (gradient * (image_output - larger)).flatten(2))
+        difference = image - baseline
+        none = difference == 0
+        multiplier = share.reshape(image.shape).masked_fill(none, 0.0) / difference.masked_fill(none, 1.0)
+        return torch.cat([multiplier, torch.zeros_like(multiplier)]), None
+
+
+@contextmanager
+def _hooked(pairs: Iterable[tuple[nn.Module, Hook]]) -> Iterator[None]:
+    global _left
+    handles = []
+    try:
+        for part, hook in pairs:
+            handles.append(part.register_forward_hook(hook))
+            with _lock:
+                _left += 1
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+            with _lock:
+                _left -= 1
+
+
+@contextmanager
+def _not_in_place(parts: Iterable[nn.Module]) -> Iterator[None]:
+    """An activation that overwrites its input leaves nothing to compare its output with."""
+    changed = [part for part in parts if getattr(part, "inplace", False) is True]
+    try:
+        for part in changed:
+            part.inplace = False  # type: ignore[assignment]
+        yield
+    finally:
+        for part in changed:
+            part.inplace = True  # type: ignore[assignment]
+
+
+def _parts(module: nn.Module, layers: Iterable[str]) -> list[tuple[str, nn.Module]]:
+    parts = dict(module.named_modules())
+    layers = list(layers)
+    for name in layers:
+        if name not in parts:
+            raise UnknownName("layer", name, [part for part in parts if part])
+    return [(name, parts[name]) for name in layers]

@@ -1,0 +1,55 @@
+"""Small networks with random weights, made the same every time."""
+
+from collections.abc import Callable
+
+import numpy as np
+import timm
+import torch
+import torchvision
+from torch import nn
+
+from core.classifier import Classifier
+from core.model_card import ModelCard
+from core.models import models
+from core.module_surgery import prepare_for_analysis
+from core.preprocessing import Preprocessing
+
+SIDE = 48
+
+
+def own(name: str, **settings: object) -> Callable[[], nn.Module]:
+    return lambda: models[name](channels=3, number_of_classes=5, input_size=(SIDE, SIDE), **settings)
+
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "small_cnn": own("small_cnn", widths="8,16,16", batch_norm=True),
+    "tanh": own("small_cnn", widths="8,8,8", activation="tanh"),
+    "resnet18": lambda: torchvision.models.resnet18(num_classes=5),
+    "efficientnet_lite0": lambda: timm.create_model("tf_efficientnet_lite0", num_classes=5),
+    "squeeze_excite": lambda: torchvision.models.mobilenet_v3_small(num_classes=5),
+    "one_logit": own("small_cnn", widths="8,8,8"),
+}
+
+
+def classifier(name: str, device: str = "cpu") -> Classifier:
+    """The network of that name, prepared as ours all are; "one_logit" has one output for two classes."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module = NETWORKS[name]()
+        for part in module.modules():  # random statistics, so that batch norm does something
+            if isinstance(part, nn.BatchNorm2d):
+                part.running_mean.normal_(0, 0.1)
+                part.running_var.uniform_(0.5, 1.5)
+    classes = 5
+    if name == "one_logit":
+        module, classes = nn.Sequential(module, nn.Linear(5, 1)), 2
+    preprocessing = Preprocessing((SIDE, SIDE), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    card = ModelCard(name, name, tuple(f"class {i}" for i in range(classes)), preprocessing)
+    return Classifier(prepare_for_analysis(module), card, torch.device(device))
+
+
+def photo(seed: int = 0) -> np.ndarray:
+    """A picture with soft and hard parts, (48, 48, 3) uint8."""
+    generator = np.random.default_rng(seed)
+    coarse = generator.uniform(0, 255, (6, 6, 3)).repeat(8, 0).repeat(8, 1)
+    return np.clip(coarse + generator.normal(0, 20, coarse.shape), 0, 255).astype(np.uint8)
