@@ -107,7 +107,7 @@ def find_layer(layers: Iterable[ChannelLayer], name: str) -> ChannelLayer:
     raise UnknownName("convolution", name, [layer.name for layer in layers])
 
 
-def check_channels(layer: ChannelLayer, channels: Sequence[int]) -> np.ndarray:
+def check_channels(layer: ChannelLayer, channels: Sequence[int] | np.ndarray) -> np.ndarray:
     """These channels, ascending, each once.
 
     Raises:
