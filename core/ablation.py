@@ -18,9 +18,12 @@ from torch import Tensor, nn
 from core.channel_layers import ChannelLayer, channel_layers, check_channels, find_layer
 from core.classifier import Classifier
 from core.confusion import confusion_matrix
-from core.errors import SettingError
+from core.errors import BadDataset, SettingError
+from core.filter_index import indexed_rows
 from core.hooks import altered, captured
+from core.image_dataset import Split
 from core.intervals import wilson_interval
+from core.prediction import match_classes
 from core.progress import Progress, no_progress
 from core.settings import Choice
 
@@ -92,6 +95,26 @@ def checked(layers: Sequence[ChannelLayer], channels: Channels) -> dict[str, np.
     """
     found = {name: check_channels(find_layer(layers, name), numbers) for name, numbers in channels.items()}
     return {name: numbers for name, numbers in found.items() if len(numbers)}
+
+
+def judged_rows(
+    split: Split, dataset_classes: Sequence[str], class_names: Sequence[str], images: int | None = None
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Which images of a split are judged, and their classes in the classifier's.
+
+    Args:
+        images: How many, every class with its share; None for all. The same images always.
+    Shape:
+        returns: (N,) rows of the split, ascending; (N,) int64 classes; a note on classes that do not match
+    Raises:
+        BadDataset: The data set and the classifier have no class in common.
+    """
+    matching, note = match_classes(dataset_classes, class_names)
+    known = np.flatnonzero(matching[split.labels] >= 0)
+    if not len(known):
+        raise BadDataset(f"No image is left to judge: {note} Choose another split or data set.")
+    rows = known[indexed_rows(split.labels[known], images)]
+    return rows, matching[split.labels[rows]], note
 
 
 @contextmanager

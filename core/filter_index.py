@@ -15,8 +15,11 @@ from torch import Tensor
 from core.channel_layers import ChannelLayer, channel_layers, find_layer
 from core.classifier import Classifier
 from core.errors import SettingError
+from core.filter_twins import kernel_pictures, nearest_kernels
 from core.hooks import captured
+from core.image_dataset import Split, stratified_indices
 from core.progress import Progress, no_progress
+from core.training_data import fitted
 
 BINS = 32
 # Above this number of classes, the lists and histograms of each class would outgrow everything else.
@@ -164,6 +167,39 @@ def build_index(
     return answer
 
 
+def index_split(
+    classifier: Classifier,
+    split: Split,
+    number_of_classes: int,
+    *,
+    images: int | None = None,
+    k: int = 9,
+    progress: Progress = no_progress,
+) -> dict[str, Any]:
+    """The index of a split, with rows of the split, near copies, and the kernels of the first convolution.
+
+    Args:
+        images: How many images, every class with its share; None for all of them.
+    Returns:
+        What `build_index` returns, and for each layer the nearest kernel of every channel with its cosine.
+    """
+    rows = indexed_rows(split.labels, images)
+    part = split if len(rows) == len(split) else split.take(rows)
+    pixels = fitted(part.images, classifier.card.preprocessing, lambda share, text: progress(0.0, text))
+    answer = build_index(classifier, pixels, part.labels, number_of_classes, k=k, progress=progress)
+    parts = dict(classifier.module.named_modules())
+    for i, layer in enumerate(answer["layers"]):
+        for name in ("top_rows", "norm_rows", "weak_rows", "class_rows"):
+            found = answer[f"{i}/{name}"]
+            answer[f"{i}/{name}"] = np.where(found < 0, -1, rows[found]).astype(np.int32)
+        weight = parts[layer["name"]].weight
+        assert isinstance(weight, Tensor)
+        answer[f"{i}/twins"], answer[f"{i}/twin_cosines"] = nearest_kernels(weight)
+        if i == 0 and layer["in_channels"] in (1, 3) and min(layer["kernel_size"]) > 1:
+            answer["kernels"] = kernel_pictures(weight)
+    return answer
+
+
 def open_index(answer: dict[str, Any]) -> dict[str, LayerIndex]:
     """The layers of a stored index by the convolution's name, in the order of execution."""
     names = [part.name for part in fields(LayerIndex)]
@@ -179,8 +215,6 @@ def indexed_rows(labels: np.ndarray, count: int | None) -> np.ndarray:
     Shape:
         returns: (n,) int64, ascending
     """
-    from core.image_dataset import stratified_indices
-
     if count is None or count >= len(labels):
         return np.arange(len(labels))
     if count < 1:
