@@ -11,6 +11,9 @@ PAGES = {
         st.Page("pages/train_monitor.py", icon=":material/show_chart:"),
         st.Page("pages/import_checkpoint.py", icon=":material/upload_file:"),
     ],
+    "Explain one image": [
+        st.Page("pages/occlusion.py", icon=":material/visibility_off:"),
+    ],
     "By hand": [
         st.Page("pages/conv_arithmetic.py", icon=":material/grid_on:"),
         st.Page("pages/losses.py", icon=":material/trending_down:"),

@@ -1,0 +1,309 @@
+"""The parts of the occlusion page that look at one image: its settings, one window's map, all windows."""
+
+import io
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from core import catalogue, store
+from core.classifier import Classifier
+from core.images import encode, enlarge
+from core.occlusion import (
+    FILLS,
+    VALUES,
+    OcclusionMap,
+    check_size,
+    coarse_to_fine,
+    default_stride,
+    default_window,
+    filled_image,
+    occlusion_logits,
+    places,
+    window_choices,
+)
+from core.occlusion_picture import remark, scale_of
+from core.progress import Progress
+from core.settings import settings_of
+from core.store import Answer
+from pages.elements.ask import ask
+from pages.elements.choose import Chosen
+from pages.elements.page import errors_shown
+from pages.elements.scrubber import scrubber
+
+LABEL = "occlusion"
+# Places of the first, coarse map: under two seconds on two cores with a small ImageNet network.
+FIRST = 64
+VALUE_TITLES = {"drop": "Drop", "probability": "Probability", "logit": "Logit"}
+
+
+@dataclass(frozen=True)
+class OcclusionChoice:
+    """What was chosen on the page, each within what is allowed."""
+
+    window: int
+    stride: int
+    fill: str
+    seed: int
+
+
+def choose_occlusion(chosen: Chosen, *, with_window: bool = True) -> OcclusionChoice:
+    """Draw the row of settings.
+
+    Raises:
+        SettingError: Something typed or in the address is not allowed.
+    """
+    size = chosen.card.preprocessing.input_size
+    side = min(size)
+    declared = {setting.name: setting for setting in settings_of(occlusion_logits)}
+    _forget_what_no_longer_fits(side)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        window = str(default_window(size))
+        if with_window:
+            options = sorted({str(w) for w in window_choices(size)} | {window}, key=int)
+            window = _pick("Window", options, window, "occ_window", "Side of the window in pixels; type any.")
+        few = not with_window and side > 64
+        stride = str(max(1, round(side / 14)) if few else default_stride(size))
+        powers = {str(2**i) for i in range(6) if 2**i <= max(1, side // 4)}
+        stride = _pick(
+            "Stride", sorted(powers | {stride}, key=int), stride, "occ_stride" if with_window else "occ_step",
+            "Pixels from one place of the window to the next; type any. Smaller is sharper and slower.",
+        )  # fmt: skip
+        fill = st.selectbox(
+            "Fill", FILLS, key="occ_fill", bind="query-params", width=140,
+            help="What stands in the window, in the picture's own colours: grey 128, its mean, black, "
+            "white, the picture blurred, or noise. A fill that the network never met can fool it by itself.",
+        )  # fmt: skip
+        seed = 0
+        if fill == "noise":
+            seed = st.number_input("Seed", 0, 2**31 - 1, 0, key="occ_seed", bind="query-params", width=140)
+    choice = OcclusionChoice(
+        declared["window"].check(window), declared["stride"].check(stride), fill or FILLS[0], int(seed)
+    )
+    check_size("window", choice.window, size)
+    check_size("stride", choice.stride, size)
+    return choice
+
+
+def one_map(chosen: Chosen, choice: OcclusionChoice) -> None:
+    """The map of one window, coarse at once and then sharper, with the scrubber."""
+    size = chosen.card.preprocessing.input_size
+    strides = coarse_to_fine(size, choice.window, choice.stride, FIRST)
+    found = next((f for s in reversed(strides) if (f := _stored(chosen, choice, s)) is not None), None)
+    waiting = st.container()
+    if found is None:
+        with waiting:
+            found = ask_occlusion(chosen, choice, strides[0], None, "The first, coarse map")
+    finer = strides[strides.index(found.stride) + 1 :]
+    _draw(chosen, choice, found, bool(finer))
+    if finer:
+        # Everything is drawn already and can be used while the next, sharper map is on its way.
+        count = len(places(size[0], choice.window, finer[0])) * len(places(size[1], choice.window, finer[0]))
+        with waiting:
+            ask_occlusion(chosen, choice, finer[0], found, f"Sharper: {count:,} places")
+        st.rerun()
+
+
+@st.fragment
+def _draw(chosen: Chosen, choice: OcclusionChoice, found: OcclusionMap, coarse: bool) -> None:
+    with errors_shown():
+        left, right = st.columns([3, 1], vertical_alignment="bottom")
+        with right:
+            value = st.segmented_control(
+                "Show", VALUES[::-1], format_func=VALUE_TITLES.__getitem__, default="drop", key="occ_value",
+                bind="query-params", label_visibility="collapsed", required=True,
+            ) or "drop"  # fmt: skip
+        drawn = found.map(chosen.target, value)
+        with left:
+            st.markdown(in_words(found, chosen))
+        scrubber(
+            found, chosen.pixels, filled_image(chosen.pixels, choice.fill, choice.window, choice.seed),
+            chosen.card.class_names, chosen.target, value, scale_of(drawn, value),
+            question=f"{chosen.classifier} {chosen.sha256} {choice.window} {choice.fill}", key="occ_scrubber",
+        )  # fmt: skip
+        note = remark(drawn, value, found.base(chosen.target))
+        if note:
+            st.info(note, icon=":material/info:")
+        if found.share_covered < 1 and not coarse:
+            st.caption(
+                f"The stride is larger than the window: {1 - found.share_covered:.0%} of the pixels are "
+                "never hidden. They take the value of the nearest window."
+            )
+        low, high = _amount(drawn.min(), value), _amount(drawn.max(), value)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(
+                f"{VALUE_TITLES[value]} of {chosen.target_name}, from {low} to {high}. Each pixel has the "
+                f"mean of the windows that hide it. Window {found.window}, stride {found.stride}, {found.fill}."
+            )
+            name = f"occlusion_{chosen.image.name.split('.')[0]}_{found.window}"
+            st.download_button(
+                "PNG", lambda: encode(enlarge(scale_of(drawn, value).paint(drawn), 448)), f"{name}.png",
+                "image/png", icon=":material/download:", on_click="ignore",
+            )  # fmt: skip
+            st.download_button(
+                "NPZ", lambda: _archive(found, chosen, choice, drawn, value), f"{name}.npz",
+                icon=":material/download:", on_click="ignore",
+            )  # fmt: skip
+
+
+def in_words(found: OcclusionMap, chosen: Chosen) -> str:
+    """How often the answer flips, to what, and where it is weakest."""
+    names = chosen.card.class_names
+    top, left, least = found.weakest(chosen.target)
+    base = found.base(chosen.target)
+    n = found.winners.size
+    if found.share_of_flips == 0:
+        flips = f"**The answer never flips**: {_plain(names[found.predicted])} wins at all {n:,} places."
+    else:
+        other = next(c for c, _ in found.win_counts() if c != found.predicted)
+        flips = (
+            f"**The answer flips at {found.share_of_flips:.1%}** of {n:,} places, "
+            f"mostly to {_plain(names[other])}."
+        )
+    where = f"with the window at row {top}, column {left}"
+    if least < base:
+        return f"{flips} **Weakest** {where}: {base:.1%} becomes {least:.1%}."
+    return f"{flips} Hiding never lowers {_plain(chosen.target_name)}: {least:.1%} at the least, {where}."
+
+
+def all_windows(chosen: Chosen, choice: OcclusionChoice) -> None:
+    """The map of every window size, side by side on one scale."""
+    size = chosen.card.preprocessing.input_size
+    st.caption(
+        "The same image under every window size, on one scale. Small windows find small marks, large ones "
+        "whole parts; what shows in all of them matters most."
+    )
+    windows = window_choices(size)
+    place = st.container()
+    waiting = st.container()
+    found: list[OcclusionMap] = []
+    with waiting:
+        for window in windows:
+            one = OcclusionChoice(window, choice.stride, choice.fill, choice.seed)
+            known = _stored(chosen, one, choice.stride)
+            message = f"Window {window}: {len(found) + 1} of {len(windows)} sizes"
+            found.append(known or ask_occlusion(chosen, one, choice.stride, None, message))
+    maps = [f.map(chosen.target, "drop") for f in found]
+    scale = scale_of(np.stack(maps), "drop")
+    with place:
+        pictures = [(_rgb(chosen.pixels), f"Image: {chosen.target_name} {found[0].base(chosen.target):.1%}")]
+        for one_found, drawn in zip(found, maps, strict=True):
+            least = one_found.weakest(chosen.target)[2]
+            pictures.append((
+                scale.paint(drawn),
+                f"**{one_found.window} × {one_found.window}**: flips {one_found.share_of_flips:.1%}, "
+                f"weakest {least:.1%}",
+            ))  # fmt: skip
+        for start in range(0, len(pictures), 5):
+            for column, (picture, text) in zip(st.columns(5), pictures[start : start + 5], strict=False):
+                column.image(enlarge(picture, 256), width="stretch")
+                column.caption(text)
+        st.caption(
+            f"Drop of {chosen.target_name}: blue {100 * scale.low:.2g} points (hiding helps), white 0, "
+            f"red +{100 * scale.high:.2g} points (hiding hurts). Stride {choice.stride}, fill {choice.fill}."
+        )
+        note = remark(np.stack(maps), "drop", found[0].base(chosen.target))
+        if note:
+            st.info(note, icon=":material/info:")
+
+
+def ask_occlusion(
+    chosen: Chosen, choice: OcclusionChoice, stride: int, known: OcclusionMap | None, message: str
+) -> OcclusionMap:
+    """The map for one stride, with the places of `known` not asked again."""
+    pixels = chosen.pixels
+
+    def analysis(classifier: Classifier, progress: Progress) -> Answer:
+        found = occlusion_logits(
+            classifier, pixels, window=choice.window, stride=stride, fill=choice.fill, seed=choice.seed,
+            known=known, progress=progress,
+        )  # fmt: skip
+        return vars_of(found)
+
+    count = len(places(pixels.shape[0], choice.window, stride)) ** 2
+    answer = ask(
+        LABEL, chosen.classifier, analysis, depends_on=_depends_on(chosen, choice, stride),
+        short=count < 2000, message=message,
+    )  # fmt: skip
+    return _map_of(answer)
+
+
+def vars_of(found: OcclusionMap) -> dict[str, Any]:
+    names = ("window", "stride", "fill", "tops", "lefts", "logits", "base_logits")
+    return {name: getattr(found, name) for name in names} | {"input_size": list(found.input_size)}
+
+
+def _map_of(answer: Answer) -> OcclusionMap:
+    return OcclusionMap(**(answer | {"input_size": tuple(answer["input_size"])}))
+
+
+def _stored(chosen: Chosen, choice: OcclusionChoice, stride: int) -> OcclusionMap | None:
+    fingerprint = catalogue.fingerprint_of(chosen.classifier) or ""
+    answer = store.find(store.key_of(fingerprint, LABEL, _depends_on(chosen, choice, stride)))
+    return None if answer is None else _map_of(answer)
+
+
+def _depends_on(chosen: Chosen, choice: OcclusionChoice, stride: int) -> tuple[Any, ...]:
+    return chosen.sha256, choice.window, stride, choice.fill, choice.seed
+
+
+def _pick(label: str, options: list[str], default: str, key: str, help: str) -> str:
+    """A list of numbers in which any other can be typed."""
+    given = st.query_params.get(key) or st.session_state.get(key)
+    if given and given not in options:
+        options = [*options, str(given)]
+    return st.selectbox(
+        label, options, options.index(default), key=key, bind="query-params", accept_new_options=True,
+        width=140, help=help,
+    )  # fmt: skip
+
+
+def _forget_what_no_longer_fits(side: int) -> None:
+    """A window chosen on a large image means nothing on a small one: the default takes its place."""
+    before = st.session_state.get("occ_side")
+    st.session_state["occ_side"] = side
+    if before is not None and before != side:
+        for key in ("occ_window", "occ_stride", "occ_step"):
+            st.session_state.pop(key, None)
+            if key in st.query_params:
+                del st.query_params[key]
+
+
+def _archive(found: OcclusionMap, chosen: Chosen, choice: OcclusionChoice, drawn: np.ndarray,
+             value: str) -> bytes:  # fmt: skip
+    about = {
+        "image": chosen.image.name,
+        "image_sha256": chosen.image.sha256,
+        "classifier": chosen.classifier,
+        "target": {"index": chosen.target, "name": chosen.target_name},
+        "settings": {
+            "window": found.window,
+            "stride": found.stride,
+            "fill": found.fill,
+            "seed": choice.seed,
+        },
+        "value": value,
+    }
+    out = io.BytesIO()
+    np.savez_compressed(
+        out, logits=found.logits, base_logits=found.base_logits, tops=found.tops, lefts=found.lefts,
+        map=drawn, image=chosen.pixels, about=json.dumps(about),
+    )  # fmt: skip
+    return out.getvalue()
+
+
+def _amount(number: float, value: str) -> str:
+    if value == "logit":
+        return f"{number:.2f}"
+    return f"{100 * number:.1f} points" if value == "drop" else f"{number:.1%}"
+
+
+def _rgb(pixels: np.ndarray) -> np.ndarray:
+    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+
+
+def _plain(name: str) -> str:
+    """A class name that Markdown leaves alone."""
+    return "".join("\\" + c if c in "\\`*_[]#$~<>|:" else c for c in name)

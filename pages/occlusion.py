@@ -1,0 +1,25 @@
+"""Occlusion: a window hides a part of the image, and the answer changes or does not."""
+
+import streamlit as st
+
+from pages.elements.choose import choose, what_the_network_sees
+from pages.elements.occlusion_gallery import gallery
+from pages.elements.occlusion_parts import all_windows, choose_occlusion, one_map
+from pages.elements.page import page
+
+PARTS = ("One window", "All windows", "Gallery")
+
+with page("Occlusion", "Hide a part of the image and see whether the network still knows what it is."):
+    chosen = choose()
+    part = st.segmented_control(
+        "Part", PARTS, default=PARTS[0], key="occ_part", bind="query-params",
+        label_visibility="collapsed", required=True,
+    )  # fmt: skip
+    match part:
+        case "All windows":
+            all_windows(chosen, choose_occlusion(chosen, with_window=False))
+        case "Gallery":
+            gallery(chosen, choose_occlusion(chosen, with_window=False))
+        case _:
+            one_map(chosen, choose_occlusion(chosen))
+    what_the_network_sees(chosen.image, chosen.card)
