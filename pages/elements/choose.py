@@ -126,7 +126,10 @@ def show_prediction(chosen: Chosen) -> None:
 
 def what_the_network_sees(image: ReadImage, card: ModelCard) -> None:
     """A panel with every step from the file to the first layer."""
-    with st.expander("What the network sees, step by step", icon=":material/steps:") as panel:
+    panel = st.expander(
+        "What the network sees, step by step", icon=":material/steps:", key="steps_open", on_change="rerun"
+    )
+    with panel:
         if not panel.open:
             return
         pixels = fit(image.pixels, card.preprocessing)
