@@ -13,7 +13,7 @@ from core.errors import ConvoscopeError, UnknownName
 from core.history import FILE, Record, of_kind, read_new_records
 from core.home import PROJECT, home
 from core.jobs import Job
-from core.verdict import Verdict, verdict
+from core.verdict import Verdict, best_record, verdict
 
 SHIPPED = "shipped/"
 _JOBS_AGE = 0.5  # seconds: thirty viewers who look once a second share one look at the folders
@@ -127,6 +127,26 @@ def judge(history: list[Record], settings: Mapping[str, Any] | None = None) -> V
     return verdict(
         history, planned_epochs=settings.get("epochs"), learning_rate=settings.get("learning_rate")
     )
+
+
+def best_figures(history: list[Record]) -> dict[str, Any]:
+    """What a run reached at its best epoch (not the last), and on the test images with its best weights."""
+    epochs = list(of_kind(history, "epoch"))
+    if not epochs:
+        return {}
+    held = [r for r in epochs if "validation_accuracy" in r and "validation_loss" not in r]
+    best = max(held, key=lambda r: r["validation_accuracy"]) if held else best_record(epochs)
+    figures = {"best_epoch": best["epoch"], "epochs": len(epochs)}
+    names = ("validation_accuracy", "validation_loss", "train_accuracy", "train_loss")
+    figures |= {name: best[name] for name in names if name in best}
+    ends = list(of_kind(history, "end"))
+    test = (ends[-1].get("metrics") or {}).get("test") if ends else None
+    if test:
+        figures |= {"test_accuracy": test["accuracy"], "test_interval": tuple(test["interval"])}
+    seconds = [r["seconds"] for r in epochs if "seconds" in r]
+    if seconds:
+        figures["seconds_an_epoch"] = sum(seconds) / len(seconds)
+    return figures
 
 
 def seconds_left(history: list[Record], share: float) -> float | None:

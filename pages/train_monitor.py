@@ -1,12 +1,16 @@
-"""Train monitor: start a run, watch it learn, judge it, compare it."""
+"""Train monitor: start a run, watch it learn, judge it, compare it, take it apart."""
 
 import streamlit as st
 
+from core.run_list import list_runs
+from pages.elements.ablation_view import ablation_view
+from pages.elements.foreign_runs import drop_zone, foreign_runs
 from pages.elements.page import errors_shown, page
+from pages.elements.run_comparison import run_comparison
 from pages.elements.run_view import run_view
 from pages.elements.training_form import start, training_form
 
-PARTS = ("Watch", "New run")
+PARTS = ("Watch", "New run", "Compare", "Ablation", "From elsewhere")
 
 with page("Train monitor", "Start a training, watch it learn, and be told what its curves mean.", icon="📈"):
     follow = st.session_state.pop("tm_part_next", None)
@@ -16,13 +20,22 @@ with page("Train monitor", "Start a training, watch it learn, and be told what i
         "Part", PARTS, default="Watch", key="tm_part", bind="query-params",
         label_visibility="collapsed", required=True,
     )  # fmt: skip
-    if part == "New run":
-        with errors_shown():
-            wanted = training_form("tm")
-            if wanted is not None:
-                start(*wanted)
-                st.session_state["tm_run_next"] = wanted[0]
-                st.session_state["tm_part_next"] = "Watch"
-                st.rerun()
-    else:
-        run_view()
+    match part:
+        case "New run":
+            with errors_shown():
+                wanted = training_form("tm")
+                if wanted is not None:
+                    start(*wanted)
+                    st.session_state["tm_run_next"] = wanted[0]
+                    st.session_state["tm_part_next"] = "Watch"
+                    st.rerun()
+        case "Compare":
+            run_comparison(list_runs() + foreign_runs())
+        case "Ablation":
+            ablation_view(list_runs())
+        case "From elsewhere":
+            drop_zone()
+            if foreign_runs():
+                run_view(foreign_runs())
+        case _:
+            run_view(list_runs() + foreign_runs())

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core.history import Record, of_kind
-from core.run_list import Run, current_jobs, find_run, judge, list_runs, seconds_left, settings_of_run
+from core.run_list import Run, current_jobs, find_run, judge, seconds_left, settings_of_run
 from core.verdict import Verdict
 from pages.elements.dataset_picker import plain
 from pages.elements.job_progress import job_progress
@@ -20,9 +20,8 @@ _KINDS = {
 }  # fmt: skip
 
 
-def run_view() -> None:
+def run_view(runs: list[Run]) -> None:
     """Choose a run and see all of it; while something runs, it is drawn anew every second."""
-    runs = list_runs()
     if not runs:
         st.info("No run yet. Choose **New run** above: the first one takes less than a minute on the digits.")
         return

@@ -104,18 +104,25 @@ def run_chart(history: list[Record], quantity: str, view: View, verdict: Verdict
     if series and marks:
         series[-1]["markLine"] = {
             "symbol": "none", "silent": True, "animation": False, "data": marks,
-            "label": {"position": "insideEndTop", "fontSize": 11},
+            "label": {"position": "end", "rotate": 0, "fontSize": 11},
         }  # fmt: skip
     return _option(series, quantity, by, logarithmic)
 
 
-def comparison_chart(histories: dict[str, list[Record]], quantity: str, view: View) -> dict[str, Any]:
-    """Several runs over each other: a colour a run, training dashed and validation solid."""
+def comparison_chart(
+    histories: dict[str, list[Record]], quantity: str, view: View, groups: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """Several runs over each other: training dashed and thin, validation solid.
+
+    Args:
+        groups: The group of each run: runs of one group have one colour. Without it, each its own.
+    """
     logarithmic = view.logarithmic and quantity != "Accuracy"
     by = view.by if all(_possible(h, view.by) == view.by for h in histories.values()) else "epoch"
     series: list[dict[str, Any]] = []
-    for number, (name, history) in enumerate(histories.items()):
-        colour = COLOURS[number % len(COLOURS)]
+    kinds = list(dict.fromkeys((groups or {}).values())) or list(histories)
+    for name, history in histories.items():
+        colour = COLOURS[kinds.index(groups[name] if groups else name) % len(COLOURS)]
         held = points(history, quantity, by, held_out=True)
         train = points(history, quantity, by)
         for line, kind in ((held, "solid"), (train, "dashed" if held else "solid")):
@@ -205,14 +212,18 @@ def _marks(history: list[Record], quantity: str, by: str, verdict: Verdict | Non
              for r in of_kind(history, "epoch")}  # fmt: skip
     if verdict is None or not place:
         return []
-    marks = []
+    marks: list[dict[str, Any]] = []
+    first, last = min(place.values()), max(place.values())
 
     def mark(epoch: int | None, words: str, colour: str) -> None:
-        if epoch in place:
-            marks.append({
-                "xAxis": place[epoch], "name": words, "lineStyle": {"color": colour, "type": "dashed"},
-                "label": {"formatter": words, "color": colour},
-            })  # fmt: skip
+        if epoch is None or epoch not in place:
+            return
+        share = (place[epoch] - first) / max(1, last - first)
+        align = "left" if share < 0.15 else "right" if share > 0.85 else "center"
+        marks.append({
+            "xAxis": place[epoch], "name": words, "lineStyle": {"color": colour, "type": "dashed"},
+            "label": {"formatter": words, "color": colour, "align": align, "distance": 4 + 14 * len(marks)},
+        })  # fmt: skip
 
     if quantity in ("Loss", "Accuracy"):
         mark(verdict.best_epoch, f"best: epoch {verdict.best_epoch}", _BEST)
@@ -225,20 +236,20 @@ def _marks(history: list[Record], quantity: str, by: str, verdict: Verdict | Non
 def _option(series: list[dict[str, Any]], quantity: str, by: str, logarithmic: bool) -> dict[str, Any]:
     names = list(dict.fromkeys(s["name"] for s in series if not s["name"].endswith(", raw")))
     axis: dict[str, Any] = {"type": "log" if logarithmic else "value", "name": quantity, "scale": True}
-    axis |= {"nameLocation": "end", "nameTextStyle": {"align": "left", "fontWeight": "bold"}}
+    axis |= {"nameLocation": "end", "nameGap": 40, "nameTextStyle": {"align": "left", "fontWeight": "bold"}}
     if quantity == "Accuracy" or logarithmic:
         axis["axisLabel"] = {"hideOverlap": True}
     return {
         "animation": False,
-        "legend": {"top": 0, "right": 60, "data": names, "type": "scroll", "left": 120},
+        "legend": {"top": 0, "left": 90, "right": 110, "data": names, "type": "scroll"},
         "tooltip": {"trigger": "axis", "valueFormatter": "%.4g", "confine": True},
-        "grid": {"left": 8, "right": 24, "top": 52, "bottom": 28, "containLabel": True},
+        "grid": {"left": 8, "right": 24, "top": 58, "bottom": 28, "containLabel": True},
         "xAxis": {"type": "value", "name": by, "nameLocation": "middle", "nameGap": 24, "scale": True,
                   "minInterval": 1, "max": "dataMax", "min": "dataMin"},
         "yAxis": axis,
         "dataZoom": [{"type": "inside", "filterMode": "none"}],
         "toolbox": {
-            "right": 0, "top": 22, "itemSize": 13,
+            "right": 0, "top": 0, "itemSize": 13,
             "feature": {
                 "dataZoom": {"yAxisIndex": "none", "title": {"zoom": "Zoom: drag", "back": "Zoom back"}},
                 "restore": {"title": "Whole curve"},

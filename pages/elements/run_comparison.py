@@ -1,0 +1,129 @@
+"""Runs over each other: their curves, every setting that differs, and what each reached at its best epoch."""
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core.run_list import Run, best_figures, settings_of_run
+from core.training_ablation import differing_settings
+from pages.elements.page import errors_shown
+from pages.elements.training_curves import View, as_csv, comparison_chart, draw_grid, view_controls
+
+MOST = 40  # runs in one chart; more colours than that nobody tells apart
+_PERCENT = st.column_config.NumberColumn(format="percent", step=0.0001)
+
+
+def run_comparison(runs: list[Run]) -> None:
+    """Choose runs and see them together."""
+    known = {run.name: run for run in runs}
+    if len(known) < 2:
+        st.info("There is nothing to compare yet: start a second run with one thing changed.")
+        return
+    follow = st.session_state.pop("tm_runs_next", None)
+    if follow:
+        st.session_state["tm_runs"] = [name for name in follow if name in known][:MOST]
+    elif "tm_runs" in st.session_state:
+        st.session_state["tm_runs"] = [name for name in st.session_state["tm_runs"] if name in known]
+    names = st.multiselect(
+        "Runs", list(known), key="tm_runs", bind="query-params", max_selections=MOST,
+        placeholder="Choose two or more; type to find them",
+    )  # fmt: skip
+    view = view_controls("tm")
+    if len(names) < 2:
+        st.info("Choose two runs or more: their curves are laid over each other, and what differs is listed.")
+        return
+    chosen = [known[name] for name in names]
+    every = 2.0 if any(run.is_active for run in chosen) else None
+
+    def body() -> None:
+        with errors_shown():
+            compare(chosen, view)
+
+    st.fragment(body, run_every=every)()
+
+
+def compare(runs: list[Run], view: View) -> None:
+    """Draw charts and tables of these runs."""
+    histories = {run.name: run.history() for run in runs}
+    settings = {run.name: settings_of_run(run, histories[run.name]) for run in runs}
+    differing = differing_settings(settings)
+    factor = None
+    if differing:
+        factor = st.pills(
+            "Group by", list(differing), key="tm_group", format_func=lambda name: name.replace("_", " "),
+            help="What the runs differ in. Runs of one value get one colour and one line in the table.",
+        )  # fmt: skip
+    groups = {name: str(differing[factor][name]) for name in histories} if factor in differing else None
+    draw_grid(
+        [comparison_chart(histories, quantity, view, groups) for quantity in view.quantities], "tm_compare"
+    )
+    st.caption("Solid: images held out. Dashed: training images.")
+    figures = {name: best_figures(history) for name, history in histories.items()}
+    if groups:
+        st.dataframe(
+            _grouped(str(factor), groups, figures), hide_index=True,
+            column_config=dict.fromkeys(("mean accuracy", "lowest", "highest", "mean gap"), _PERCENT),
+        )  # fmt: skip
+    table = comparison_table(differing, figures)
+    shares = [c for c in table if c.endswith(("accuracy", "gap", "from", "to")) and c not in differing]
+    st.dataframe(table, hide_index=True, column_config=dict.fromkeys(shares, _PERCENT))
+    st.download_button(
+        "CSV of these curves", lambda: as_csv(histories), "comparison.csv", "text/csv",
+        icon=":material/download:", key="tm_compare_csv", on_click="ignore",
+    )  # fmt: skip
+
+
+def comparison_table(
+    differing: dict[str, dict[str, Any]], figures: dict[str, dict[str, Any]]
+) -> pd.DataFrame:
+    """One line a run, the best first: what differs, then the best epoch's figures, then the test's."""
+    rows = []
+    for name, reached in figures.items():
+        row: dict[str, Any] = {"run": name}
+        row |= {setting: _shown(values[name]) for setting, values in differing.items()}
+        row |= {
+            "validation accuracy": reached.get("validation_accuracy"),
+            "validation loss": reached.get("validation_loss"),
+            "training accuracy": reached.get("train_accuracy"),
+            "gap": _gap(reached),
+            "best epoch": reached.get("best_epoch"),
+            "epochs done": reached.get("epochs"),
+            "seconds an epoch": reached.get("seconds_an_epoch"),
+        }
+        if any("test_accuracy" in each for each in figures.values()):
+            low, high = reached.get("test_interval", (None, None))
+            row |= {"test accuracy": reached.get("test_accuracy"), "95 % from": low, "95 % to": high}
+        rows.append(row)
+    return pd.DataFrame(rows).sort_values("validation accuracy", ascending=False, na_position="last")
+
+
+def _grouped(factor: str, groups: dict[str, str], figures: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """One line a value of the factor: how its runs did at their best epochs."""
+    frame = pd.DataFrame(
+        [
+            {"value": groups[name], "accuracy": reached.get("validation_accuracy"), "gap": _gap(reached)}
+            for name, reached in figures.items()
+        ]
+    )
+    summed = frame.groupby("value", sort=False).agg(
+        runs=("accuracy", "size"),
+        mean=("accuracy", "mean"),
+        lowest=("accuracy", "min"),
+        highest=("accuracy", "max"),
+        gap=("gap", "mean"),
+    )
+    named = summed.reset_index().rename(
+        columns={"value": factor.replace("_", " "), "mean": "mean accuracy", "gap": "mean gap"}
+    )
+    return named.sort_values("mean accuracy", ascending=False)
+
+
+def _gap(reached: dict[str, Any]) -> float | None:
+    if "train_accuracy" not in reached or "validation_accuracy" not in reached:
+        return None
+    return float(reached["train_accuracy"] - reached["validation_accuracy"])
+
+
+def _shown(value: Any) -> str:
+    return "—" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
