@@ -9,6 +9,7 @@ PAGES = {
     "Train and judge": [
         st.Page("pages/data.py", icon=":material/photo_library:"),
         st.Page("pages/train_monitor.py", icon=":material/show_chart:"),
+        st.Page("pages/confusion_matrices.py", icon=":material/grid_view:"),
         st.Page("pages/import_checkpoint.py", icon=":material/upload_file:"),
     ],
     "Explain one image": [

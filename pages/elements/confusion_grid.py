@@ -40,8 +40,8 @@ def confusion_grid(
     ids = np.arange(len(matrix)) if order is None else order
     shown = normalised(matrix, normalize) if values is None else values
     head = {
-        "names": [str(class_names[i]) for i in ids],
-        "ids": [int(i) for i in ids],
+        "names": [str(class_names[i]) for i in ids.tolist()],
+        "ids": ids.tolist(),
         "share": normalize is not None,
         "mute": mute_diagonal,
         "signed": signed,
