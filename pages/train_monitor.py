@@ -16,7 +16,8 @@ with page("Train monitor", "Start a training, watch it learn, and be told what i
     follow = st.session_state.pop("tm_part_next", None)
     if follow:
         st.session_state["tm_part"] = follow
-    part = st.segmented_control(
+    left, right = st.columns([3, 2], vertical_alignment="center")
+    part = left.segmented_control(
         "Part", PARTS, default="Watch", key="tm_part", bind="query-params",
         label_visibility="collapsed", required=True,
     )  # fmt: skip
@@ -36,6 +37,6 @@ with page("Train monitor", "Start a training, watch it learn, and be told what i
         case "From elsewhere":
             drop_zone()
             if foreign_runs():
-                run_view(foreign_runs())
+                run_view(foreign_runs(), right)
         case _:
-            run_view(list_runs() + foreign_runs())
+            run_view(list_runs() + foreign_runs(), right)

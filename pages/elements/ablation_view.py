@@ -156,9 +156,9 @@ def _table(ablation: Ablation, *, was_active: bool) -> None:
     left.progress(done / len(names), words)
     with right.container(horizontal=True, horizontal_alignment="right"):
         _buttons(ablation, names, states)
-    if done:
+    if any(row.difference for row in rows):
         st.echarts_chart(
-            differences_chart(rows), height=90 + 40 * max(1, len(rows) - 1), key="tm_ablation_chart",
+            differences_chart(rows), height=96 + 36 * max(1, len(rows) - 1), key="tm_ablation_chart",
             alt="Difference of each change to the base run, with its interval",
         )  # fmt: skip
     st.dataframe(
@@ -247,7 +247,7 @@ def differences_chart(rows: list[Row]) -> dict[str, Any]:
     )
     series.append(dots | {"name": "mean", "data": means, "symbolSize": 13, "markLine": zero})
     return {
-        "grid": {"left": 8, "right": 24, "top": 8, "bottom": 28, "containLabel": True},
+        "grid": {"left": 8, "right": 24, "top": 8, "bottom": 40, "containLabel": True},
         "tooltip": {"trigger": "item", "valueFormatter": "%.2f"},
         "xAxis": {"type": "value", "name": "points of accuracy more than the base run",
                   "nameLocation": "middle", "nameGap": 24},

@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.history import Record, of_kind
 from core.run_list import Run, current_jobs, find_run, judge, seconds_left, settings_of_run
@@ -20,8 +21,12 @@ _KINDS = {
 }  # fmt: skip
 
 
-def run_view(runs: list[Run]) -> None:
-    """Choose a run and see all of it; while something runs, it is drawn anew every second."""
+def run_view(runs: list[Run], place: DeltaGenerator) -> None:
+    """Choose a run and see all of it; while it runs, it is drawn anew every second.
+
+    Args:
+        place: Where the list of runs is drawn.
+    """
     if not runs:
         st.info("No run yet. Choose **New run** above: the first one takes less than a minute on the digits.")
         return
@@ -33,7 +38,10 @@ def run_view(runs: list[Run]) -> None:
     elif st.session_state.get(key) not in names:
         st.session_state.pop(key, None)
     states = {run.name: run.job.state for run in runs if run.job is not None}
-    name = st.selectbox("Run", names, key=key, bind="query-params", help=_queue_words(states))
+    name = place.selectbox(
+        "Run", names, key=key, bind="query-params", label_visibility="collapsed",
+        help=_queue_words(states),
+    )  # fmt: skip
     run = find_run(str(name), runs)
     view = view_controls("tm")
     every = 1.0 if run.is_active else None

@@ -135,8 +135,8 @@ def comparison_chart(
 
 def draw(option: dict[str, Any], key: str, *, height: int = 300) -> None:
     """Draw a chart, or say that it has no points yet."""
-    if not option["series"]:
-        st.caption(f"{option['yAxis']['name']}: nothing was recorded yet.")
+    if not any(y is not None for series in option["series"] for _, y in series["data"]):
+        st.caption(f"{option['yAxis']['name']}: no finite number was recorded so far.")
         return
     st.echarts_chart(option, height=height, key=key, alt=f"{option['yAxis']['name']} over the run")
 
@@ -208,8 +208,8 @@ def _drawable(value: float, logarithmic: bool) -> float | None:
 
 def _marks(history: list[Record], quantity: str, by: str, verdict: Verdict | None) -> list[dict[str, Any]]:
     """Vertical lines: the best epoch, where overfitting begins, where numbers ceased to be finite."""
-    place = {r["epoch"]: r.get("step", r["epoch"]) if by == "step" else r["epoch"]
-             for r in of_kind(history, "epoch")}  # fmt: skip
+    unit = "step" if by == "step" else "epoch"
+    place: dict[int, float] = {r["epoch"]: r.get(unit, r["epoch"]) for r in of_kind(history, "epoch")}
     if verdict is None or not place:
         return []
     marks: list[dict[str, Any]] = []
@@ -219,7 +219,7 @@ def _marks(history: list[Record], quantity: str, by: str, verdict: Verdict | Non
         if epoch is None or epoch not in place:
             return
         share = (place[epoch] - first) / max(1, last - first)
-        align = "left" if share < 0.15 else "right" if share > 0.85 else "center"
+        align = "right" if share > 0.85 or first == last else "left" if share < 0.15 else "center"
         marks.append({
             "xAxis": place[epoch], "name": words, "lineStyle": {"color": colour, "type": "dashed"},
             "label": {"formatter": words, "color": colour, "align": align, "distance": 4 + 14 * len(marks)},

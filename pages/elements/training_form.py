@@ -7,9 +7,11 @@ from typing import Any
 import streamlit as st
 
 from core import jobs
+from core.data_catalogue import catalogue
 from core.errors import SettingError
 from core.settings import Choice, Range, Setting, assignments_in, settings_of
 from pages.elements.dataset_picker import dataset_picker, dataset_settings, plain
+from pages.elements.page import errors_shown
 
 # What stands in the open; the other declared settings are drawn in the groups below it, or under "More".
 FIRST = ("epochs", "batch_size", "optimizer", "learning_rate", "schedule", "train_images", "seed")
@@ -41,7 +43,11 @@ def training_form(prefix: str) -> tuple[str, dict[str, Any]] | None:
     rest = [setting for name, setting in declared.items() if name not in shown]
     with st.expander(_heading("More", [s.name for s in rest], declared, prefix)):
         options |= _fields(rest, prefix, columns=4)
-    _say_if_cached(options)
+    wrong = None in options.values() and any(
+        options[name] is None and not declared[name].optional for name in options
+    )
+    if not wrong:
+        _say_if_cached(options)
     suggested = free_name(f"{options['dataset']}_{options['architecture']}")
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     name = left.text_input(
@@ -49,11 +55,12 @@ def training_form(prefix: str) -> tuple[str, dict[str, Any]] | None:
         help="Letters, digits, _ and -. Left empty it is called as shown.",
     )  # fmt: skip
     pressed = right.button(
-        "Start", type="primary", icon=":material/play_arrow:", width="stretch", key=f"{prefix}_start"
-    )
+        "Start", type="primary", icon=":material/play_arrow:", width="stretch", key=f"{prefix}_start",
+        disabled=wrong, help="Correct what is marked in red first." if wrong else None,
+    )  # fmt: skip
     with st.expander("The same in a shell", icon=":material/terminal:"):
         st.code(shell_command(name or suggested, options), language="bash", wrap_lines=True)
-    return (name or suggested, options) if pressed else None
+    return (name or suggested, options) if pressed and not wrong else None
 
 
 def start(name: str, options: Mapping[str, Any], *, title: str = "") -> None:
@@ -98,16 +105,22 @@ def fill_form(prefix: str, settings: Mapping[str, Any]) -> None:
 
     for setting in settings_of(train):
         if setting.name in settings and setting.name not in _ELSEWHERE:
-            st.session_state[f"{prefix}_{setting.name}"] = settings[setting.name]
-    if settings.get("dataset"):
-        st.session_state[f"{prefix}_set_next"] = settings["dataset"]
+            st.session_state[f"{prefix}_{setting.name}"] = _in_field(setting, settings[setting.name])
+    entry = next((entry for entry in catalogue() if entry.name == settings.get("dataset")), None)
+    if entry is not None:
+        st.session_state[f"{prefix}_set_next"] = entry.name
+        given = assignments_in(str(settings.get("dataset_settings") or ""))
+        for setting in entry.settings:
+            if setting.name in given:
+                key = f"{prefix}_{entry.name}_{setting.name}"
+                st.session_state[key] = setting.check(given[setting.name])
     architecture = str(settings.get("architecture"))
     if architecture in models:
         st.session_state[f"{prefix}_architecture"] = architecture
         given = assignments_in(str(settings.get("architecture_settings") or ""))
         for setting in models[architecture].settings:
             value = setting.check(given[setting.name]) if setting.name in given else setting.default
-            st.session_state[f"{prefix}_{architecture}_{setting.name}"] = value
+            st.session_state[f"{prefix}_{architecture}_{setting.name}"] = _in_field(setting, value)
 
 
 def setting_field(setting: Setting, key: str) -> Any:
@@ -119,20 +132,36 @@ def setting_field(setting: Setting, key: str) -> Any:
         case Choice(options=options):
             index = options.index(setting.default)
             return st.selectbox(label, options, index, help=words, key=key, bind="query-params")
-        case Range(minimum=low, maximum=high, step=step, logarithmic=logarithmic):
+        case Range() if _is_typed(setting):
+            text = st.text_input(label, f"{default:g}", help=words, key=key, bind="query-params")
+            return setting.check(text)
+        case Range(minimum=low, maximum=high, step=step):
             kind = setting.type
             number = st.number_input(
                 label, kind(low), kind(high), default, kind(step or (1 if kind is int else 0.01)),
                 "%g" if kind is float else None, key, words, bind="query-params",
                 placeholder="all of them" if setting.name == "train_images" else "found for you",
-            ) if not logarithmic or kind is int else st.text_input(
-                label, f"{setting.default:g}", help=words, key=key, bind="query-params"
             )  # fmt: skip
-            return setting.check(number) if number not in (None, "") else setting.default
+            return default if number is None else setting.check(number)
     if setting.type is bool:
         return st.toggle(label, default, help=words, key=key, bind="query-params")
     text = st.text_input(label, default or "", help=words, key=key, bind="query-params")
     return setting.check(text)
+
+
+def _is_typed(setting: Setting) -> bool:
+    """Whether it is a number of any size, such as 0.00003: buttons for more and less are no use there."""
+    return (
+        isinstance(setting.allowed, Range)
+        and setting.type is float
+        and setting.allowed.logarithmic
+        and not setting.optional
+    )
+
+
+def _in_field(setting: Setting, value: Any) -> Any:
+    """A value as its field holds it."""
+    return f"{value:g}" if _is_typed(setting) else value
 
 
 def _data_and_network(prefix: str) -> dict[str, Any]:
@@ -161,9 +190,9 @@ def _data_and_network(prefix: str) -> dict[str, Any]:
         "dataset": entry.name,
         "dataset_settings": in_one_line(of_data),
         "architecture": architecture,
-        "architecture_settings": in_one_line(
-            {s.name: values[s.name] for s in declared if values[s.name] != s.default}
-        ),
+        "architecture_settings": None
+        if any(values[s.name] is None and not s.optional for s in declared)
+        else in_one_line({s.name: values[s.name] for s in declared if values[s.name] != s.default}),
     }
 
 
@@ -177,13 +206,14 @@ def in_one_line(values: Mapping[str, Any]) -> str:
 
 
 def _fields(settings: Iterable[Setting], prefix: str, *, columns: int) -> dict[str, Any]:
-    """Widgets in rows; the values of all of them."""
-    values = {}
+    """Widgets in rows; the values of all of them, None where what stands in a field is not allowed."""
+    values: dict[str, Any] = {}
     settings = list(settings)
     for begin in range(0, len(settings), columns):
         row = st.columns(columns, vertical_alignment="bottom")
         for place, setting in zip(row, settings[begin : begin + columns], strict=False):
-            with place:
+            values[setting.name] = None
+            with place, errors_shown():
                 values[setting.name] = setting_field(setting, f"{prefix}_{setting.name}")
     return values
 

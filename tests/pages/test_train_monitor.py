@@ -1,0 +1,284 @@
+import json
+import math
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core import jobs, run_list
+from core.ablation_list import list_ablations, save_ablation
+from core.errors import SettingError
+from core.history import append_record
+from core.home import PROJECT, home
+from core.run_list import best_figures, follow, list_runs, seconds_left, settings_of_run
+from core.settings import settings_of
+from core.training import train
+from core.training_ablation import Change
+from pages.elements.run_comparison import comparison_table
+from pages.elements.training_curves import View, comparison_chart, points, run_chart, smooth
+from pages.elements.training_form import free_name, in_one_line
+
+DEFAULTS = {setting.name: setting.default for setting in settings_of(train)}
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path, monkeypatch):
+    monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path))
+    monkeypatch.setattr(run_list, "_jobs", {})
+    monkeypatch.setattr(run_list, "_read", {})
+
+
+@pytest.fixture
+def submitted(monkeypatch):
+    """What would have been started."""
+    asked = []
+    monkeypatch.setattr(jobs, "submit", lambda name, command, **more: asked.append((name, command)))
+    return asked
+
+
+def a_run(name, accuracies, losses=None, *, ended=True, **settings):
+    """A folder with a history, as a training in a shell leaves it."""
+    path = home("runs") / name / "history.jsonl"
+    given = DEFAULTS | {"dataset": "digits", "epochs": len(accuracies)} | settings
+    start = {"kind": "start", "epochs": len(accuracies), "steps_an_epoch": 10, "train_images": 100}
+    append_record(path, start | {"settings": given})
+    for epoch, accuracy in enumerate(accuracies, start=1):
+        append_record(path, {"kind": "step", "epoch": epoch, "step": epoch * 10 - 5, "loss": 2 / epoch,
+                             "accuracy": accuracy, "gradient_norm": 1.0, "learning_rate": 0.1,
+                             "images_per_second": 50.0})  # fmt: skip
+        append_record(path, {
+            "kind": "epoch", "epoch": epoch, "step": epoch * 10, "train_loss": 2 / epoch,
+            "train_accuracy": min(1.0, accuracy + 0.05 * epoch), "validation_accuracy": accuracy,
+            "validation_loss": losses[epoch - 1] if losses else 1 - accuracy, "gradient_norm": 1.0,
+            "learning_rate": 0.1, "seconds": 4.0,
+        })  # fmt: skip
+    if ended:
+        metrics = {"test": {"accuracy": 0.5, "interval": [0.4, 0.6]}}
+        append_record(path, {"kind": "end", "reason": "all epochs done", "verdict": "", "metrics": metrics})
+    return path
+
+
+def open_page(**address):
+    page = AppTest.from_file(str(PROJECT / "pages" / "train_monitor.py"), default_timeout=60)
+    for name, value in address.items():
+        page.query_params[name] = value
+    page.run()
+    assert not page.exception
+    return page
+
+
+def charts(page):
+    return [json.loads(chart.proto.spec) for chart in page.get("echarts_chart")]
+
+
+def test_an_empty_page_says_what_to_do():
+    for part, words in {"Watch": "New run", "Compare": "second run", "Ablation": "train one"}.items():
+        assert words in open_page(tm_part=part).info[0].value
+
+
+def test_a_run_with_its_verdict_in_words():
+    a_run("tiny", [0.5, 0.8, 0.7, 0.7, 0.7], [1.0, 0.5, 0.9, 1.2, 1.6])
+    page = open_page(tm_run="tiny")
+    words = page.warning[0].value.replace("\\", "")
+    assert "Best at epoch 2 with 80.0%" in words
+    assert "from epoch 3 on it overfits" in words
+    assert "On the test images the best weights reach 50.00% (95 % interval 40.00% to 60.00%)" in words
+    assert not page.error
+
+
+def test_a_run_that_broke_is_shown_as_an_error():
+    path = home("runs") / "linear" / "history.jsonl"
+    append_record(
+        path, {"kind": "start", "epochs": 9, "steps_an_epoch": 1, "settings": {"learning_rate": 0.1}}
+    )
+    for epoch, (loss, norm) in enumerate([(1.0, 2.0), (0.9, 9.0), (math.nan, math.inf)], start=1):
+        append_record(path, {
+            "kind": "epoch", "epoch": epoch, "train_loss": loss, "train_accuracy": 0.5,
+            "validation_loss": loss, "validation_accuracy": 0.4, "gradient_norm": norm,
+        })  # fmt: skip
+    page = open_page(tm_run="linear", tm_curves="Gradient norm", tm_log="true")
+    assert "no longer a finite number in epoch 3" in page.error[0].value
+    assert "grown from 2 in epoch 1 to 9 in epoch 2" in page.error[0].value
+
+
+def test_the_chart_marks_the_best_epoch_and_where_overfitting_begins():
+    history = follow(a_run("tiny", [0.5, 0.8, 0.7, 0.7, 0.7], [1.0, 0.5, 0.9, 1.2, 1.6]))
+    verdict = run_list.judge(history)
+    for by, places in (("epoch", [2, 3]), ("step", [20, 30])):
+        chart = run_chart(history, "Loss", View(("Loss",), by, False, 0.0), verdict)
+        assert [mark["xAxis"] for mark in chart["series"][-1]["markLine"]["data"]] == places
+        assert [series["name"] for series in chart["series"]] == ["train", "validation"]
+    assert points(history, "Loss", "step") == [(5, 2.0), (15, 1.0), (25, 2 / 3), (35, 0.5), (45, 0.4)]
+    assert points(history, "Loss", "step", held_out=True)[1] == (20, 0.5)
+
+
+def test_smoothing_keeps_the_raw_line_and_a_constant():
+    assert smooth([2.0] * 5, 0.9) == pytest.approx([2.0] * 5)
+    assert smooth([1.0, 3.0], 0.5) == pytest.approx([1.0, (0.25 * 1 + 0.5 * 3) / 0.75])
+    history = follow(a_run("tiny", [0.5, 0.8, 0.7]))
+    chart = run_chart(history, "Accuracy", View(("Accuracy",), "epoch", False, 0.6), None)
+    names = [series["name"] for series in chart["series"]]
+    assert names == ["train, raw", "train", "validation, raw", "validation"]
+    assert [y for _, y in chart["series"][2]["data"]] == [0.5, 0.8, 0.7]
+
+
+def test_on_a_logarithmic_axis_zero_and_nan_are_gaps():
+    history = [
+        {"kind": "epoch", "epoch": i, "train_loss": loss} for i, loss in enumerate([1, 0, math.nan, 2], 1)
+    ]
+    chart = run_chart(history, "Loss", View(("Loss",), "epoch", True, 0.0), None)
+    assert [y for _, y in chart["series"][0]["data"]] == [1, None, None, 2]
+
+
+def test_a_long_curve_is_thinned_and_keeps_its_end():
+    history = [{"kind": "step", "epoch": 1, "step": i, "loss": float(i)} for i in range(1, 9999)]
+    data = run_chart(history, "Loss", View(("Loss",), "step", False, 0.0), None)["series"][0]["data"]
+    assert len(data) <= 2001
+    assert data[0] == [1, 1.0]
+    assert data[-1] == [9998, 9998.0]
+
+
+def test_a_history_is_followed_and_read_again_after_a_resume():
+    path = a_run("tiny", [0.5], ended=False)
+    assert [r["kind"] for r in follow(path)] == ["start", "step", "epoch"]
+    append_record(path, {"kind": "epoch", "epoch": 2})
+    assert follow(path)[-1] == {"kind": "epoch", "epoch": 2}
+    path.write_text('{"kind": "start"}\n')
+    assert follow(path) == [{"kind": "start"}]
+
+
+def test_time_left_by_epochs_and_in_the_first_epoch_by_images():
+    path = a_run("tiny", [0.5, 0.6], ended=False)
+    assert seconds_left(follow(path), 0.25) == pytest.approx(2 * 0.75 * 4.0)
+    steps = [r for r in follow(path) if r["kind"] != "epoch"]
+    assert seconds_left(steps, 0.25) == pytest.approx(2 * 100 * 0.75 / 50)
+
+
+def test_runs_compared_by_what_differs_and_their_best_epochs():
+    a_run("plain", [0.5, 0.9, 0.6], dropout=0, architecture_settings="dropout=0.5")
+    a_run("other", [0.5, 0.7, 0.8], architecture_settings="batch_norm=true")
+    page = open_page(tm_part="Compare", tm_runs=["plain", "other"])
+    table = page.dataframe[0].value
+    assert table["run"].tolist() == ["plain", "other"]
+    assert table["validation accuracy"].tolist() == [0.9, 0.8]
+    assert table["best epoch"].tolist() == [2, 3]
+    assert table["dropout"].tolist() == ["0.5", "0"]
+    assert table["batch_norm"].tolist() == ["False", "True"]
+    assert "learning_rate" not in table
+
+
+def test_grouped_by_a_factor_runs_share_a_colour():
+    histories = {name: follow(a_run(name, [0.5, 0.6])) for name in ("a", "b", "c")}
+    view = View(("Loss",), "epoch", False, 0.0)
+    chart = comparison_chart(histories, "Loss", view, {"a": "x", "b": "y", "c": "x"})
+    colours = {series["name"]: series["color"] for series in chart["series"]}
+    assert colours["a"] == colours["c"] != colours["b"]
+    runs = {name: best_figures(history) for name, history in histories.items()}
+    assert comparison_table({}, runs)["test accuracy"].tolist() == [0.5] * 3
+
+
+def test_shipped_histories_are_shown_like_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_list, "PROJECT", tmp_path)
+    path = a_run("moved", [0.5, 0.6])
+    folder = tmp_path / "checkpoints" / "shown"
+    folder.mkdir(parents=True)
+    path.rename(folder / "history.jsonl")
+    run = next(run for run in list_runs() if run.name == "shipped/shown")
+    assert run.job is None
+    assert best_figures(run.history())["best_epoch"] == 2
+
+
+def test_the_form_starts_what_it_shows(submitted):
+    page = open_page(tm_part="New run", tm_set="digits", tm_epochs="3", tm_small_cnn_widths="4,8")
+    page.text_input(key="tm_learning_rate").set_value("0.01").run()
+    page.button(key="tm_start").click().run()
+    assert not page.exception
+    ((name, command),) = submitted
+    assert name == "digits_small_cnn"
+    options = dict(zip(command[6::2], command[7::2], strict=True))
+    assert options["--dataset"] == "digits"
+    assert options["--epochs"] == "3"
+    assert options["--learning-rate"] == "0.01"
+    assert options["--architecture-settings"] == "widths=4,8"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("tm_learning_rate", "fast", "learning_rate is 'fast': choose a number from 1e-06 to 10"),
+        ("tm_name", "../up", "'../up' is no name of a folder"),
+        ("tm_small_cnn_widths", "8,,", "widths is '8,,'"),
+    ],
+)
+def test_nonsense_in_the_form_is_named(field, value, words):
+    page = open_page(tm_part="New run", tm_set="digits")
+    page.text_input(key=field).set_value(value).run()
+    if not page.error:
+        page.button(key="tm_start").click().run()
+    assert not page.exception
+    assert words in page.error[0].value
+    assert not (home("runs") / "digits_small_cnn").exists()
+
+
+def test_a_run_is_copied_into_the_form():
+    a_run("tiny", [0.5, 0.6], epochs=7, flip="random", architecture_settings="dropout=0.5; widths=8,16")
+    page = open_page(tm_run="tiny")
+    page.button(key="tm_copy").click().run()
+    assert not page.exception
+    assert page.number_input(key="tm_epochs").value == 7
+    assert page.selectbox(key="tm_flip").value == "random"
+    assert page.text_input(key="tm_small_cnn_widths").value == "8,16"
+    assert page.selectbox(key="tm_set").value == "digits"
+
+
+def test_an_ablation_is_queued_with_whole_pairs(submitted):
+    a_run("tiny", [0.5, 0.6], architecture_settings="widths=8,16")
+    page = open_page(tm_part="Ablation", tm_base="tiny")
+    page.get("button_group")[1].set_value(["with batch norm", "learning rate 0.01"]).run()
+    page.button(key="tm_queue").click().run()
+    assert not page.exception
+    names = [name for name, _ in submitted]
+    assert names == [f"ablation_tiny_{change}_{seed}" for seed in (0, 1)
+                     for change in ("base", "with_batch_norm", "rate_0.01")]  # fmt: skip
+    assert "widths=8,16; batch_norm=true" in submitted[1][1]
+    assert list_ablations()[0].seeds == (0, 1)
+
+
+def test_the_table_of_an_ablation():
+    base = DEFAULTS | {"dataset": "digits"}
+    change = Change("sgd", "optimizer sgd", {"optimizer": "sgd"}, {})
+    save_ablation("try", "tiny", base, [change], [0, 1])
+    for name, best in {"base_0": 0.5, "base_1": 0.6, "sgd_0": 0.7, "sgd_1": 0.78}.items():
+        a_run(f"try_{name}", [0.1, best, 0.2])
+    page = open_page(tm_part="Ablation", tm_ablation="try")
+    table = page.dataframe[0].value
+    assert table["seed 1"].tolist() == ["60.00% (epoch 2)", "78.00% (epoch 2)"]
+    assert "+19.00 points over 2 seeds (95 % interval +6.29 to +31.71)" in table["what it brought"][1]
+    with pytest.raises(SettingError, match="give the ablation another name"):
+        save_ablation("try", "tiny", base, [change], [0, 1])
+
+
+def test_a_dropped_history_gets_a_verdict():
+    page = open_page(tm_part="From elsewhere")
+    text = b"epoch,loss,accuracy,val_loss,val_accuracy\n0,2,.3,2,.3\n1,1,.6,1,.55\n2,.5,.8,.9,.6\n"
+    page.get("file_uploader")[0].set_value([("keras.csv", text, "text/csv")]).run()
+    assert not page.exception
+    assert page.selectbox(key="tm_run").value == "dropped/keras.csv"
+    page.get("file_uploader")[0].set_value([("bad.csv", b"a,b\n1,2\n", "text/csv")]).run()
+    assert "no loss and no accuracy" in page.error[0].value.replace("\\", "")
+
+
+def test_names_and_lines_of_settings():
+    (home("runs") / "a").mkdir()
+    assert free_name("a") == "a_2"
+    assert free_name("my data/../x") == "my_data_x"
+    assert in_one_line({"widths": "8,16", "batch_norm": True}) == "widths=8,16; batch_norm=true"
+    with pytest.raises(SettingError, match="semicolon"):
+        in_one_line({"widths": "8;16"})
+
+
+def test_settings_of_a_network_stand_beside_the_others():
+    a_run("tiny", [0.5], architecture_settings="dropout=0.5")
+    settings = settings_of_run(list_runs()[0])
+    assert settings["dropout"] == 0.5
+    assert settings["batch_norm"] is False
+    assert "architecture_settings" not in settings
