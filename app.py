@@ -15,6 +15,9 @@ PAGES = {
     "Explain one image": [
         st.Page("pages/occlusion.py", icon=":material/visibility_off:"),
     ],
+    "Look inside": [
+        st.Page("pages/filters.py", icon=":material/tune:"),
+    ],
     "By hand": [
         st.Page("pages/conv_arithmetic.py", icon=":material/grid_on:"),
         st.Page("pages/losses.py", icon=":material/trending_down:"),

@@ -100,7 +100,7 @@ def build_index(
     labels: np.ndarray,
     number_of_classes: int,
     *,
-    k: int = 9,
+    k: int = 16,
     layers: Sequence[str] | None = None,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def index_split(
     number_of_classes: int,
     *,
     images: int | None = None,
-    k: int = 9,
+    k: int = 16,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """The index of a split, with rows of the split, near copies, and the kernels of the first convolution.

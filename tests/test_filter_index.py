@@ -148,7 +148,7 @@ def test_the_batch_size_makes_no_difference():
 def test_many_classes_are_counted_together():
     images, labels = images_of()
     answer = indexed(make(), images, labels * 70, classes=211)
-    assert answer["0/class_rows"].shape == (6, 0, 9)
+    assert answer["0/class_rows"].shape == (6, 0, 16)
     assert answer["0/histograms"].shape == (6, 1, BINS + 1)
     assert answer["0/histograms"].sum() == 6 * len(images)
 

@@ -17,7 +17,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--dataset", help="see `python -m core datasets` (default: what it was trained on)")
     parser.add_argument("--split", default="test", help="(default: test)")
     parser.add_argument("--images", type=int, help="how many, every class with its share (default: all)")
-    parser.add_argument("-k", type=int, default=9, help="images kept for each channel (default: 9)")
+    parser.add_argument("-k", type=int, default=16, help="images kept for each channel (default: 16)")
     parser.add_argument("--json", action="store_true", help="the top images of every channel, for machines")
     parser.set_defaults(run=run)
 

@@ -1,0 +1,100 @@
+"""Filters: what each looks for, and what breaks without it."""
+
+import streamlit as st
+
+from core.catalogue import card_of
+from core.data_catalogue import dataset_names
+from pages.elements.channel_map import channel_map
+from pages.elements.choose import choose_classifier
+from pages.elements.dataset_picker import dataset_picker, opened, plain
+from pages.elements.filter_parts import (
+    LAYER,
+    VIEW,
+    VIEWS,
+    Filters,
+    asked,
+    cards_view,
+    channel_view,
+    rank_view,
+    switched_channels,
+)
+from pages.elements.filter_pictures import layer_strip
+from pages.elements.page import errors_shown, page
+from pages.elements.switchboard import switchboard
+
+COUNTS = (200, 1000, 2000, 5000, 10_000, 60_000)
+
+
+def chosen_filters() -> Filters:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        with st.container(width="stretch"):
+            classifier = choose_classifier()
+        card = card_of(classifier)
+        if st.session_state.get("fl_of") != classifier:
+            # The data set follows the classifier, until another is chosen or a link names one.
+            st.session_state["fl_of"] = classifier
+            if card.dataset in dataset_names() and "fl_set" not in st.query_params:
+                st.session_state["fl_set"] = card.dataset
+        with st.container(width="stretch"):
+            entry = dataset_picker("fl")
+        dataset = opened(entry, {})
+        splits = list(dataset.splits)
+        if st.session_state.get("fl_split") not in (None, *splits):
+            del st.session_state["fl_split"]
+        split = st.selectbox(
+            "Split", splits, index=splits.index("test") if "test" in splits else 0, key="fl_split",
+            bind="query-params", width=110,
+        )  # fmt: skip
+        total = len(dataset.split(split))
+        counts = [*(n for n in COUNTS if n < total), total]
+        if st.session_state.get("fl_n") not in (None, *counts):
+            del st.session_state["fl_n"]
+        images = st.selectbox(
+            "Images", counts, index=min(1, len(counts) - 1), key="fl_n", bind="query-params", width=110,
+            format_func=lambda n: f"{n:,}", help="How many are looked through, every class with its share.",
+        )  # fmt: skip
+    return asked(classifier, card, dataset, split, images)
+
+
+def choose_layer() -> None:
+    name = st.session_state["fl_strip"]["chosen"]
+    if isinstance(name, str):
+        st.query_params[LAYER] = name
+        for key in ("fl_channel_number", "fl_page", "fl_class"):
+            st.session_state.pop(key, None)
+        st.query_params.pop("fl_channel", None)
+
+
+with page("Filters", "Find what every filter looks for, then switch it off and see what breaks.", icon="🎛️"):
+    found = chosen_filters()
+    off = {}
+    with errors_shown():
+        off = switched_channels(found.layers)
+    names = [layer["name"] for layer in found.layers]
+    given = st.query_params.get(LAYER, names[0])
+    number = names.index(given) if given in names else 0
+    filters = Filters(
+        found.classifier, found.card, found.dataset, found.split_name, found.images, found.answer,
+        found.index, number, off,
+    )  # fmt: skip
+    layer_strip(
+        found.layers, names[number], {name: len(channels) for name, channels in off.items()}, key="fl_strip",
+        on_choose=choose_layer,
+    )  # fmt: skip
+    view = st.segmented_control(
+        "View", VIEWS, default=VIEWS[0], key=VIEW, bind="query-params", required=True,
+        label_visibility="collapsed",
+    )  # fmt: skip
+    match view:
+        case "One channel":
+            channel_view(filters, channel_map)
+        case "Patches by rank":
+            rank_view(filters)
+        case "Switch off":
+            switchboard(filters)
+        case _:
+            cards_view(filters)
+    st.caption(
+        f"{filters.images:,} images of {plain(filters.dataset.title)}, {plain(filters.split_name)}. Each "
+        f"filter's top {found.answer['k']} images are kept; means and counts are over all of them."
+    )
