@@ -1,0 +1,70 @@
+"""Occlusion as an attribution: how much the score falls when a window hides a pixel."""
+
+from typing import Annotated
+
+import numpy as np
+
+from core.attribution import methods
+from core.attribution_result import Attribution
+from core.classifier import Classifier
+from core.gradients import NotFinite, Output, check_target
+from core.occlusion import FILLS, occlusion_logits
+from core.progress import Progress, no_progress
+from core.settings import Choice, Range
+
+
+@methods.register("occlusion", title="Occlusion", order=80)
+def occlusion(
+    classifier: Classifier,
+    image: np.ndarray,
+    target: int,
+    *,
+    window: Annotated[int | None, Range(1, 4096), "pixels"] = None,
+    stride: Annotated[int | None, Range(1, 4096), "pixels"] = None,
+    fill: Annotated[str, Choice(*FILLS)] = "grey",
+    seed: Annotated[int, Range(0, 2**31 - 1)] = 0,
+    output: Output = "logit",
+    progress: Progress = no_progress,
+) -> Attribution:
+    """Hide a square and ask again: the mean fall of the score over the windows that hide a pixel.
+
+    Args:
+        window: Side of the window; empty for about a seventh of the image.
+        stride: Pixels from one window to the next; empty for about 28 windows a side.
+        fill: What stands in the window, in pixel colours.
+        seed: Of the noise, where that is the fill.
+        output: Explain the logit, or the probability.
+    Shape:
+        image: (H, W, C) uint8
+        returns: (H, W), in units of the score
+    Raises:
+        TargetOutOfRange: The classifier has no such class.
+        SettingError: The window is larger than the image.
+    Source:
+        Zeiler, Fergus 2014, "Visualizing and Understanding Convolutional Networks", arXiv:1311.2901
+    """
+    target = check_target(classifier, target)
+    hidden = occlusion_logits(
+        classifier, image, window=window, stride=stride, fill=fill, seed=seed, progress=progress
+    )
+    score = hidden.base(target, output)
+    if not (np.isfinite(score) and np.isfinite(hidden.logits).all()):
+        raise NotFinite(f"The {output} of class {target}", classifier)
+    values = (score - hidden.map(target, output)).astype(np.float32)
+    # What is left of a mean of equal numbers is rounding, not evidence.
+    values[np.abs(values) < 1e-6 * max(1.0, abs(score))] = 0
+    note = ""
+    if not values.any():
+        note = (
+            "The map is blank: whatever is hidden, the score stays. The network does not look at this image."
+        )
+    return Attribution(
+        values,
+        target,
+        score,
+        signed=True,
+        method="occlusion",
+        settings={"window": window, "stride": stride, "fill": fill, "seed": seed, "output": output},
+        note=note,
+        found={"window": hidden.window, "stride": hidden.stride},
+    )

@@ -1,0 +1,80 @@
+"""An explanation to take away: its values with all that is needed to redo it, and the script that does."""
+
+import io
+import json
+from typing import Any
+
+import numpy as np
+
+from core.attribution_result import Attribution
+from core.model_card import ModelCard
+
+
+def facts_of(result: Attribution, card: ModelCard, classifier: str, image: str) -> dict[str, Any]:
+    """What an explanation is of and how it was made, as JSON values.
+
+    Args:
+        classifier: Its name in the catalogue.
+        image: A sample's name, or whatever the picture is called.
+    """
+    values = result.values
+    return {
+        "classifier": classifier,
+        "weights_sha256": card.weights_sha256,
+        "image": image,
+        "target": {"index": result.target, "name": card.class_names[result.target]},
+        "method": result.method,
+        "settings": result.settings,
+        "found": result.found,
+        "score": result.score,
+        "signed": result.signed,
+        "shape": list(values.shape),
+        "range": [float(values.min()), float(values.max())],
+        "sum": float(values.sum(dtype=np.float64)),
+        "expected_sum": result.expected,
+        "convergence_delta": result.convergence_delta,
+        "completeness_error_percent": result.completeness_error,
+        "note": result.note,
+    }
+
+
+def npz_bytes(result: Attribution, facts: dict[str, Any], pixels: np.ndarray) -> bytes:
+    """A NumPy archive of `values`, `image` (what the network saw) and `about` (JSON: all the rest)."""
+    archive = io.BytesIO()
+    about = json.dumps(facts, ensure_ascii=False)
+    np.savez_compressed(archive, values=result.values, image=pixels, about=about)
+    return archive.getvalue()
+
+
+def script_text(facts: dict[str, Any], npz_name: str, *, sample: bool) -> str:
+    """A Python script that makes the explanation again.
+
+    Args:
+        npz_name: The file it is compared with, and takes the picture from where that is no sample.
+        sample: Whether `facts["image"]` is the name of a sample photo.
+    """
+    settings = "".join(f"    {name}={value!r},\n" for name, value in facts["settings"].items())
+    if sample:
+        read = f"image = fit(open_image({facts['image']!r}).pixels, classifier.card.preprocessing)"
+        imports = "from core.preprocessing import fit\nfrom core.samples import open_image\n"
+    else:
+        read = 'image = kept["image"]  # what the network saw'
+        imports = ""
+    title = f"{facts['method']} of class {facts['target']['index']} for an image".replace('"""', "")
+    return (
+        f'"""Makes an explanation again: {title}.\n\n'
+        f'Run it in Convoscope\'s folder, with {npz_name} beside it.\n"""\n\n'
+        "import numpy as np\n\n"
+        "from core.attribution import methods\n"
+        "from core.catalogue import load\n"
+        f"{imports}\n"
+        f"kept = np.load({npz_name!r})\n"
+        f"classifier = load({facts['classifier']!r})\n"
+        f"{read}\n"
+        f"result = methods[{facts['method']!r}](\n"
+        f"    classifier,\n    image,\n    {facts['target']['index']},  # {facts['target']['name']!r}\n"
+        f"{settings})\n"
+        'print("score", result.score, "completeness error in percent", result.completeness_error)\n'
+        'difference = np.abs(result.values - kept["values"]).max()\n'
+        'print("largest difference from the file", difference, "of", np.abs(kept["values"]).max())\n'
+    )
