@@ -11,15 +11,16 @@ PARTS = ("One window", "All windows", "Gallery")
 
 with page("Occlusion", "Hide a part of the image and see whether the network still knows what it is."):
     chosen = choose()
-    part = st.segmented_control(
-        "Part", PARTS, default=PARTS[0], key="occ_part", bind="query-params",
-        label_visibility="collapsed", required=True,
-    )  # fmt: skip
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        part = st.segmented_control(
+            "Part", PARTS, default=PARTS[0], key="occ_part", bind="query-params", required=True
+        )
+        choice = choose_occlusion(chosen, one_window=part == PARTS[0])
     match part:
         case "All windows":
-            all_windows(chosen, choose_occlusion(chosen, with_window=False))
+            all_windows(chosen, choice)
         case "Gallery":
-            gallery(chosen, choose_occlusion(chosen, with_window=False))
+            gallery(chosen, choice)
         case _:
-            one_map(chosen, choose_occlusion(chosen))
+            one_map(chosen, choice)
     what_the_network_sees(chosen.image, chosen.card)

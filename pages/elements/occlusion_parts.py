@@ -47,10 +47,11 @@ class OcclusionChoice:
     stride: int
     fill: str
     seed: int
+    value: str = "drop"
 
 
-def choose_occlusion(chosen: Chosen, *, with_window: bool = True) -> OcclusionChoice:
-    """Draw the row of settings.
+def choose_occlusion(chosen: Chosen, *, one_window: bool = True) -> OcclusionChoice:
+    """Draw the settings, in the row that the page has begun.
 
     Raises:
         SettingError: Something typed or in the address is not allowed.
@@ -60,27 +61,32 @@ def choose_occlusion(chosen: Chosen, *, with_window: bool = True) -> OcclusionCh
     declared = {setting.name: setting for setting in settings_of(occlusion_logits)}
     _forget_what_no_longer_fits(side)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        window = str(default_window(size))
-        if with_window:
+        window, value = str(default_window(size)), "drop"
+        if one_window:
             options = sorted({str(w) for w in window_choices(size)} | {window}, key=int)
             window = _pick("Window", options, window, "occ_window", "Side of the window in pixels; type any.")
-        few = not with_window and side > 64
+        few = not one_window and side > 64
         stride = str(max(1, round(side / 14)) if few else default_stride(size))
         powers = {str(2**i) for i in range(6) if 2**i <= max(1, side // 4)}
         stride = _pick(
-            "Stride", sorted(powers | {stride}, key=int), stride, "occ_stride" if with_window else "occ_step",
+            "Stride", sorted(powers | {stride}, key=int), stride, "occ_stride" if one_window else "occ_step",
             "Pixels from one place of the window to the next; type any. Smaller is sharper and slower.",
         )  # fmt: skip
         fill = st.selectbox(
-            "Fill", FILLS, key="occ_fill", bind="query-params", width=140,
+            "Fill", FILLS, key="occ_fill", bind="query-params", width=115,
             help="What stands in the window, in the picture's own colours: grey 128, its mean, black, "
             "white, the picture blurred, or noise. A fill that the network never met can fool it by itself.",
         )  # fmt: skip
         seed = 0
         if fill == "noise":
             seed = st.number_input("Seed", 0, 2**31 - 1, 0, key="occ_seed", bind="query-params", width=140)
+        if one_window:
+            value = st.segmented_control(
+                "Show", VALUES[::-1], format_func=VALUE_TITLES.__getitem__, default="drop", key="occ_value",
+                bind="query-params", required=True,
+            ) or "drop"  # fmt: skip
     choice = OcclusionChoice(
-        declared["window"].check(window), declared["stride"].check(stride), fill or FILLS[0], int(seed)
+        declared["window"].check(window), declared["stride"].check(stride), fill or FILLS[0], int(seed), value
     )
     check_size("window", choice.window, size)
     check_size("stride", choice.stride, size)
@@ -109,15 +115,9 @@ def one_map(chosen: Chosen, choice: OcclusionChoice) -> None:
 @st.fragment
 def _draw(chosen: Chosen, choice: OcclusionChoice, found: OcclusionMap, coarse: bool) -> None:
     with errors_shown():
-        left, right = st.columns([3, 1], vertical_alignment="bottom")
-        with right:
-            value = st.segmented_control(
-                "Show", VALUES[::-1], format_func=VALUE_TITLES.__getitem__, default="drop", key="occ_value",
-                bind="query-params", label_visibility="collapsed", required=True,
-            ) or "drop"  # fmt: skip
+        value = choice.value
         drawn = found.map(chosen.target, value)
-        with left:
-            st.markdown(in_words(found, chosen))
+        st.markdown(in_words(found, chosen))
         scrubber(
             found, chosen.pixels, filled_image(chosen.pixels, choice.fill, choice.window, choice.seed),
             chosen.card.class_names, chosen.target, value, scale_of(drawn, value),
@@ -134,8 +134,8 @@ def _draw(chosen: Chosen, choice: OcclusionChoice, found: OcclusionMap, coarse: 
         low, high = _amount(drawn.min(), value), _amount(drawn.max(), value)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(
-                f"{VALUE_TITLES[value]} of {chosen.target_name}, from {low} to {high}. Each pixel has the "
-                f"mean of the windows that hide it. Window {found.window}, stride {found.stride}, {found.fill}."
+                f"{VALUE_TITLES[value]} of {chosen.target_name}, {low} to {high}. Each pixel has the "
+                f"mean of the windows over it. Window {found.window}, stride {found.stride}, {choice.fill}."
             )
             name = f"occlusion_{chosen.image.name.split('.')[0]}_{found.window}"
             st.download_button(
@@ -256,7 +256,7 @@ def _pick(label: str, options: list[str], default: str, key: str, help: str) -> 
         options = [*options, str(given)]
     return st.selectbox(
         label, options, options.index(default), key=key, bind="query-params", accept_new_options=True,
-        width=140, help=help,
+        width=105, help=help,
     )  # fmt: skip
 
 
