@@ -14,6 +14,7 @@ PAGES = {
     ],
     "Explain one image": [
         st.Page("pages/occlusion.py", icon=":material/visibility_off:"),
+        st.Page("pages/attribution.py", icon=":material/center_focus_strong:"),
     ],
     "Look inside": [
         st.Page("pages/filters.py", icon=":material/tune:"),
