@@ -216,9 +216,10 @@ function paint(s, pen, c, most, width, height) {
   for (let i = first[0]; i < last[0]; i += 1) {
     for (let j = first[1]; j < last[1]; j += 1) {
       const x = left + (j - s.left) * cell, y = top + (i - s.top) * cell, fill = colour(s, c, most, i, j);
+      const value = s.values[i * s.k + j];
       pen.fillStyle = `rgb(${fill})`;
       pen.fillRect(x, y, cell - gap + (gap ? 0 : 0.6), cell - gap + (gap ? 0 : 0.6));
-      const value = s.values[i * s.k + j];
+      if (gap && value === 0) frame(pen, c.line, x, y, cell, cell, 0.5);
       if (size >= 7.5 && value !== 0 && !(s.mute && i === j)) {
         const light = 0.3 * fill[0] + 0.59 * fill[1] + 0.11 * fill[2];
         pen.fillStyle = light > 140 ? "#111" : "#fff";
@@ -226,7 +227,7 @@ function paint(s, pen, c, most, width, height) {
       }
     }
   }
-  if (gap === 0) frame(pen, c.line, left - s.left * cell, top - s.top * cell, s.k * cell, s.k * cell, 1);
+  frame(pen, c.line, left - s.left * cell, top - s.top * cell, s.k * cell, s.k * cell, 1);
   if (s.selected) outline(s, pen, c.text, s.ids.indexOf(s.selected[0]), s.ids.indexOf(s.selected[1]), 3);
   if (s.cursor) outline(s, pen, c.focus, s.cursor.i, s.cursor.j, 2);
   pen.restore();

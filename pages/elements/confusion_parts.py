@@ -23,7 +23,7 @@ from pages.elements.judged import (
 )
 from pages.elements.page import errors_shown
 
-NORMALISE = {"Counts": None, "By true class": "true", "By predicted class": "pred", "Of all images": "all"}
+NORMALISE = {"Counts": None, "% of true": "true", "% of predicted": "pred", "% of all": "all"}
 ORDERS = ("As given", "By similarity", "By error")
 
 
@@ -52,9 +52,11 @@ def matrix_controls(matrix: np.ndarray) -> tuple[str | None, np.ndarray, bool]:
     return NORMALISE[normalise or "Counts"], places, mute
 
 
-def clickable_matrix(matrix: np.ndarray, names: Sequence[str], *, key: str) -> tuple[int, int] | None:
-    """The matrix with its controls; the cell that is picked, which stands in the address."""
-    normalize, order, mute = matrix_controls(matrix)
+def clickable_matrix(
+    matrix: np.ndarray, names: Sequence[str], controls: tuple[str | None, np.ndarray, bool], *, key: str
+) -> tuple[int, int] | None:
+    """The matrix, and the cell that is picked, which stands in the address."""
+    normalize, order, mute = controls
 
     def pick() -> None:
         state = st.session_state.get(key)
@@ -80,9 +82,10 @@ def clickable_matrix(matrix: np.ndarray, names: Sequence[str], *, key: str) -> t
 def matrix_part(judged: Judged) -> None:
     """The matrix beside the images of its cell."""
     with errors_shown():
+        controls = matrix_controls(judged.matrix)
         left, right = st.columns([11, 9], gap="large")
         with left:
-            cell = clickable_matrix(judged.matrix, judged.names, key="cm_grid")
+            cell = clickable_matrix(judged.matrix, judged.names, controls, key="cm_grid")
             with st.container(horizontal=True):
                 st.download_button(
                     "Matrix as CSV", lambda: write_matrix(judged.matrix, judged.names),
@@ -126,17 +129,19 @@ ICONS = {
 def list_findings(found: Sequence[Finding], names: tuple[str, ...], *, buttons: bool) -> None:
     """The sentences one below the other; with buttons, those lead to their images."""
     for number, finding in enumerate(found):
-        text = plain(finding.text)
+        text = plain(finding.text).replace("95 %", "95\u00a0%")
         if finding.kind == "stated" and "does not follow" in finding.text:
             st.warning(text, icon=":material/fact_check:")
             continue
-        st.markdown(f":material/{ICONS[finding.kind]}: {text}")
-        if buttons and finding.cells:
+        with st.container(gap=None):
+            st.markdown(f":material/{ICONS[finding.kind]}: {text}")
+            if not buttons or not finding.cells:
+                continue
             with st.container(horizontal=True):
                 for cell in finding.cells:
                     st.button(
-                        cell_words(names, cell), key=f"cm_finding_{number}_{cell[0]}_{cell[1]}", on_click=set_cell,
-                        args=cell, icon=":material/image:", type="tertiary",
+                        cell_words(names, cell), key=f"cm_finding_{number}_{cell[0]}_{cell[1]}",
+                        on_click=set_cell, args=cell, icon=":material/image:", type="tertiary",
                     )  # fmt: skip
 
 
@@ -214,12 +219,13 @@ def calibration_part(judged: Judged) -> None:
                 f"{lean}, by {abs(found.bias) * 100:.1f} points."
             )
             st.caption(
-                "Each bar holds the images of one range of confidence; its height is the share that is right, "
-                "the thin line its 95 % interval. On the dashed line a network that says 80 % is right in 80 % "
-                "of the cases. The error is the mean distance from that line, each image counting once."
+                "Each bar holds the images of one range of confidence; its height is the share "
+                "that is right, the thin line its 95 % interval. On the dashed line a network that says 80 % "
+                "is right in 80 % of the cases. The error is the mean distance from that line, each image counting once."
             )
             st.dataframe(
-                table[["from", "to", "images", "confidence", "accuracy"]], hide_index=True, key="cm_bins_table",
+                table[["from", "to", "images", "confidence", "accuracy"]], hide_index=True,
+                key="cm_bins_table",
                 column_config={
                     name: st.column_config.NumberColumn(format="percent")
                     for name in ("from", "to", "confidence", "accuracy")
@@ -237,8 +243,8 @@ _RELIABILITY = {
                 "x": {"field": "from", "type": "quantitative", "scale": _UNIT, "title": "Confidence",
                       "axis": {"format": "%"}, "bin": {"binned": True}},
                 "x2": {"field": "to"},
-                "y": {"field": "accuracy", "type": "quantitative", "scale": _UNIT, "title": "Share that is right",
-                      "axis": {"format": "%"}},
+                "y": {"field": "accuracy", "type": "quantitative", "scale": _UNIT,
+                      "title": "Share that is right", "axis": {"format": "%"}},
                 "tooltip": [{"field": "images", "title": "Images", "format": ","},
                             {"field": "confidence", "title": "Mean confidence", "format": ".1%"},
                             {"field": "accuracy", "title": "Right", "format": ".1%"}],
@@ -252,7 +258,8 @@ _RELIABILITY = {
         {
             "data": {"values": [{"x": 0, "y": 0}, {"x": 1, "y": 1}]},
             "mark": {"type": "line", "strokeDash": [6, 4], "color": "gray"},
-            "encoding": {"x": {"field": "x", "type": "quantitative"}, "y": {"field": "y", "type": "quantitative"}},
+            "encoding": {"x": {"field": "x", "type": "quantitative"},
+                         "y": {"field": "y", "type": "quantitative"}},
         },
     ],
 }  # fmt: skip
@@ -288,7 +295,7 @@ def upload_part() -> None:
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     file = left.file_uploader(
         "A confusion matrix as CSV", type=["csv", "tsv", "txt"], key="cm_file",
-        help="Rows true, columns predicted, counts of images; with or without names in the first row and column.",
+        help="Rows true, columns predicted, counts of images; with or without names in row and column.",
     )  # fmt: skip
     stated = right.text_input(
         "Stated accuracy", key="cm_stated", placeholder="91.64 %",
@@ -308,9 +315,10 @@ def upload_part() -> None:
 
 @st.fragment
 def uploaded_matrix(matrix: np.ndarray, names: tuple[str, ...], stated: str) -> None:
+    controls = matrix_controls(matrix)
     left, right = st.columns([11, 9], gap="large")
     with left, errors_shown():
-        clickable_matrix(matrix, names, key="cm_uploaded_grid")
+        clickable_matrix(matrix, names, controls, key="cm_uploaded_grid")
     with right, errors_shown():
         list_findings(findings(matrix, names, stated=stated), names, buttons=False)
     with errors_shown():

@@ -181,7 +181,8 @@ def predictions_csv(judged: Judged) -> str:
         label, said = int(predictions.labels[position]), int(predictions.predicted[position])
         writer.writerow([
             row, judged.split.files[row] if judged.split.files else "", names[label], names[said],
-            f"{predictions.confidence[position]:.6f}", *(f"{p:.6g}" for p in predictions.probabilities[position]),
+            f"{predictions.confidence[position]:.6f}",
+            *(f"{p:.6g}" for p in predictions.probabilities[position]),
         ])  # fmt: skip
     return out.getvalue()
 
