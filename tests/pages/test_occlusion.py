@@ -1,0 +1,148 @@
+"""The occlusion page without a browser: a small network of its own, every part, nonsense in the address."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from core.catalogue import load
+from core.checkpoint import save_checkpoint
+from core.home import PROJECT
+from core.model_card import ModelCard
+from core.models import models
+from core.occlusion import OcclusionMap, occlusion_logits
+from core.occlusion_picture import FLIP_COLOURS, scale_of
+from core.preprocessing import Preprocessing, fit
+from core.samples import sample_image
+from pages.elements.scrubber import payload
+
+NAME = "imported/tiny"
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """A checkpoint of a small network for 24 × 24 pixels, in a home of its own."""
+    monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path))
+    torch.manual_seed(0)
+    module = models["small_cnn"](channels=3, number_of_classes=4, input_size=(24, 24), widths="4,8", hidden=8)
+    module.get_submodule("output").weight.data.mul_(6)
+    card = ModelCard(
+        "tiny", "small_cnn", ("cat", "dog", "owl", "emu"), Preprocessing((24, 24), (0.5,) * 3, (0.25,) * 3),
+        settings={"widths": "4,8", "hidden": 8},
+    )  # fmt: skip
+    save_checkpoint(tmp_path / "imported" / "tiny", module, card)
+
+
+def _page(**parameters):
+    at = AppTest.from_file(PROJECT / "pages/occlusion.py", default_timeout=60)
+    for name, value in ({"classifier": NAME, "image": "chelsea"} | parameters).items():
+        at.query_params[name] = value
+    return at.run()
+
+
+def _words(at):
+    return " ".join(m.value for m in [*at.markdown, *at.caption, *at.info])
+
+
+def _fine(at):
+    assert not at.exception
+    assert [error.value for error in at.error] == []
+    return at
+
+
+def test_one_window_says_what_the_core_says(tiny):
+    at = _fine(_page(occ_window="5", occ_stride="2", occ_fill="black"))
+    classifier = load(NAME)
+    pixels = fit(sample_image("chelsea").pixels, classifier.card.preprocessing)
+    found = occlusion_logits(classifier, pixels, window=5, stride=2, fill="black")
+    top, left, least = found.weakest(found.predicted)
+    words = _words(at)
+    assert f"of {found.winners.size:,} places" in words or "never flips" in words
+    assert f"row {top}, column {left}" in words
+    assert f"{least:.1%}" in words
+    assert f"window {found.window}, stride {found.stride}".lower() in words.lower()
+
+
+def test_every_value_and_fill(tiny):
+    at = _page(occ_window="7", occ_stride="8")
+    for value in ("probability", "logit", "drop"):
+        at.query_params["occ_value"] = value
+        _fine(_page(occ_window="7", occ_stride="8", occ_value=value))
+    for fill in ("mean", "white", "blur", "noise"):
+        at = _fine(_page(occ_window="7", occ_stride="8", occ_fill=fill))
+        assert fill in _words(at)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"occ_window": "99"}, "window is 99 pixels, but the network sees 24 × 24: choose 1 to 24."),
+        ({"occ_window": "blue"}, "window is 'blue': choose a whole number from 1"),
+        ({"occ_stride": "0"}, "stride is '0': choose a whole number from 1"),
+    ],
+)
+def test_nonsense_in_the_address_is_named(tiny, parameters, sentence):
+    at = _page(**parameters)
+    assert not at.exception
+    assert any(sentence in error.value for error in at.error), [error.value for error in at.error]
+    assert at.selectbox(key="occ_window").options  # what would put it right is still there
+
+
+def test_all_windows(tiny):
+    words = _words(_fine(_page(occ_part="All windows", occ_step="4")))
+    for window in (3, 5, 7, 9):
+        assert f"{window} × {window}" in words
+
+
+def test_gallery_of_sample_photos(tiny):
+    at = _fine(_page(occ_part="Gallery", occ_step="8"))
+    assert "press Compute" in _words(at)
+    at.number_input(key="occ_count").set_value(2)
+    at.multiselect(key="occ_windows").set_value([5, 9])
+    _fine(at.button[0].click().run())
+    assert "on average of 2 images" in _words(at)
+
+
+def _read(data, found):
+    """As `scrubber.js` reads it."""
+    length = int.from_bytes(data[:4], "little")
+    head = json.loads(data[4 : 4 + length])
+    at, parts = 4 + length, {}
+    n, m, k, h, w = *found.winners.shape, len(head["classes"]), *found.input_size
+    shapes = [("logs", (n, m, k), 4), ("values", (n, m), 4), ("map", (h, w), 4)]
+    shapes += [("image", (h, w, 3), 1), ("filled", (h, w, 3), 1), ("flips", (h, w), 1)]
+    for name, shape, size in shapes:
+        count = int(np.prod(shape))
+        assert at % size == 0
+        parts[name] = np.frombuffer(data, np.float32 if size == 4 else np.uint8, count, at).reshape(shape)
+        at += count * size
+    assert at == len(data)
+    return head, parts
+
+
+def test_what_the_browser_gets_is_exact():
+    rng = np.random.default_rng(0)
+    names = tuple(f"class {i}" for i in range(300))
+    logits = (4 * rng.normal(size=(6, 7, 300))).astype(np.float32)
+    base = (4 * rng.normal(size=300)).astype(np.float32)
+    found = OcclusionMap(4, 2, "grey", 2 * np.arange(6), 2 * np.arange(7), logits, base, (14, 16))
+    target = int(base.argmin())  # a class that is among the first nowhere must go along as well
+    image, filled = rng.integers(0, 256, (14, 16, 1), np.uint8), np.full((14, 16, 1), 128, np.uint8)
+    drawn = found.map(target, "drop")
+    data = payload(
+        found, image, filled, names, target, "drop", scale_of(drawn, "drop"), start=(2, 4), question="q"
+    )
+    head, parts = _read(data, found)
+    assert head["classes"][head["target"]] == names[target]
+    kept = [names.index(name) for name in head["classes"]]
+    np.testing.assert_allclose(parts["logs"], found.log_probabilities[..., kept], atol=1e-6)
+    np.testing.assert_array_equal(parts["map"], drawn)
+    np.testing.assert_array_equal(parts["image"], np.repeat(image, 3, axis=2))
+    assert sum(winner["places"] for winner in head["winners"]) == 42
+    flips = found.flip_map()
+    named = {winner["colour"]: winner["name"] for winner in head["winners"]}
+    for y, x in [(0, 0), (13, 15), (6, 9)]:
+        shown = named[FLIP_COLOURS[parts["flips"][y, x]]]
+        assert shown in (names[flips[y, x]], "other classes")
