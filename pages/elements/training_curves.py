@@ -209,7 +209,7 @@ def _drawable(value: float, logarithmic: bool) -> float | None:
 def _marks(history: list[Record], quantity: str, by: str, verdict: Verdict | None) -> list[dict[str, Any]]:
     """Vertical lines: the best epoch, where overfitting begins, where numbers ceased to be finite."""
     unit = "step" if by == "step" else "epoch"
-    place: dict[int, float] = {r["epoch"]: r.get(unit, r["epoch"]) for r in of_kind(history, "epoch")}
+    place: dict[int, Any] = {r["epoch"]: r.get(unit, r["epoch"]) for r in of_kind(history, "epoch")}
     if verdict is None or not place:
         return []
     marks: list[dict[str, Any]] = []
