@@ -4,24 +4,24 @@ import streamlit as st
 
 PAGES = {
     "": [
-        st.Page("pages/home.py", icon=":material/home:", default=True),
-    ],
-    "Train and judge": [
-        st.Page("pages/data.py", icon=":material/photo_library:"),
-        st.Page("pages/train_monitor.py", icon=":material/show_chart:"),
-        st.Page("pages/confusion_matrices.py", icon=":material/grid_view:"),
-        st.Page("pages/import_checkpoint.py", icon=":material/upload_file:"),
+        st.Page("pages/home.py", title="Home", icon=":material/home:", default=True),
     ],
     "Explain one image": [
-        st.Page("pages/occlusion.py", icon=":material/visibility_off:"),
-        st.Page("pages/attribution.py", icon=":material/center_focus_strong:"),
+        st.Page("pages/occlusion.py", title="Occlusion", icon=":material/visibility_off:"),
+        st.Page("pages/attribution.py", title="Attribution", icon=":material/center_focus_strong:"),
     ],
     "Look inside": [
-        st.Page("pages/filters.py", icon=":material/tune:"),
+        st.Page("pages/filters.py", title="Filters", icon=":material/tune:"),
+    ],
+    "Train and judge": [
+        st.Page("pages/data.py", title="Data", icon=":material/photo_library:"),
+        st.Page("pages/train_monitor.py", title="Train monitor", icon=":material/show_chart:"),
+        st.Page("pages/confusion_matrices.py", title="Confusion matrices", icon=":material/grid_view:"),
+        st.Page("pages/import_checkpoint.py", title="Import a checkpoint", icon=":material/upload_file:"),
     ],
     "By hand": [
-        st.Page("pages/conv_arithmetic.py", icon=":material/grid_on:"),
-        st.Page("pages/losses.py", icon=":material/trending_down:"),
+        st.Page("pages/conv_arithmetic.py", title="Convolution arithmetic", icon=":material/grid_on:"),
+        st.Page("pages/losses.py", title="Loss lab", icon=":material/trending_down:"),
     ],
 }
 

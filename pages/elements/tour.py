@@ -14,9 +14,9 @@ _QUESTIONS = (
     ("train_monitor", "Train monitor", "How does a network learn, and when should it stop?"),
     ("confusion_matrices", "Confusion matrices", "What does it mix up, and how sure was it?"),
     ("embedding", "Embedding", "Which images lie close together for it?"),
-    ("import_checkpoint", "Bring your own", "Use your own weights on every page."),
-    ("conv_arithmetic", "Convolution by hand", "How does a convolution work, number by number?"),
-    ("losses", "Losses by hand", "What do cross-entropy and softmax do?"),
+    ("import_checkpoint", "Import a checkpoint", "Use your own weights on every page."),
+    ("conv_arithmetic", "Convolution arithmetic", "How does a convolution work, number by number?"),
+    ("losses", "Loss lab", "What do cross-entropy and softmax do?"),
 )
 _PAGES = Path(__file__).resolve().parent.parent
 
