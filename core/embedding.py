@@ -1,0 +1,237 @@
+"""What a layer makes of many images, as one picture: pooled features, projected, and how far to trust it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.errors import SettingError, UnknownName
+from core.hooks import captured
+from core.image_dataset import Split, stratified_indices
+from core.model_summary import summarise
+from core.nearest_neighbours import nearest_neighbours, share_preserved, silhouettes
+from core.progress import Progress, no_progress
+from core.projection import FEWEST, NEIGHBOURS, FeatureSpace, projection_named
+
+MAXIMUM_BYTES = 192 * 2**20
+TRUST_NEIGHBOURS = 10
+
+
+@dataclass(frozen=True)
+class FeatureLayer:
+    """A layer that features can be taken from.
+
+    Attributes:
+        shape: Its output for one image, without the batch.
+    """
+
+    name: str
+    type: str
+    shape: tuple[int, ...]
+
+    @property
+    def width(self) -> int:
+        """How many features it gives once pooled."""
+        return pooled_width(self.shape)
+
+    @property
+    def title(self) -> str:
+        how = f", mean over {' × '.join(map(str, self.shape[1:]))}" if len(self.shape) == 3 else ""
+        return f"{self.name} · {self.type} · {self.width} features{how}"
+
+
+def feature_layers(classifier: Classifier) -> list[FeatureLayer]:
+    """The layers of a classifier in the order of execution."""
+    preprocessing = classifier.card.preprocessing
+    summary = summarise(classifier.module, preprocessing.input_size, preprocessing.channels)
+    return [
+        FeatureLayer(layer.name, layer.type, layer.output_shape)
+        for layer in summary.layers
+        if layer.name and layer.output_shape
+    ]
+
+
+def last_before_head(classifier: Classifier) -> str:
+    """The name of the layer whose output the head, the last layer with parameters, is given."""
+    preprocessing = classifier.card.preprocessing
+    summary = summarise(classifier.module, preprocessing.input_size, preprocessing.channels)
+    layers = [layer for layer in summary.layers if layer.name and layer.output_shape]
+    heads = [i for i, layer in enumerate(layers) if layer.parameters]
+    if not heads or heads[-1] == 0:
+        raise SettingError(
+            f"{classifier.card.name} has no layer before its head: there are no features but the pixels."
+        )
+    return layers[heads[-1] - 1].name
+
+
+def pooled_width(shape: tuple[int, ...]) -> int:
+    """Features of a layer with this output once pooled: (C, H, W) gives C, tokens (L, D) give D."""
+    if len(shape) == 3:
+        return shape[0]
+    return shape[-1] if len(shape) == 2 else int(np.prod(shape))
+
+
+def pooled(output: Tensor) -> Tensor:
+    """The mean over all places: (N, C, H, W) and tokens (N, L, D) become (N, C) and (N, D)."""
+    if output.ndim == 4:
+        return output.mean(dim=(2, 3))
+    if output.ndim == 3:
+        return output.mean(dim=1)
+    return output.reshape(len(output), -1)
+
+
+def features_of(
+    classifier: Classifier, images: np.ndarray, layer: str, *, progress: Progress = no_progress
+) -> tuple[np.ndarray, np.ndarray]:
+    """The pooled features of a layer, and the logits, in one pass over the images.
+
+    Args:
+        layer: A name in `named_modules()`.
+    Shape:
+        images: (N, H, W, C) uint8 of any size, as a data set has them
+        returns: (N, F) float32 and (N, K) float32
+    Raises:
+        UnknownName: There is no such layer.
+        NoTensor: Its output is not one tensor.
+        SettingError: The features would fill the memory, or are not finite.
+    """
+    from core.training_data import fitted
+
+    if layer not in dict(classifier.module.named_modules()) or not layer:
+        raise UnknownName("layer", layer, [found.name for found in feature_layers(classifier)])
+    n = len(images)
+    pixels = fitted(images, classifier.card.preprocessing, lambda share, text: progress(0.0, text))
+    logits = np.empty((n, classifier.number_of_classes), np.float32)
+    features: np.ndarray | None = None
+
+    @torch.inference_mode()
+    def look(start: int, stop: int) -> None:
+        nonlocal features
+        with captured(classifier.module, [layer]) as outputs:
+            answer = classifier.logits(classifier.inputs(pixels(np.arange(start, stop))))
+        if layer not in outputs:
+            raise SettingError(f"The layer {layer!r} takes no part in the answer: choose another.")
+        values = pooled(outputs[layer].float()).cpu().numpy()
+        if features is None:
+            _check_size(n, values.shape[1], layer)
+            features = np.empty((n, values.shape[1]), np.float32)
+        features[start:stop], logits[start:stop] = values, answer.cpu().numpy()
+
+    classifier.in_batches(
+        n, look, lambda share, note: progress(share, note or f"{round(share * n):,} of {n:,} images")
+    )
+    assert features is not None
+    if not np.isfinite(features).all():
+        raise SettingError(
+            f"Some features of {layer!r} are not finite: the network computes infinities or NaN there. "
+            "Choose an earlier layer, or train it again with a smaller learning rate."
+        )
+    return features, logits
+
+
+def _check_size(n: int, width: int, layer: str) -> None:
+    if 4 * n * width > MAXIMUM_BYTES:
+        most = MAXIMUM_BYTES // (4 * width)
+        raise SettingError(
+            f"{n:,} images with {width:,} features each at {layer!r} need "
+            f"{4 * n * width / 2**20:.0f} MB: choose at most {most:,} images, or a pooled layer."
+        )
+
+
+def sample_rows(split: Split, count: int) -> np.ndarray:
+    """Rows of `count` images with every class in its share, ascending; all where there are no more.
+
+    Raises:
+        SettingError: `count` is too small for a picture.
+    """
+    if count < FEWEST:
+        raise SettingError(f"{count} images were asked for: choose {FEWEST} or more.")
+    if count >= len(split):
+        return np.arange(len(split))
+    return stratified_indices(split.labels, count, 0)[1]
+
+
+def feature_space(features: np.ndarray, layer: str = "", progress: Progress = no_progress) -> FeatureSpace:
+    """Features with their true neighbours.
+
+    Raises:
+        SettingError: There are too few images, or all have the same features.
+    """
+    if len(features) < FEWEST:
+        raise SettingError(f"There are {len(features)} images: a picture of them needs {FEWEST} or more.")
+    if not (np.ptp(features, axis=0) > 0).any():
+        raise SettingError(
+            f"Every image has the same features at {layer or 'this layer'!r}: nothing can be told "
+            "apart there. Choose an earlier layer."
+        )
+    k = min(NEIGHBOURS, len(features) - 1)
+    return FeatureSpace(features, *nearest_neighbours(features, k, progress))
+
+
+def embed(
+    space: FeatureSpace,
+    labels: np.ndarray,
+    *,
+    projection: str = "tsne",
+    dimensions: int = 2,
+    settings: dict[str, Any] | None = None,
+    progress: Progress = no_progress,
+) -> dict[str, Any]:
+    """The picture of a feature space, and how far it can be trusted.
+
+    Args:
+        projection: A name in `core.projection.PROJECTIONS`.
+        settings: Of the projection.
+    Shape:
+        labels: (N,) int
+        returns: what the projection returns, `points` (N, dimensions) float32 among it;
+            `shown` (N, k) int32, the nearest neighbours in the picture; `preserved` (N,) float32, the share
+            of the k nearest in the features that are among them; `silhouette` and `silhouette_shown`, means
+            over the images, in the features and in the picture, None where there is one class only
+    Raises:
+        UnknownName: There is no such projection.
+        SettingError: `dimensions` is neither 2 nor 3.
+    """
+    if dimensions not in (2, 3):
+        raise SettingError(f"dimensions is {dimensions}: choose 2 or 3.")
+    chosen = projection_named(projection)
+
+    def later(begin: float, end: float) -> Progress:
+        return lambda share, text: progress(begin + share * (end - begin), text)
+
+    measured = silhouettes(space.features, labels, later(0, 0.1))
+    picture = chosen.project(space, dimensions, progress=later(0.1, 0.9), **(settings or {}))
+    k = min(TRUST_NEIGHBOURS, space.indices.shape[1])
+    shown, _ = nearest_neighbours(picture["points"], k, later(0.9, 0.95))
+    shown_silhouette = silhouettes(picture["points"], labels, later(0.95, 1))
+    return {
+        **picture,
+        "shown": shown,
+        "preserved": share_preserved(space.indices[:, :k], shown).astype(np.float32),
+        "silhouette": _mean(measured),
+        "silhouette_shown": _mean(shown_silhouette),
+    }
+
+
+def place(
+    new: np.ndarray,
+    space: FeatureSpace,
+    picture: dict[str, Any],
+    *,
+    projection: str = "tsne",
+    settings: dict[str, Any] | None = None,
+) -> np.ndarray:
+    """Where new images belong in a finished picture, which stays as it is.
+
+    Shape:
+        new: (M, F) float32, features of the same layer
+        returns: (M, dimensions) float32
+    """
+    return np.asarray(projection_named(projection).place(new, space, picture, **(settings or {})), np.float32)
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return None if np.isnan(values).any() else float(values.mean())

@@ -1,0 +1,330 @@
+"""From features of hundreds of numbers to a picture of two or three: PCA, t-SNE, UMAP, and new points.
+
+All three start from the same exact neighbours or the same principal components, so that what differs
+between two pictures is the method. PCA keeps distances as far as a flat picture can; t-SNE and UMAP keep who
+is next to whom, and the distances between far groups in them mean nothing.
+"""
+
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+
+from core.errors import SettingError, UnknownName
+from core.nearest_neighbours import nearest_to
+from core.progress import Progress, no_progress
+from core.settings import Range, Setting, settings_of
+
+# Neighbours that t-SNE and UMAP are given: three times the largest perplexity.
+NEIGHBOURS = 150
+FEWEST = 8
+SEED = 0
+# From here on interpolation by FFT is faster than Barnes-Hut (benchmarks/embedding.py).
+FFT_FROM = 6000
+THREADS_FROM = 3000
+
+
+@dataclass(frozen=True)
+class FeatureSpace:
+    """Features of N images with their true neighbours: what every projection starts from.
+
+    Shape:
+        features: (N, F) float32
+        indices: (N, k) int32, the k nearest others, the nearest first
+        distances: (N, k) float32
+    """
+
+    features: np.ndarray
+    indices: np.ndarray
+    distances: np.ndarray
+
+    def __post_init__(self) -> None:
+        if len(self.features) < FEWEST:
+            raise SettingError(
+                f"There are {len(self.features)} images: a picture of them needs {FEWEST} or more."
+            )
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A way to draw features: `project` makes the picture, `place` puts new points into it."""
+
+    name: str
+    title: str
+    project: Callable[..., dict[str, np.ndarray]]
+    place: Callable[..., np.ndarray]
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        return settings_of(self.project)
+
+
+def principal_components(features: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, the first components and the share of the variance that each explains.
+
+    Shape:
+        features: (N, F)
+        returns: (F,), (count, F) with rows of length 1, (count,); missing components are 0
+    """
+    mean = features.mean(axis=0, dtype=np.float64)
+    centred = features - mean
+    n, width = centred.shape
+    # The smaller of the two products has the same eigenvalues as the other.
+    product = centred.T @ centred if width <= n else centred @ centred.T
+    values, vectors = np.linalg.eigh(product)
+    values, vectors = np.maximum(values[::-1][:count], 0), vectors[:, ::-1][:, :count]
+    components = vectors.T if width <= n else (centred.T @ vectors).T
+    lengths = np.linalg.norm(components, axis=1, keepdims=True)
+    components = np.where(lengths > 1e-12, components / np.maximum(lengths, 1e-12), 0)
+    # Either sign is as good: the largest number of a component is made positive, so that pictures repeat.
+    signs = np.sign(components[np.arange(len(components)), np.abs(components).argmax(axis=1)])
+    components *= np.where(signs == 0, 1, signs)[:, None]
+    total = max(float((centred**2).sum()), 1e-300)
+    missing = count - len(components)
+    return (
+        mean,
+        np.pad(components, ((0, missing), (0, 0))),
+        np.pad(values / total, (0, missing)),
+    )
+
+
+def pca(
+    space: FeatureSpace, dimensions: int = 2, *, progress: Progress = no_progress
+) -> dict[str, np.ndarray]:
+    """The directions in which the features vary most.
+
+    Shape:
+        returns: points (N, dimensions) float32, mean (F,), components (dimensions, F), explained shares
+            of the variance (dimensions,)
+    """
+    mean, components, explained = principal_components(space.features, dimensions)
+    points = ((space.features - mean) @ components.T).astype(np.float32)
+    return {
+        "points": points,
+        "mean": mean.astype(np.float32),
+        "components": components.astype(np.float32),
+        "explained": explained,
+    }
+
+
+def place_by_pca(
+    new: np.ndarray, space: FeatureSpace, picture: dict[str, Any], **settings: Any
+) -> np.ndarray:
+    points: np.ndarray = ((new - picture["mean"]) @ picture["components"].T).astype(np.float32)
+    return points
+
+
+def tsne(
+    space: FeatureSpace,
+    dimensions: int = 2,
+    *,
+    perplexity: Annotated[float, Range(5, 50, 1)] = 30.0,
+    progress: Progress = no_progress,
+) -> dict[str, np.ndarray]:
+    """Neighbours stay neighbours, as probabilities: 250 steps with exaggeration, then 500 without.
+
+    Args:
+        perplexity: About how many neighbours each image is held to.
+    Source:
+        van der Maaten, Hinton 2008, JMLR 9; Linderman et al. 2019, "FIt-SNE", Nature Methods 16; openTSNE
+    """
+    from openTSNE import TSNE
+
+    steps, done = (250, 500), 0
+    every = 5
+
+    def show(iteration: int, error: float, embedding: np.ndarray) -> bool:
+        nonlocal done
+        done += every
+        progress(min(1.0, done / sum(steps)), f"t-SNE: step {min(done, sum(steps))} of {sum(steps)}")
+        return False
+
+    fit = TSNE(
+        dimensions,
+        early_exaggeration_iter=steps[0],
+        n_iter=steps[1],
+        negative_gradient_method=_gradient_method(len(space.features), dimensions),
+        callbacks=show,
+        callbacks_every_iters=every,
+        n_jobs=_threads(len(space.features)),
+        random_state=SEED,
+    )
+    embedding = fit.fit(affinities=_affinities(space, perplexity), initialization=_start(space, dimensions))
+    return {"points": np.asarray(embedding, np.float32)}
+
+
+def place_by_tsne(
+    new: np.ndarray, space: FeatureSpace, picture: dict[str, Any], **settings: Any
+) -> np.ndarray:
+    """Among the images it is most like, then moved by the forces that made the picture, which stays as it is.
+
+    Source:
+        Poličar, Stražar, Zupan 2023, "Embedding to reference t-SNE space", Machine Learning 112; openTSNE
+    """
+    from openTSNE import TSNEEmbedding
+
+    points = np.array(picture["points"], np.float64)
+    finished = TSNEEmbedding(
+        points,
+        _affinities(space, settings.get("perplexity", 30.0)),
+        negative_gradient_method=_gradient_method(len(points), points.shape[1]),
+        n_jobs=_threads(len(points)),
+        random_state=SEED,
+    )
+    return np.asarray(finished.transform(np.asarray(new, np.float32)), np.float32)
+
+
+def umap(
+    space: FeatureSpace,
+    dimensions: int = 2,
+    *,
+    n_neighbors: Annotated[int, Range(2, 100)] = 15,
+    min_dist: Annotated[float, Range(0.0, 0.99, 0.01)] = 0.1,
+    progress: Progress = no_progress,
+) -> dict[str, np.ndarray]:
+    """Neighbours stay neighbours, as a graph that springs pull together; groups are denser than in t-SNE.
+
+    Args:
+        n_neighbors: How many neighbours hold each image, itself included.
+        min_dist: How close two points may come in the picture.
+    Source:
+        McInnes, Healy, Melville 2018, "UMAP", arXiv:1802.03426; umap-learn
+    """
+    progress(0.0, "UMAP: preparing, which takes up to a minute the first time")
+    start = _start(space, dimensions) * 1e5  # about ±10, as UMAP starts by itself
+    fitted = _fit_umap(space, start, n_neighbors, min_dist, None, progress)
+    return {"points": np.asarray(fitted.embedding_, np.float32)}
+
+
+def place_by_umap(
+    new: np.ndarray, space: FeatureSpace, picture: dict[str, Any], **settings: Any
+) -> np.ndarray:
+    points = np.array(picture["points"], np.float32)
+    fitted = _fit_umap(
+        space, points, settings.get("n_neighbors", 15), settings.get("min_dist", 0.1), 0, no_progress
+    )
+    # The finished picture in place of none, and exact distances in place of a search index.
+    fitted.embedding_, fitted.n_epochs = points, None
+    fitted.metric, fitted._knn_search_index = "precomputed", True
+    indices, near = nearest_to(new, space.features, len(points))
+    distances = np.empty(near.shape, np.float32)
+    np.put_along_axis(distances, indices.astype(np.int64), near, axis=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return np.asarray(fitted.transform(distances), np.float32)
+
+
+PROJECTIONS = {
+    "tsne": Projection("tsne", "t-SNE", tsne, place_by_tsne),
+    "umap": Projection("umap", "UMAP", umap, place_by_umap),
+    "pca": Projection("pca", "PCA", pca, place_by_pca),
+}
+
+
+def projection_named(name: str) -> Projection:
+    """The projection of that name.
+
+    Raises:
+        UnknownName: There is none.
+    """
+    if name not in PROJECTIONS:
+        raise UnknownName("projection", name, PROJECTIONS)
+    return PROJECTIONS[name]
+
+
+def _start(space: FeatureSpace, dimensions: int) -> np.ndarray:
+    """The first principal components, tiny: the same start every time, and the large groups already apart."""
+    mean, components, _ = principal_components(space.features, dimensions)
+    start = (space.features - mean) @ components.T
+    # A hair of noise parts images with the same features, which no force could part otherwise.
+    start = start / max(float(start[:, 0].std()), 1e-12)
+    start += np.random.default_rng(SEED).normal(0, 1e-3, start.shape)
+    return np.ascontiguousarray(start * 1e-4)
+
+
+def _gradient_method(n: int, dimensions: int) -> str:
+    return "fft" if dimensions == 2 and n >= FFT_FROM else "bh"
+
+
+def _threads(n: int) -> int:
+    """One for few images: threads wait for each other at every step, for long where others use the machine."""
+    if n < THREADS_FROM:
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(8, cores, int(asked) if asked.isdigit() else cores))
+
+
+def _affinities(space: FeatureSpace, perplexity: float) -> Any:
+    from openTSNE.affinity import PerplexityBasedNN
+    from openTSNE.nearest_neighbors import KNNIndex
+
+    k = min(space.indices.shape[1], int(3 * perplexity))
+
+    class Exact(KNNIndex):
+        """openTSNE's door for neighbours that were found by others."""
+
+        VALID_METRICS = ("euclidean",)
+
+        def build(self) -> tuple[np.ndarray, np.ndarray]:
+            return space.indices[:, :k].astype(np.int64), space.distances[:, :k].astype(np.float64)
+
+        def query(self, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+            indices, distances = nearest_to(query, space.features, k)
+            return indices.astype(np.int64), distances.astype(np.float64)
+
+    return PerplexityBasedNN(
+        knn_index=Exact(space.features, k),
+        perplexity=min(perplexity, k / 3),
+        n_jobs=_threads(len(space.features)),
+    )
+
+
+class _Told:
+    """A file that a progress bar writes to; each line that it writes counts as one step."""
+
+    def __init__(self, progress: Progress, steps: int) -> None:
+        self._progress, self._steps, self._done = progress, steps, 0
+
+    def write(self, text: str) -> None:
+        if text.strip():
+            self._done = min(self._steps, self._done + 1)
+            self._progress(self._done / self._steps, f"UMAP: step {self._done} of {self._steps}")
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
+def _fit_umap(
+    space: FeatureSpace,
+    start: np.ndarray,
+    n_neighbors: int,
+    min_dist: float,
+    n_epochs: int | None,
+    progress: Progress,
+) -> Any:
+    from umap import UMAP
+
+    n = len(space.features)
+    n_neighbors = min(n_neighbors, n - 1, space.indices.shape[1] + 1)
+    others = slice(0, n_neighbors - 1)
+    indices = np.hstack([np.arange(n, dtype=np.int32)[:, None], space.indices[:, others]])
+    distances = np.hstack([np.zeros((n, 1), np.float32), space.distances[:, others]])
+    steps = 500 if n <= 10_000 else 200
+    told = {"disable": False, "file": _Told(progress, steps), "mininterval": 0, "miniters": 1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # one thread for a seed, no index for neighbours given
+        return UMAP(
+            n_neighbors=n_neighbors,
+            n_components=start.shape[1],
+            min_dist=min_dist,
+            n_epochs=steps if n_epochs is None else n_epochs,
+            init=start.astype(np.float32),
+            random_state=SEED,
+            n_jobs=1,
+            precomputed_knn=(indices, distances),
+            tqdm_kwds=told,
+        ).fit(space.features)
