@@ -1,0 +1,116 @@
+"""The scrubber in a real browser: what it shows while the window moves is what the network said there."""
+
+import re
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from core.catalogue import load
+from core.occlusion import occlusion_logits
+from core.preprocessing import fit
+from core.samples import sample_image
+
+pytestmark = pytest.mark.browser
+
+WINDOW, STRIDE = 75, 48  # few places: the network is a real one
+
+
+@pytest.fixture(scope="module")
+def occluded():
+    classifier = load("efficientnet_lite0")
+    pixels = fit(sample_image("coffee").pixels, classifier.card.preprocessing)
+    return occlusion_logits(classifier, pixels, window=WINDOW, stride=STRIDE), classifier.card.class_names
+
+
+def _open(page, server, **more):
+    extra = "".join(f"&{name}={value}" for name, value in more.items())
+    page.goto(
+        f"{server}/occlusion?classifier=efficientnet_lite0&image=coffee&occ_window={WINDOW}"
+        f"&occ_stride={STRIDE}{extra}"
+    )
+    page.locator('canvas[data-pane="picture"]').wait_for(timeout=120_000)
+
+
+def _shown(page):
+    return page.locator(".root:has(.panes)").evaluate("root => ({ ...root.dataset })")
+
+
+def _check(shown, occluded, class_names):
+    target = occluded.predicted
+    row = occluded.tops.tolist().index(int(shown["top"]))
+    column = occluded.lefts.tolist().index(int(shown["left"]))
+    assert float(shown["probability"]) == pytest.approx(occluded.values(target)[row, column], abs=1e-4)
+    assert shown["first"] == class_names[occluded.winners[row, column]]
+    assert int(shown["places"]) == occluded.winners.size
+    return row, column
+
+
+def test_dragging_arrow_keys_and_numbers_on_hover(page, server, occluded):
+    occluded, class_names = occluded
+    _open(page, server)
+    shown = _shown(page)
+    _check(shown, occluded, class_names)
+    assert (int(shown["top"]), int(shown["left"])) == occluded.weakest(occluded.predicted)[:2]
+
+    canvas = page.locator('canvas[data-pane="picture"]')
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + 5, box["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.4, steps=12)
+    page.mouse.up()
+    page.wait_for_url(re.compile("occ_at="))
+    row, column = _check(_shown(page), occluded, class_names)
+    middle = (WINDOW - 1) / 2
+    assert abs(occluded.tops[row] + middle - 0.4 * 224) <= STRIDE / 2 + 1
+    assert abs(occluded.lefts[column] + middle - 0.5 * 224) <= STRIDE / 2 + 1
+
+    canvas.press("ArrowRight")
+    canvas.press("ArrowDown")
+    page.wait_for_timeout(100)
+    assert _check(_shown(page), occluded, class_names) == (row + 1, column + 1)
+    canvas.press("Home")
+    page.wait_for_timeout(100)
+    row, column = _check(_shown(page), occluded, class_names)
+    assert occluded.values(occluded.predicted)[row, column] == pytest.approx(
+        occluded.weakest(occluded.predicted)[2]
+    )
+
+    heat = page.locator('canvas[data-pane="map"]')
+    box = heat.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.75)
+    page.wait_for_timeout(100)
+    drop = occluded.map(occluded.predicted, "drop")
+    near = drop[166:171, 54:59]
+    hover = float(_shown(page)["hover"])
+    assert np.abs(near - hover).min() < 1e-4
+    assert page.errors == []
+
+
+def test_a_link_opens_the_same_place_and_value(page, server, occluded):
+    occluded, class_names = occluded
+    _open(page, server, occ_at="96+48", occ_value="logit")
+    shown = _shown(page)
+    assert (shown["top"], shown["left"]) == ("96", "48")
+    _check(shown, occluded, class_names)
+    expect(page.get_by_role("heading", name="Logit left")).to_be_visible()
+
+
+def test_touch_moves_the_window_and_not_the_page(chromium, server, occluded):
+    occluded, class_names = occluded
+    context = chromium.new_context(viewport={"width": 420, "height": 900}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    try:
+        _open(page, server)
+        canvas = page.locator('canvas[data-pane="picture"]')
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        page.touchscreen.tap(box["x"] + box["width"] - 8, box["y"] + 8)
+        page.wait_for_timeout(200)
+        shown = _shown(page)
+        assert (int(shown["top"]), int(shown["left"])) == (0, 149)
+        _check(shown, occluded, class_names)
+    finally:
+        context.close()
