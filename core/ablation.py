@@ -23,6 +23,7 @@ from core.filter_index import indexed_rows
 from core.hooks import altered, captured
 from core.image_dataset import Split
 from core.intervals import wilson_interval
+from core.network_suffix import cut_behind
 from core.prediction import match_classes
 from core.progress import Progress, no_progress
 from core.settings import Choice
@@ -359,55 +360,60 @@ def removal_costs(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The atlas of a layer: every channel switched off alone, and how many images are right then.
 
-    Where the network is a plain sequence of layers, what comes before the channel is computed once for all of
-    them; otherwise every channel is one pass through the whole network.
+    What comes before the layer is computed once for all channels, and a channel that is zero on all images of
+    a batch changes nothing. Where the network cannot be cut behind the layer, every channel is a pass through
+    all of it.
 
     Args:
         rows, labels: (N,) which images, and their classes in the classifier's.
         layer: A convolution's name.
     Shape:
         returns: (C, K) int64, right images by true class with the channel off; (K,) the same with none off
+    Raises:
+        UnknownName: There is no such convolution.
     """
     found = find_layer(layers_of(classifier), layer)
     k = classifier.number_of_classes
-    baseline = ablated_logits(classifier, pixels, rows, {}).argmax(1)
-    whole = np.bincount(labels[baseline == labels], minlength=k)
-    right = np.zeros((found.channels, k), np.int64)
-    tail = _tail(classifier.module, found.site) if how == "zero" else None
-    if tail is None:
+    right, whole = np.zeros((found.channels, k), np.int64), np.zeros(k, np.int64)
+
+    def said(done: float, c: int) -> None:
+        progress(done, f"{layer}: channel {c + 1:,} of {found.channels:,} off")
+
+    suffix = (
+        cut_behind(classifier.module, found.site, classifier.inputs(pixels(rows[:2])))
+        if how == "zero"
+        else None
+    )
+    if suffix is None:
+        baseline = ablated_logits(classifier, pixels, rows, {}).argmax(1)
+        whole[:] = np.bincount(labels[baseline == labels], minlength=k)
         for c in range(found.channels):
             logits = ablated_logits(classifier, pixels, rows, {layer: [c]}, how=how)
             right[c] = np.bincount(labels[logits.argmax(1) == labels], minlength=k)
-            progress((c + 1) / found.channels, f"Channel {c + 1:,} of {found.channels:,}")
+            said((c + 1) / found.channels, c)
         return right, whole
-
-    @torch.inference_mode()
-    def work(start: int, stop: int) -> None:
-        with captured(classifier.module, [found.site]) as maps:
-            classifier.module(classifier.inputs(pixels(rows[start:stop])))
-        before = maps[found.site]
-        own = labels[start:stop]
-        counted = np.zeros_like(right)
+    height, width = classifier.card.preprocessing.input_size
+    size = max(1, min(64, 64 * 64 * 64 // (height * width)))
+    for start in range(0, len(rows), size):
+        own = labels[start : start + size]
+        with torch.inference_mode():
+            maps = suffix.begin(classifier.inputs(pixels(rows[start : start + size])))
+            base = _right(classifier, suffix.go_on(maps.clone()), own)
+            silent = (maps == 0).all(0).flatten(1).all(1).tolist()
+        whole += base
         for c in range(found.channels):
-            kept = before[:, c].clone()
-            before[:, c] = 0
-            predicted = classifier.as_logits(tail(before.clone())).argmax(1).cpu().numpy()
-            before[:, c] = kept
-            counted[c] = np.bincount(own[predicted == own], minlength=k)
-        right[:] += counted
-
-    def said(share: float, note: str) -> None:
-        progress(share, note or f"Each of {found.channels:,} channels off alone: {share:.0%} of the images")
-
-    classifier.in_batches(len(rows), work, said, cost=float(found.channels))
+            counted = base
+            if not silent[c]:
+                with torch.inference_mode():
+                    changed = maps.clone()
+                    changed[:, c] = 0
+                    counted = _right(classifier, suffix.go_on(changed), own)
+            right[c] += counted
+            said((start + len(own) * (c + 1) / found.channels) / len(rows), c)
     return right, whole
 
 
-def _tail(module: nn.Module, site: str) -> nn.Sequential | None:
-    """What comes after a layer, where the network is a plain sequence; None where it is not."""
-    if type(module) is not nn.Sequential:
-        return None
-    names = [name for name, _ in module.named_children()]
-    if site not in names:
-        return None
-    return module[names.index(site) + 1 :]
+def _right(classifier: Classifier, output: Tensor, labels: np.ndarray) -> np.ndarray:
+    """Right images by true class: (K,) int64."""
+    predicted = classifier.as_logits(output).argmax(1).cpu().numpy()
+    return np.bincount(labels[predicted == labels], minlength=classifier.number_of_classes)
