@@ -37,6 +37,7 @@ JOB, PROCESS, ALIVE, LOG, EXIT, STOP = (
 )  # fmt: skip
 RESULTS = ("finished", "stopped", "failed")
 _NICENESS = 15
+_UNDER_A_WATCHER = "CONVOSCOPE_JOB"  # tells a command that its folder is looked after
 
 # The watcher runs the command, waits, and notes the exit code: it lives on when the server is restarted.
 # A signal goes to the whole group, so the watcher only has to survive it; it passes on what came too early.
@@ -142,6 +143,49 @@ def submit(
     return job(name, parent=parent)
 
 
+@contextmanager
+def as_job(folder: Path, command: Sequence[str], *, title: str = "", device: str = "cpu") -> Iterator[None]:
+    """Show work that was started in a shell among the jobs, for as long as it lasts and afterwards.
+
+    Does nothing for a command that was started by the queue. Nobody else can work in the folder meanwhile.
+
+    Raises:
+        JobError: Someone works in this folder already.
+    """
+    if os.environ.get(_UNDER_A_WATCHER) == str(folder.resolve()):
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ALIVE, "a") as alive:
+        try:
+            fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise JobError(
+                f"{folder.name!r} is running already: wait for it, stop it, or choose another name."
+            ) from None
+        about = {
+            "name": folder.name,
+            "title": title or folder.name,
+            "command": list(command),
+            "device": device,
+        }
+        _write(folder / JOB, {**about, "queued": time.time()})
+        for file in (STOP, EXIT):
+            (folder / file).unlink(missing_ok=True)
+        _write(folder / PROCESS, {"pid": os.getpid(), "started": time.time(), "shell": True})
+        code = 1
+        try:
+            yield
+            code = 0
+        finally:
+            _write(folder / EXIT, {"code": code, "ended": time.time()})
+
+
+def note_stop(folder: Path) -> None:
+    """Say that the work in a folder ended early because someone wanted it to."""
+    (folder / STOP).touch()
+
+
 def train_command(name: str, options: dict[str, Any]) -> list[str]:
     """The command of a training, as a shell would run it too; `options` are settings of `train`."""
     words = [sys.executable, "-m", "core", "train", "--name", name]
@@ -194,7 +238,7 @@ def stop(name: str, *, parent: Path | None = None) -> Job:
         process = _read(current.folder / PROCESS)
         if process and not asked_before and _is_alive(current.folder):
             with suppress(ProcessLookupError):
-                os.killpg(process["pid"], signal.SIGTERM)
+                (os.kill if process.get("shell") else os.killpg)(process["pid"], signal.SIGTERM)
     return job(name, parent=parent)
 
 
@@ -235,6 +279,7 @@ def start_next(parent: Path) -> None:
 
 def _start(waiting: Job) -> None:
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "THP_MEM_ALLOC_ENABLE": "1"}
+    environment[_UNDER_A_WATCHER] = str(waiting.folder.resolve())
     with open(waiting.folder / ALIVE, "a") as alive:
         fcntl.flock(alive, fcntl.LOCK_EX)
         process = subprocess.Popen(

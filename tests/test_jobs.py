@@ -176,3 +176,25 @@ def test_progress_is_read_from_any_records():
     assert jobs.share_done([start, {"kind": "step", "step": 10}]) == 0.25
     assert jobs.share_done([start, {"kind": "step", "step": 10}, {"kind": "end"}]) == 1
     assert jobs.share_done([]) == 0
+
+
+def test_work_started_in_a_shell_is_a_job_like_any_other(parent):
+    code = (
+        "import sys, time; from pathlib import Path; from core import jobs\n"
+        "with jobs.as_job(Path(sys.argv[1]), ['x'], title='By hand'):\n"
+        "    print('in', flush=True); time.sleep(float(sys.argv[2]))\n"
+    )
+    words = [sys.executable, "-c", code, str(parent / "shell")]
+    shell = subprocess.Popen([*words, "60"], cwd=jobs.PROJECT, stdout=subprocess.PIPE, start_new_session=True)
+    assert shell.stdout.readline() == b"in\n"
+    seen = jobs.job("shell", parent=parent)
+    assert (seen.state, seen.title) == ("running", "By hand")
+    assert jobs.submit("next", QUICK, parent=parent).state == "waiting"
+    second = subprocess.run([*words, "0"], cwd=jobs.PROJECT, capture_output=True, text=True)
+    assert "'shell' is running already" in second.stderr
+    jobs.stop("shell", parent=parent)
+    shell.wait(20)
+    assert wait_for(parent, "shell", "stopped").state == "stopped"
+    wait_for(parent, "next", "finished")
+    subprocess.run([*words, "0"], cwd=jobs.PROJECT, check=True)
+    assert jobs.job("shell", parent=parent).state == "finished"

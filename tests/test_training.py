@@ -20,6 +20,7 @@ from core.evaluation import measure, wilson_interval
 from core.freezing import head_of
 from core.history import FILE, read_history
 from core.home import PROJECT
+from core.jobs import job
 from core.training import loss_of, predictions, train
 
 SMALL = {
@@ -83,9 +84,11 @@ def test_a_kill_loses_at_most_the_running_epoch(tmp_path):
     time.sleep(0.1)
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
+    assert job("killed", parent=tmp_path).state == "failed"
     before = [r["epoch"] for r in read_history(history) if r["kind"] == "epoch"]
     subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.DEVNULL)
     records = read_history(history)
+    assert job("killed", parent=tmp_path).state == "finished"
     resumed_at = [r["epoch"] for r in records if r["kind"] == "start"][-1]
     assert resumed_at >= before[-1]
     assert [r["epoch"] for r in records if r["kind"] == "epoch"] == [1, 2, 3, 4, 5, 6]

@@ -15,6 +15,7 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 from core.errors import ConvoscopeError, SettingError
 from core.history import FILE, append_record, rewrite_history
 from core.home import home
+from core.jobs import as_job, note_stop, train_command
 from core.settings import add_options, check_settings, settings_of
 
 
@@ -41,14 +42,24 @@ def run(args: argparse.Namespace) -> int:
     settings = check_settings(declared, given)
     folder = args.folder or home("runs") / _name(args.name, settings)
     stopping = _stop_on_signals()
-    _forget_what_was_lost(folder)
-    for record in train(folder, **settings, stop=lambda: bool(stopping)):
-        append_record(folder / FILE, record)
-        if record["kind"] == "end" or not args.quiet:
-            print(_line(record), flush=True)
-    if stopping:
-        print("Stopped. The same command goes on from here.", flush=True)
+    with as_job(folder, train_command(folder.name, given), device=_queue(settings["device"])):
+        _forget_what_was_lost(folder)
+        ended = False
+        for record in train(folder, **settings, stop=lambda: bool(stopping)):
+            append_record(folder / FILE, record)
+            ended = record["kind"] == "end"
+            if ended or not args.quiet:
+                print(_line(record), flush=True)
+        if stopping and not ended:
+            note_stop(folder)
+            print("Stopped. The same command goes on from here.", flush=True)
     return 0
+
+
+def _queue(device: str) -> str:
+    from core.classifier import best_device
+
+    return best_device().type if device == "auto" else device
 
 
 def _name(name: str | None, settings: dict[str, Any]) -> str:
@@ -103,6 +114,8 @@ def _line(record: dict[str, Any]) -> str:
             low, high = test["interval"]
             words = f" Test accuracy {test['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%})."
         return record["verdict"] + words
+    if record["kind"] == "features":
+        return f"features of {record['done']} of {record['of']} images"
     if record["kind"] == "step":
         return (
             f"epoch {record['epoch']} step {record['step']}: loss {record['loss']:.4f}, "
