@@ -16,11 +16,13 @@ with page("Occlusion", "Hide a part of the image and see whether the network sti
             "Part", PARTS, default=PARTS[0], key="occ_part", bind="query-params", required=True
         )
         choice = choose_occlusion(chosen, one_window=part == PARTS[0])
-    match part:
-        case "All windows":
-            all_windows(chosen, choice)
-        case "Gallery":
-            gallery(chosen, choice)
-        case _:
-            one_map(chosen, choice)
-    what_the_network_sees(chosen.image, chosen.card)
+    body = st.container()
+    what_the_network_sees(chosen.image, chosen.card)  # before the body, which may take a while to be sharp
+    with body:
+        match part:
+            case "All windows":
+                all_windows(chosen, choice)
+            case "Gallery":
+                gallery(chosen, choice)
+            case _:
+                one_map(chosen, choice)
