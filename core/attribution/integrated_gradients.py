@@ -1,19 +1,32 @@
 """Integrated gradients: the gradient averaged along the straight path from a baseline to the image."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 import torch
 
+from core.adaptive_path import Piece, cut_worst, cuts_at_once, first_pieces, integral
 from core.attribution import methods
 from core.attribution_result import Attribution
 from core.baselines import Baseline, baseline_images
 from core.classifier import Classifier
-from core.gradients import Output, check_target, input_gradients, path_rule, score_of, to_map, why_no_gradient
+from core.gradients import (
+    Output,
+    check_target,
+    input_gradients,
+    path_rule,
+    score_of,
+    scores,
+    to_map,
+    why_no_gradient,
+)
 from core.progress import Progress, no_progress
 from core.settings import Choice, Range
 
 MOST_STEPS = 1024
+KEPT_BYTES = 384 * 2**20  # of gradients that the adaptive rule keeps while it works
 
 
 @methods.register("integrated_gradients", title="Integrated gradients", order=10)
@@ -25,7 +38,7 @@ def integrated_gradients(
     baseline: Baseline = "black",
     n_steps: Annotated[int, Range(2, MOST_STEPS, logarithmic=True)] = 32,
     tolerance: Annotated[float | None, Range(0.01, 100), "percent"] = 1.0,
-    rule: Annotated[str, Choice("midpoint", "gauss_legendre", "trapezoid")] = "midpoint",
+    rule: Annotated[str, Choice("adaptive", "midpoint", "gauss_legendre", "trapezoid")] = "adaptive",
     noise_samples: Annotated[int, Range(1, 32)] = 4,
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0,
     output: Output = "logit",
@@ -37,7 +50,8 @@ def integrated_gradients(
         baseline: The picture that stands for "nothing there"; a map answers "why this and not the baseline?".
         n_steps: Steps of the path. More steps, smaller error.
         tolerance: Double the steps until the sum is within this error (percent); empty to keep `n_steps`.
-        rule: Where the steps look: midpoints, the points of Gauss and Legendre, or both ends of each step.
+        rule: Short steps where the score bends; or equal ones that look at their middle or both ends; or the
+            places of Gauss and Legendre.
         noise_samples: Pictures of noise to average over, for the baseline "noise average".
         seed: Of the noise.
         output: Explain the logit, or the probability.
@@ -57,38 +71,19 @@ def integrated_gradients(
     inputs = classifier.inputs(image[None])
     starts = classifier.inputs(baseline_images(baseline, image, samples=noise_samples, seed=seed))
     score = score_of(classifier, inputs, target, output)
-    expected = score - float(np.mean([score_of(classifier, s[None], target, output) for s in starts]))
-
-    def gradients_at(places: np.ndarray, weights: np.ndarray, told: Progress) -> torch.Tensor:
-        """Sum of weight × gradient × (image − baseline) over places on all paths."""
-        total = torch.zeros(inputs.shape[1:], dtype=torch.float64)
-        shares = torch.as_tensor(places, dtype=torch.float32, device=inputs.device)
-
-        def add(begin: int, end: int) -> None:
-            numbers = torch.arange(begin, end, device=inputs.device)
-            start = starts[numbers // len(places)]
-            share = shares[numbers % len(places)].reshape(-1, 1, 1, 1)
-            gradients, _ = input_gradients(classifier, start + share * (inputs - start), target, output)
-            parts = (gradients * (inputs - start)).cpu().double()
-            weight = torch.as_tensor(weights[numbers.cpu().numpy() % len(places)])
-            total.add_((parts * weight.reshape(-1, 1, 1, 1)).sum(0) / len(starts))
-
-        classifier.in_batches(len(places) * len(starts), add, told, cost=3, largest=4)
-        return total
-
-    steps = n_steps
-    values = gradients_at(*path_rule(rule, steps), progress)
-    while tolerance is not None and steps * 2 <= MOST_STEPS:
-        if abs(float(values.sum()) - expected) <= tolerance / 100 * max(abs(expected), 1e-6):
-            break
-        told = _doubled(progress, steps * 2)
-        if rule == "trapezoid":
-            # The ends of the new steps are the old ends and the middles between them.
-            values = (values + gradients_at(*path_rule("midpoint", steps), told)) / 2
-        else:
-            values = gradients_at(*path_rule(rule, steps * 2), told)
-        steps *= 2
+    expected, steps = 0.0, 0
+    values = torch.zeros(inputs.shape[1:], dtype=torch.float64)
+    for number, start in enumerate(starts):
+        path = _Path(classifier, inputs[0], start, target, output)
+        difference = score - score_of(classifier, start[None], target, output)
+        told = _part_of(progress, number, len(starts))
+        integrate = _adaptive if rule == "adaptive" else _regular
+        one, used = integrate(path, rule, n_steps, tolerance, difference, told)
+        values += one / len(starts)
+        expected += difference / len(starts)
+        steps = max(steps, used)
     result = to_map(values)
+    note = _note(result, bool((starts == inputs).all()), score, expected, tolerance, steps, output)
     return Attribution(
         result,
         target,
@@ -97,20 +92,111 @@ def integrated_gradients(
         method="integrated_gradients",
         settings=settings,
         expected=expected,
-        note=_note(result, image, starts, inputs, score, expected, tolerance, steps, output),
+        note=note,
         found={"steps": steps},
     )
 
 
-def _doubled(progress: Progress, steps: int) -> Progress:
-    return lambda share, words: progress(share, words or f"doubled to {steps} steps")
+@dataclass(frozen=True)
+class _Path:
+    """The straight line from a baseline to the image, both (C, H, W) and normalised."""
+
+    classifier: Classifier
+    image: torch.Tensor
+    start: torch.Tensor
+    target: int
+    output: str
+
+    def points(self, places: np.ndarray) -> torch.Tensor:
+        shares = torch.as_tensor(places, dtype=torch.float32, device=self.image.device).reshape(-1, 1, 1, 1)
+        return self.start + shares * (self.image - self.start)
+
+    def each(self, places: np.ndarray, use: Callable[[int, torch.Tensor], None], told: Progress) -> None:
+        """Give `use` the index of every place, and gradient × (image − baseline) there."""
+
+        def work(begin: int, end: int) -> None:
+            points = self.points(places[begin:end])
+            gradients, _ = input_gradients(self.classifier, points, self.target, self.output)
+            for i, part in enumerate((gradients * (self.image - self.start)).cpu()):
+                use(begin + i, part)
+
+        self.classifier.in_batches(len(places), work, told, cost=3, largest=4)
+
+    def scores(self, places: np.ndarray, told: Progress) -> np.ndarray:
+        found = np.empty(len(places))
+
+        @torch.no_grad()
+        def work(begin: int, end: int) -> None:
+            points = self.points(places[begin:end])
+            found[begin:end] = scores(self.classifier, points, self.target, self.output).cpu().numpy()
+
+        self.classifier.in_batches(len(places), work, told, largest=8)
+        return found
+
+
+def _is_enough(values: torch.Tensor, difference: float, tolerance: float | None) -> bool:
+    if tolerance is None:
+        return True
+    return abs(float(values.sum()) - difference) <= tolerance / 100 * max(abs(difference), 1e-6)
+
+
+def _regular(
+    path: _Path, rule: str, n_steps: int, tolerance: float | None, difference: float, told: Progress
+) -> tuple[torch.Tensor, int]:
+    """Steps that depend on nothing but their number, doubled until the sum is near enough."""
+
+    def total(rule: str, steps: int) -> torch.Tensor:
+        places, weights = path_rule(rule, steps)
+        # In order and in float64, so that the size of a batch changes nothing.
+        sums = torch.zeros(path.image.shape, dtype=torch.float64)
+        path.each(places, lambda i, part: sums.add_(part.double(), alpha=float(weights[i])), told)
+        return sums
+
+    steps = n_steps
+    values = total(rule, steps)
+    while steps * 2 <= MOST_STEPS and not _is_enough(values, difference, tolerance):
+        # The ends of a trapezoid's new steps are the old ends and the middles between them.
+        values = (values + total("midpoint", steps)) / 2 if rule == "trapezoid" else total(rule, steps * 2)
+        steps *= 2
+    return values, steps
+
+
+def _adaptive(
+    path: _Path, rule: str, n_steps: int, tolerance: float | None, difference: float, told: Progress
+) -> tuple[torch.Tensor, int]:
+    """Steps that are short where the score bends, doubled until the sum is near enough."""
+    most = max(n_steps, min(MOST_STEPS, KEPT_BYTES // (4 * path.image.numel())))
+    pieces: list[Piece] = []
+    wanted = n_steps
+
+    def silent(share: float, message: str) -> None:
+        told(min(1.0, len(pieces) / wanted), message or f"{len(pieces)} of {wanted} steps")
+
+    def parts(places: np.ndarray) -> list[torch.Tensor]:
+        kept: list[torch.Tensor] = [path.image] * len(places)
+        path.each(places, kept.__setitem__, silent)
+        return kept
+
+    def at(places: np.ndarray) -> np.ndarray:
+        return path.scores(places, silent)
+
+    pieces = first_pieces(max(1, n_steps // 4), parts, at)
+    while True:
+        while len(pieces) + 2 <= wanted:
+            pieces = cut_worst(pieces, cuts_at_once(len(pieces), wanted), parts, at)
+        values = integral(pieces)
+        if wanted * 2 > most or _is_enough(values, difference, tolerance):
+            return values, len(pieces)
+        wanted *= 2
+
+
+def _part_of(progress: Progress, number: int, of: int) -> Progress:
+    return lambda share, words: progress((number + share) / of, words)
 
 
 def _note(
     values: np.ndarray,
-    image: np.ndarray,
-    starts: torch.Tensor,
-    inputs: torch.Tensor,
+    is_baseline: bool,
     score: float,
     expected: float,
     tolerance: float | None,
@@ -118,15 +204,13 @@ def _note(
     output: str,
 ) -> str:
     if not values.any():
-        if bool((starts == inputs).all()):
+        if is_baseline:
             return "The map is blank: the image is the baseline. Choose another baseline."
         return why_no_gradient(score, output)
     error = abs(float(values.sum(dtype=np.float64)) - expected)
     if tolerance is not None and error > tolerance / 100 * abs(expected):
-        small = abs(expected) < 0.05 * abs(score)
-        return f"The error is still above {tolerance:g} % after {steps} steps" + (
-            ": image and baseline score almost alike, so that there is little to share. Try another baseline."
-            if small
-            else ". Ask for more, or choose a baseline nearer to the image, such as blur."
-        )
+        advice = "Choose a baseline nearer to the image, such as blur."
+        if abs(expected) < 0.05 * abs(score):
+            advice = "Image and baseline score almost alike: there is little to share. Try another baseline."
+        return f"The sum is still more than {tolerance:g} % off after {steps} steps. {advice}"
     return ""

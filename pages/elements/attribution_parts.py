@@ -75,12 +75,11 @@ def show(chosen: Chosen, results: Sequence[Attribution], *, by_class: bool) -> N
 
 @st.fragment
 def _show(chosen: Chosen, results: list[Attribution], by_class: bool) -> None:
-    panels = [
-        Panel(
-            _title(chosen, result, by_class), result.values, result.signed, facts_in_words(chosen, result), result.note
-        )
-        for result in results
-    ]  # fmt: skip
+    panels = []
+    for result in results:
+        title = _title(chosen, result, by_class)
+        facts = facts_in_words(chosen, result)
+        panels.append(Panel(title, result.values, result.signed, facts, result.note))
     view = attribution_view(chosen.pixels, panels, prefix="att")
     _downloads(chosen, results, panels, view)
 

@@ -85,7 +85,7 @@ def scales(panels: Sequence[Panel], mode: str, scale: str) -> list[Scale]:
 
 def _packed(image: np.ndarray, panels: Sequence[Panel]) -> tuple[dict[str, Any], bytes]:
     """The description, and the bytes: the image as RGBA, then the planes of every map as float32."""
-    height, width, channels = image.shape
+    height, width = image.shape[:2]
     rgba = np.full((height, width, 4), 255, np.uint8)
     rgba[..., :3] = image
     parts, described = [rgba.tobytes()], []

@@ -14,7 +14,7 @@ def settings_form(
     """Draw the controls and return the settings that are chosen, checked.
 
     Args:
-        prefix: Of the controls' keys, which are their names in the address too: "att_ig" makes "att_ig_n_steps".
+        prefix: Of the controls' keys, which are their names in the address too: "att" makes "att_n_steps".
         options: Words to choose from for settings that are free text, by the setting's name.
     Raises:
         SettingError: What was typed is not allowed.
