@@ -38,6 +38,7 @@ A_PAGE = 24
 PATCHES = 7
 TWIN = 0.95
 LARGEST_TILE = 48
+BEYOND = (128, 128, 140, 60)  # where a patch reaches over the border, on any background
 OFF, LAYER, CHANNEL, VIEW = "fl_off", "fl_layer", "fl_channel", "fl_view"
 VIEWS = ("Channels", "One channel", "Patches by rank", "Switch off")
 COST_IMAGES = 300
@@ -152,13 +153,13 @@ def cards_view(f: Filters) -> None:
     if costs is not None:
         sorts = {"costs most": costs[0].sum(1), "costs least": -costs[0].sum(1), **sorts}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        order_by = st.selectbox("Sort by", list(sorts), key="fl_sort", width=230)
+        order_by = st.selectbox("Sort by", list(sorts), key="fl_sort", width=210)
         preferred = st.selectbox(
-            "Prefers", ["any class", *f.dataset.class_names], key="fl_prefers", width=200,
+            "Prefers", ["any class", *f.dataset.class_names], key="fl_prefers", width=160,
             help="Channels whose mean activation is highest on this class.",
         )  # fmt: skip
         search = st.text_input(
-            "Channels", key="fl_search", placeholder="such as 3, 10-20, dead, copy, off", width=260,
+            "Channels", key="fl_search", placeholder="3, 10-20, dead, copy, off", width=230,
             help="Numbers and ranges, or one of the words dead, copy and off.",
         )  # fmt: skip
         _cost_button(f, costs)
@@ -206,12 +207,14 @@ def cards_view(f: Filters) -> None:
     filter_cards(cards, patches, kernels, key="fl_cards", on_open=_open, on_switch=lambda: _switch(f))
 
 
-def patch_tiles(f: Filters, number: int, rows: np.ndarray, places: np.ndarray) -> np.ndarray:
+def patch_tiles(
+    f: Filters, number: int, rows: np.ndarray, places: np.ndarray, side: int | None = None
+) -> np.ndarray:
     """Patches as squares of one size: (N, k) rows and places to (N, k, side, side, 4) uint8."""
     height, width = f.card.preprocessing.input_size
     first = f.box(number, 0)
     longest = max(height, width) if first is None else max(min(first[2], height), min(first[3], width))
-    side = min(LARGEST_TILE, longest)
+    side = side or min(LARGEST_TILE, longest)
     out = np.zeros((*rows.shape, side, side, 4), np.uint8)
     seen: dict[int, np.ndarray] = {}
     for at in np.ndindex(*rows.shape):
@@ -305,9 +308,10 @@ def rank_view(f: Filters) -> None:
     chosen = [(name, c) for name, channels in f.off.items() for c in channels][:40]
     for column, (name, c) in zip(st.columns(max(10, len(chosen)), gap="xsmall"), chosen, strict=False):
         one = f.index[name]
-        tiles = patch_tiles(f, numbers[name], one.top_rows[c : c + 1, :k], one.top_places[c : c + 1, :k])[0]
-        factor = max(1, round(64 / tiles.shape[1]))
-        stack = tiles.repeat(factor, 1).repeat(factor, 2)
+        stack = patch_tiles(f, numbers[name], one.top_rows[c : c + 1, :k], one.top_places[c : c + 1, :k], 64)[
+            0
+        ]
+        stack[stack[..., 3] == 0] = BEYOND
         gap = np.zeros((len(stack), 4, stack.shape[2], 4), np.uint8)
         with column:
             st.markdown(f"**{plain(name)}**  \n{c}")
@@ -338,13 +342,12 @@ def _lines(
 ) -> list[str]:
     one, names = f.one, f.dataset.class_names
     means = one.class_means[c]
-    best = [int(i) for i in one.preferred(3)[c] if np.isfinite(means[i])]
+    best = [int(i) for i in one.preferred(3)[c] if np.isfinite(means[i]) and means[i] > max(0.0, one.mean[c])]
     lines = []
     if best and not one.dead()[c]:
         lines.append("Prefers " + ", ".join(f"{names[i]} ({shown(means[i])})" for i in best))
-    lines.append(
-        f"Selectivity {selectivity[c]:.2f} · largest {shown(one.top_values[c, 0])} · zero {one.zeros[c]:.0%}"
-    )
+    figures = f"Selectivity {selectivity[c]:.2f} · largest {shown(one.top_values[c, 0])}"
+    lines.append(figures + (f" · zero in {one.zeros[c]:.0%}" if one.zeros[c] > 0.001 else ""))
     if costs is not None:
         right, whole = costs
         change = int(right[c].sum() - whole.sum())
@@ -448,7 +451,7 @@ def _histogram(f: Filters, c: int) -> None:
         table,
         {
             "mark": {"type": "bar", "tooltip": True},
-            "height": 190,
+            "height": 280,
             "encoding": {
                 "x": {"field": "label", "type": "nominal", "sort": order, "title": "largest value on the map",
                       "axis": {"labelOverlap": True, "labelAngle": 0}},

@@ -1,5 +1,7 @@
 """The switchboard: some channels off, and what the network loses and gains by it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -64,13 +66,15 @@ def switchboard(f: Filters) -> None:
         occur = np.flatnonzero(
             np.bincount(np.concatenate([labels, effect.before, effect.after]), minlength=k)
         )
+        names = [f.card.class_names[i] for i in occur]
         confusion_grid(
             effect.difference[np.ix_(occur, occur)],
-            [f.card.class_names[i] for i in occur],
+            names,
             key="fl_difference",
             values=effect.difference[np.ix_(occur, occur)].astype(np.float64),
             signed=True,
             labels=("fewer", "more"),
+            on_pick=lambda: _pick_cell(occur),
         )
     with right:
         _by_class(f, effect)
@@ -164,9 +168,12 @@ def _flips(f: Filters, effect: ablation.Effect, predictions: Predictions) -> Non
         f"Wrong ones gained ({len(effect.gained)})": effect.gained,
         f"Wrong in another way ({len(effect.other)})": effect.other,
     }
+    cell = st.session_state.get("fl_cell")
+    if cell and max(cell) < len(names):
+        kinds = {_cell_words(names, cell, (n := _cell_images(effect, cell))): n, **kinds}
     options = [*kinds, *(f"{names[a]} → {names[b]} ({len(p)})" for a, b, p in flips[:40])]
     groups = [*kinds.values(), *(p for _, _, p in flips[:40])]
-    first = next(i for i, group in enumerate(groups) if len(group))
+    first = 0 if cell else next(i for i, group in enumerate(groups) if len(group))
     if st.session_state.get("fl_flip") not in (None, *options):
         del st.session_state["fl_flip"]
     choice = st.selectbox("Show", options, index=first, key="fl_flip", width=360)
@@ -187,6 +194,30 @@ def _flips(f: Filters, effect: ablation.Effect, predictions: Predictions) -> Non
         key="fl_wall",
         a_page=16,
     )
+
+
+def _pick_cell(occur: np.ndarray) -> None:
+    """A click on a cell shows the images that came to it or left it."""
+    picked = st.session_state["fl_difference"]["picked"]
+    if isinstance(picked, list | tuple) and len(picked) == 2 and all(isinstance(i, int) for i in picked):
+        st.session_state["fl_cell"] = [int(occur[i]) if 0 <= i < len(occur) else -1 for i in picked]
+        st.session_state.pop("fl_flip", None)
+
+
+def _cell_images(effect: ablation.Effect, cell: list[int]) -> np.ndarray:
+    """Images of the cell's true class that came to its prediction or left it; −1 is any class."""
+    true, predicted = cell
+    changed = effect.before != effect.after
+    if true >= 0:
+        changed &= effect.labels == true
+    if predicted >= 0:
+        changed &= (effect.before == predicted) | (effect.after == predicted)
+    return np.flatnonzero(changed)
+
+
+def _cell_words(names: Sequence[str], cell: list[int], images: np.ndarray) -> str:
+    true, predicted = (names[i] if i >= 0 else "any class" for i in cell)
+    return f"{true} to or from “{predicted}” ({len(images)})"
 
 
 def _special(f: Filters, rows: np.ndarray, labels: np.ndarray, effect: ablation.Effect, how: str) -> None:
