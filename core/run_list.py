@@ -1,6 +1,7 @@
 """All runs with their records: trainings of this server, shipped checkpoints, histories dropped in."""
 
 import json
+import math
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -121,7 +122,8 @@ def judge(history: list[Record], settings: Mapping[str, Any] | None = None) -> V
     needed = {"train_loss", "train_accuracy"}
     if any("validation_accuracy" in r or "validation_loss" in r for r in epochs):
         needed |= {"validation_loss", "validation_accuracy"}
-    if any(needed - set(record) for record in epochs):
+    # The epoch in which a run broke was not validated any more, and needs not be.
+    if any(needed - set(r) for r in epochs if math.isfinite(r.get("train_loss", 0.0))):
         return None
     settings = settings or {}
     return verdict(

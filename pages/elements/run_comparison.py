@@ -50,11 +50,16 @@ def compare(runs: list[Run], view: View) -> None:
     differing = differing_settings(settings)
     factor = None
     if differing:
-        factor = st.pills(
-            "Group by", list(differing), key="tm_group", format_func=lambda name: name.replace("_", " "),
-            help="What the runs differ in. Runs of one value get one colour and one line in the table.",
+        if st.session_state.get("tm_group") not in (None, *differing):
+            del st.session_state["tm_group"]
+        factor = st.selectbox(
+            "Group by", list(differing), None, key="tm_group", bind="query-params", width=320,
+            placeholder=f"one of {len(differing)} settings that differ",
+            help="Runs of one value get one colour in the charts and one line in a table.",
         )  # fmt: skip
-    groups = {name: str(differing[factor][name]) for name in histories} if factor in differing else None
+    groups = None
+    if factor in differing:
+        groups = {name: f"{factor} {_shown(differing[factor][name])}" for name in histories}
     draw_grid(
         [comparison_chart(histories, quantity, view, groups) for quantity in view.quantities], "tm_compare"
     )
@@ -62,7 +67,7 @@ def compare(runs: list[Run], view: View) -> None:
     figures = {name: best_figures(history) for name, history in histories.items()}
     if groups:
         st.dataframe(
-            _grouped(str(factor), groups, figures), hide_index=True,
+            _grouped(groups, figures), hide_index=True,
             column_config=dict.fromkeys(("mean accuracy", "lowest", "highest", "mean gap"), _PERCENT),
         )  # fmt: skip
     table = comparison_table(differing, figures)
@@ -77,11 +82,10 @@ def compare(runs: list[Run], view: View) -> None:
 def comparison_table(
     differing: dict[str, dict[str, Any]], figures: dict[str, dict[str, Any]]
 ) -> pd.DataFrame:
-    """One line a run, the best first: what differs, then the best epoch's figures, then the test's."""
+    """One line a run, the best first: the best epoch's figures, the test's, and what differs."""
     rows = []
     for name, reached in figures.items():
         row: dict[str, Any] = {"run": name}
-        row |= {setting: _shown(values[name]) for setting, values in differing.items()}
         row |= {
             "validation accuracy": reached.get("validation_accuracy"),
             "validation loss": reached.get("validation_loss"),
@@ -94,11 +98,12 @@ def comparison_table(
         if any("test_accuracy" in each for each in figures.values()):
             low, high = reached.get("test_interval", (None, None))
             row |= {"test accuracy": reached.get("test_accuracy"), "95 % from": low, "95 % to": high}
+        row |= {setting: _shown(values[name]) for setting, values in differing.items()}
         rows.append(row)
     return pd.DataFrame(rows).sort_values("validation accuracy", ascending=False, na_position="last")
 
 
-def _grouped(factor: str, groups: dict[str, str], figures: dict[str, dict[str, Any]]) -> pd.DataFrame:
+def _grouped(groups: dict[str, str], figures: dict[str, dict[str, Any]]) -> pd.DataFrame:
     """One line a value of the factor: how its runs did at their best epochs."""
     frame = pd.DataFrame(
         [
@@ -113,9 +118,7 @@ def _grouped(factor: str, groups: dict[str, str], figures: dict[str, dict[str, A
         highest=("accuracy", "max"),
         gap=("gap", "mean"),
     )
-    named = summed.reset_index().rename(
-        columns={"value": factor.replace("_", " "), "mean": "mean accuracy", "gap": "mean gap"}
-    )
+    named = summed.reset_index().rename(columns={"mean": "mean accuracy", "gap": "mean gap"})
     return named.sort_values("mean accuracy", ascending=False)
 
 

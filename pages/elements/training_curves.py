@@ -99,7 +99,8 @@ def run_chart(history: list[Record], quantity: str, view: View, verdict: Verdict
     for name, line, colour in (("train", train, TRAIN), ("validation", held, HELD_OUT)):
         if line:
             label = name if held else quantity.lower()
-            series += _lines(label, line, colour, view.smoothing, logarithmic, symbols=len(line) < 60)
+            weight = _weight(view.smoothing, line, train)
+            series += _lines(label, line, colour, weight, logarithmic, symbols=len(line) < 60)
     marks = _marks(history, quantity, by, verdict)
     if series and marks:
         series[-1]["markLine"] = {
@@ -127,10 +128,15 @@ def comparison_chart(
         train = points(history, quantity, by)
         for line, kind in ((held, "solid"), (train, "dashed" if held else "solid")):
             if line:
-                drawn = _lines(name, line, colour, view.smoothing, logarithmic, symbols=False)
+                weight = _weight(view.smoothing, line, train)
+                label = groups[name] if groups else name
+                drawn = _lines(label, line, colour, weight, logarithmic, symbols=False)
                 drawn[-1]["lineStyle"] |= {"type": kind, "width": 2 if kind == "solid" else 1}
                 series += drawn
-    return _option(series, quantity, by, logarithmic)
+    option = _option(series, quantity, by, logarithmic)
+    option["legend"] |= {"show": True, "top": None, "bottom": 0, "left": 8, "right": 8}
+    option["grid"]["bottom"] = 56
+    return option
 
 
 def draw(option: dict[str, Any], key: str, *, height: int = 300) -> None:
@@ -200,6 +206,11 @@ def _lines(
     return [faint, one(smooth(raw, smoothing), 1, name, 2)]
 
 
+def _weight(smoothing: float, line: Points, densest: Points) -> float:
+    """The weight that makes a sparser line lag by as many steps as the densest one, not by as many points."""
+    return smoothing ** max(1.0, len(densest) / len(line)) if smoothing else 0.0
+
+
 def _drawable(value: float, logarithmic: bool) -> float | None:
     if not math.isfinite(value) or (logarithmic and value <= 0):
         return None
@@ -241,7 +252,7 @@ def _option(series: list[dict[str, Any]], quantity: str, by: str, logarithmic: b
         axis["axisLabel"] = {"hideOverlap": True}
     return {
         "animation": False,
-        "legend": {"top": 0, "left": 90, "right": 110, "data": names, "type": "scroll"},
+        "legend": {"show": len(names) > 1, "type": "scroll", "data": names, "top": 0, "left": 90, "right": 110},
         "tooltip": {"trigger": "axis", "valueFormatter": "%.4g", "confine": True},
         "grid": {"left": 8, "right": 24, "top": 58, "bottom": 28, "containLabel": True},
         "xAxis": {"type": "value", "name": by, "nameLocation": "middle", "nameGap": 24, "scale": True,
