@@ -82,21 +82,24 @@ def gallery_scale(rows: Sequence[GalleryRow]) -> Scale:
 
 
 def gallery_sheet(rows: Sequence[GalleryRow], windows: Sequence[int], class_names: Sequence[str],
-                  *, side: int = 128) -> np.ndarray:  # fmt: skip
-    """The sheet as a picture: a row an image, a column a window, one scale for all.
+                  *, one_scale: bool = True, side: int = 144) -> np.ndarray:  # fmt: skip
+    """The sheet as a picture: a row an image, a column a window.
 
+    Args:
+        one_scale: One scale for all; otherwise each row has its own, and says which.
     Shape:
         returns: (height, width, 3) uint8
     """
-    scale = gallery_scale(rows)
+    scales = [gallery_scale(rows if one_scale else [row]) for row in rows]
     pictures = []
-    for row in rows:
+    for row, scale in zip(rows, scales, strict=True):
         image = np.repeat(row.image, 3, axis=2) if row.image.shape[2] == 1 else row.image
         pictures.append([image, *(scale.paint(drop) for drop in row.maps)])
     labels = [
-        f"{row.name} – {class_names[row.target]} {row.base:.1%}; flips "
+        f"{row.name}: {class_names[row.target]} {row.base:.1%}; flips "
         + ", ".join(f"{share:.0%}" for share in row.share_of_flips)
-        for row in rows
+        + ("" if one_scale else f"; ±{100 * scale.high:.2g} points")
+        for row, scale in zip(rows, scales, strict=True)
     ]
     return sheet(pictures, ["image", *(f"{w} × {w}" for w in windows)], labels, side=side)
 

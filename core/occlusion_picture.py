@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -81,7 +84,7 @@ def sheet(rows: Sequence[Sequence[np.ndarray]], columns: Sequence[str], labels: 
     """
     height, width = enlarge(rows[0][0], side).shape[:2]
     gap, head, foot = 6, 22, 20
-    font = ImageFont.load_default(13)
+    font = _font(13)
     canvas = Image.new(
         "RGB", (len(columns) * (width + gap) + gap, head + len(rows) * (height + foot)), "white"
     )
@@ -94,3 +97,13 @@ def sheet(rows: Sequence[Sequence[np.ndarray]], columns: Sequence[str], labels: 
             canvas.paste(Image.fromarray(enlarge(picture, side)), (gap + column * (width + gap), top))
         draw.text((gap, top + height + 2), label, "black", font=font)
     return np.asarray(canvas)
+
+
+def _font(size: int) -> Any:
+    """The font of matplotlib's figures, which has more letters than Pillow's own."""
+    found = find_spec("matplotlib")
+    if found is not None and found.origin is not None:
+        file = Path(found.origin).parent / "mpl-data/fonts/ttf/DejaVuSans.ttf"
+        if file.exists():
+            return ImageFont.truetype(file, size)
+    return ImageFont.load_default(size)

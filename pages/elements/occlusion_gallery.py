@@ -25,7 +25,7 @@ from core.store import Answer
 from pages.elements.ask import ask
 from pages.elements.choose import Chosen
 from pages.elements.dataset_picker import opened
-from pages.elements.occlusion_parts import OcclusionChoice
+from pages.elements.occlusion_parts import OcclusionChoice, colour_bar
 
 PHOTOS = "sample photos"
 MOST = 40
@@ -86,7 +86,8 @@ def _compute_and_show(chosen: Chosen, plan: _Plan) -> None:
         if number < len(images):
             place.caption(f"{number} of {len(images)} images are done: {rows[-1].name} was the last.")
     names = chosen.card.class_names
-    sheet = encode(gallery_sheet(rows, plan.windows, names))
+    one_scale = st.session_state.get("occ_one_scale", True)
+    sheet = encode(gallery_sheet(rows, plan.windows, names, one_scale=one_scale))
     scale = gallery_scale(rows)
     about = {
         "classifier": plan.classifier,
@@ -106,10 +107,13 @@ def _compute_and_show(chosen: Chosen, plan: _Plan) -> None:
                 "NPZ", lambda: gallery_archive(rows, plan.windows, about), "occlusion_gallery.npz",
                 icon=":material/download:", on_click="ignore",
             )  # fmt: skip
-            st.caption(
-                f"Colours from {100 * scale.low:.3g} to +{100 * scale.high:.3g} points, white is 0. "
-                f"Stride {plan.choice.stride}, fill {plan.choice.fill}."
-            )
+            st.toggle(
+                "One scale for all", True, key="occ_one_scale",
+                help="Off: each image has its own scale, printed under it, to see where rather than how much.",
+            )  # fmt: skip
+            if one_scale:
+                colour_bar(scale)
+            st.caption(f"Stride {plan.choice.stride}, fill {plan.choice.fill}.")
         shares = [np.mean([row.share_of_flips[i] for row in rows]) for i in range(len(plan.windows))]
         figures = [f"{window} px {share:.1%}" for window, share in zip(plan.windows, shares, strict=True)]
         st.markdown(

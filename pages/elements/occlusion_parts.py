@@ -24,7 +24,7 @@ from core.occlusion import (
     places,
     window_choices,
 )
-from core.occlusion_picture import remark, scale_of
+from core.occlusion_picture import Scale, remark, scale_of
 from core.progress import Progress
 from core.settings import settings_of
 from core.store import Answer
@@ -200,13 +200,22 @@ def all_windows(chosen: Chosen, choice: OcclusionChoice) -> None:
             for column, (picture, text) in zip(st.columns(5), pictures[start : start + 5], strict=False):
                 column.image(enlarge(picture, 256), width="stretch")
                 column.caption(text)
-        st.caption(
-            f"Drop of {chosen.target_name}: blue {100 * scale.low:.2g} points (hiding helps), white 0, "
-            f"red +{100 * scale.high:.2g} points (hiding hurts). Stride {choice.stride}, fill {choice.fill}."
-        )
+        with st.container(horizontal=True, vertical_alignment="center"):
+            colour_bar(scale)
+            st.caption(
+                f"Drop of {chosen.target_name}: red where hiding hurts, blue where it helps. "
+                f"Stride {choice.stride}, fill {choice.fill}."
+            )
         note = remark(np.stack(maps), "drop", found[0].base(chosen.target))
         if note:
             st.info(note, icon=":material/info:")
+
+
+def colour_bar(scale: Scale) -> None:
+    """The colours of a drop with the points they stand for, in a row that the caller has begun."""
+    st.caption(f"−{100 * scale.high:.2g} points", width="content")
+    st.image(np.repeat(scale.colours[None], 12, axis=0), width=200)
+    st.caption(f"+{100 * scale.high:.2g} points", width="content")
 
 
 def ask_occlusion(

@@ -152,7 +152,7 @@ function prepare(s) {
   s.colours.forEach((colour, i) => strip.data.set([...colour, 255], 4 * i));
   s.scale.getContext("2d").putImageData(strip, 0, 0);
   s.low.textContent = asValue(s, s.lowest);
-  s.middle.textContent = s.value === "drop" ? "0" : "";
+  s.middle.textContent = s.value === "drop" && s.highest > 0 ? "0" : "";
   s.high.textContent = asValue(s, s.highest);
   s.legend.replaceChildren(...s.winners.map((w) => make("li", {}, make("span", { class: "swatch", style: `background:${w.colour}` }), make("span", { class: "name", title: w.name }, w.name), make("span", { class: "mono" }, String(w.places)))));
   const flips = new ImageData(s.width, s.height), colours = s.flip_colours.map((hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)));
