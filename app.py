@@ -17,6 +17,7 @@ PAGES = {
         st.Page("pages/data.py", title="Data", icon=":material/photo_library:"),
         st.Page("pages/train_monitor.py", title="Train monitor", icon=":material/show_chart:"),
         st.Page("pages/confusion_matrices.py", title="Confusion matrices", icon=":material/grid_view:"),
+        st.Page("pages/embedding.py", title="Embedding", icon=":material/scatter_plot:"),
         st.Page("pages/import_checkpoint.py", title="Import a checkpoint", icon=":material/upload_file:"),
     ],
     "By hand": [

@@ -250,7 +250,7 @@ def _gradient_method(n: int, dimensions: int) -> str:
 
 
 def _threads(n: int) -> int:
-    """One for few images: threads wait for each other at every step, for long where others use the machine."""
+    """One for few images: at every step threads wait for each other, long where the machine is full."""
     if n < THREADS_FROM:
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,257 @@
+"""Embedding: what a layer makes of many images, as a map in which like lies beside like."""
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from core import catalogue
+from core.classifier import Classifier, probabilities
+from core.embedding import (
+    embed,
+    feature_layers,
+    feature_space,
+    features_of,
+    last_before_head,
+    place,
+    sample_rows,
+)
+from core.errors import BadDataset
+from core.image_dataset import ImageDataset, Split
+from core.nearest_neighbours import nearest_to
+from core.prediction import match_classes
+from core.progress import Progress
+from core.projection import PROJECTIONS, FeatureSpace
+from core.store import Answer
+from pages.elements.ask import ask
+from pages.elements.choose import choose_classifier, choose_image
+from pages.elements.chosen_image import set_chosen_image
+from pages.elements.dataset_picker import choose_next, dataset_picker, opened, plain
+from pages.elements.page import page
+from pages.elements.scatter import NEAR, ImageMap, Sprite, make_sprite, scatter
+from pages.elements.settings_form import settings_form
+
+COUNTS = (200, 500, 1000, 2000, 5000, 10_000)
+TITLES = {name: projection.title for name, projection in PROJECTIONS.items()}
+MOST_COMPARED = 2
+
+
+def layers_of(classifier: str) -> Answer:
+    """The layers that features can be taken from, and the one that is taken where none is chosen."""
+
+    def analysis(classifier: Classifier, progress: Progress) -> Answer:
+        layers = [[layer.name, layer.title] for layer in feature_layers(classifier)]
+        return {"layers": layers, "default": last_before_head(classifier)}
+
+    return ask("feature layers", classifier, analysis, message="Looking at the layers")
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def sprite_of(key: tuple[str, int], _images: np.ndarray) -> Sprite:
+    return make_sprite(_images)
+
+
+def mapped(
+    classifier: str, title: str, layer: str, part: Split, data: ImageDataset, how: dict[str, Any],
+    new: np.ndarray | None, new_title: str, new_sha256: str,
+) -> tuple[ImageMap, dict[str, Any], bool, str]:  # fmt: skip
+    """One classifier's map of these images: the map, a line of the table, whether it predicts their classes,
+    and a note on how classes were matched."""
+    where = (part.fingerprint, layer)
+    seen = ask(
+        "features of a layer", classifier,
+        lambda classifier, progress: dict(
+            zip(("features", "logits"), features_of(classifier, part.images, layer, progress=progress), strict=True)
+        ),
+        depends_on=where, short=False, message=f"{title}: features of {len(part):,} images",
+    )  # fmt: skip
+
+    def compare(classifier: Classifier, progress: Progress) -> Answer:
+        space = feature_space(seen["features"], layer, progress)
+        return {"indices": space.indices, "distances": space.distances}
+
+    near = ask(
+        "neighbours in the features", classifier, compare, depends_on=where, short=False,
+        message=f"{title}: every image beside every other",
+    )  # fmt: skip
+    space = FeatureSpace(seen["features"], near["indices"], near["distances"])
+    picture = ask(
+        "embedding", classifier,
+        lambda classifier, progress: embed(space, part.labels, progress=progress, **how),
+        depends_on=(*where, how), short=False,
+    )  # fmt: skip
+    try:
+        matching, note = match_classes(data.class_names, catalogue.card_of(classifier).class_names)
+        theirs = np.full(seen["logits"].shape[1], data.number_of_classes)
+        theirs[matching[matching >= 0]] = np.flatnonzero(matching >= 0)
+        predicted, judges = theirs[seen["logits"].argmax(axis=1)], True
+    except BadDataset:
+        predicted, judges = np.full(len(part), data.number_of_classes), False
+        note = f"{title} knows other classes than {data.title}: its predictions are not shown."
+    placed = None
+    if new is not None:
+        placed = placed_image(
+            classifier, layer, space, picture, how, new, new_title, (*where, how, new_sha256)
+        )
+    kept, chance = float(picture["preserved"].mean()), NEAR / (len(part) - 1)
+    words = f"{kept:.0%} of the {NEAR} nearest neighbours are kept (by chance {min(1, chance):.0%})"
+    if picture["silhouette"] is not None:
+        words += f" · silhouette {picture['silhouette']:.2f} in the features"
+        words += f", {picture['silhouette_shown']:.2f} in the picture"
+    if "explained" in picture:
+        words += f" · {picture['explained'].sum():.0%} of the variance"
+    line = {
+        "classifier": title,
+        "layer": layer,
+        "features": seen["features"].shape[1],
+        "accuracy here": float((predicted == part.labels).mean()) if judges else None,
+        "silhouette in the features": picture["silhouette"],
+        "silhouette in the picture": picture["silhouette_shown"],
+        "neighbours kept": kept,
+    }
+    shown = ImageMap(
+        title, words, picture["points"], predicted, probabilities(seen["logits"]).max(axis=1),
+        picture["preserved"], space.indices, picture["shown"], placed,
+    )  # fmt: skip
+    return shown, line, judges, note
+
+
+def placed_image(
+    classifier: str, layer: str, space: FeatureSpace, picture: Answer, how: dict[str, Any], pixels: np.ndarray,
+    title: str, depends_on: tuple[Any, ...],
+) -> dict[str, Any]:  # fmt: skip
+    """Where the chosen image belongs in a finished map, and which images are like it."""
+
+    def analysis(classifier: Classifier, progress: Progress) -> Answer:
+        features, _ = features_of(classifier, pixels[None], layer)
+        at = place(features, space, picture, projection=how["projection"], settings=how["settings"])
+        nearest, _ = nearest_to(features, space.features, NEAR)
+        return {"point": at[0].tolist(), "nearest": nearest[0].tolist()}
+
+    answer = ask("placed in a map", classifier, analysis, depends_on=depends_on, message="Placing the image")
+    return {**answer, "title": title}
+
+
+with page(
+    "Embedding",
+    "Each dot is an image. Images that look alike to the network lie side by side: see which classes it "
+    "keeps apart, which ones it cannot, and which images sit on the wrong side.",
+    icon="🗺️",
+):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        with st.container(width="stretch"):
+            first = choose_classifier()
+        card = catalogue.card_of(first)
+        with st.container(width="stretch"):
+            others = st.multiselect(
+                "Compare with", [name for name in catalogue.names() if name != first], key="em_with",
+                bind="query-params", max_selections=MOST_COMPARED, placeholder="up to two more",
+                help="The same images through each, side by side: point at one and see it in all.",
+            )  # fmt: skip
+        if not st.session_state.get("em_set_shown") and not st.query_params.get("em_set") and card.dataset:
+            choose_next("em", card.dataset)
+        with st.container(width="stretch"):
+            entry = dataset_picker("em")
+        data = opened(entry, {})
+        names = list(data.splits)
+        with st.container(width="content"):
+            split_name = st.segmented_control(
+                "Split", names, default="test" if "test" in names else names[0], key="em_split",
+                bind="query-params", required=True,
+            )  # fmt: skip
+    found = layers_of(first)
+    layers = {name: title for name, title in found["layers"]}
+    automatic = f"automatic: {found['default']}, the last before the head"
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        with st.container(width="stretch"):
+            layer = st.selectbox(
+                f"Layer of {plain(first)}", [automatic, *layers], format_func=lambda name: layers.get(name, name),
+                key="em_layer", bind="query-params",
+                help="Its output, averaged over all places, is what images are compared by.",
+            )  # fmt: skip
+        with st.container(width="content"):
+            projection = st.segmented_control(
+                "Projection", list(TITLES), default="tsne", format_func=TITLES.__getitem__,
+                key="em_projection", bind="query-params", required=True,
+            )  # fmt: skip
+        with st.container(width="content"):
+            dimensions = st.segmented_control(
+                "Dimensions", [2, 3], default=2, key="em_dimensions", bind="query-params", required=True
+            )
+        with st.container(width="stretch"):
+            count = st.select_slider(
+                "Images", COUNTS, 1000, key="em_count", bind="query-params", format_func=lambda n: f"{n:,}",
+                help="Drawn at random with every class in its share; always the same ones.",
+            )  # fmt: skip
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        settings = {}
+        if PROJECTIONS[projection].settings:
+            with st.container(width=360, horizontal=True):
+                settings = settings_form(PROJECTIONS[projection].settings, f"em_{projection}")
+        with st.container(width=280):
+            image = choose_image(card)
+        wanted = st.toggle(
+            "Place this image in the map ★", key="em_place", bind="query-params",
+            help="The finished map stays as it is; the image goes where its features say. "
+            "Upload one of yours to try.",
+        )  # fmt: skip
+
+    split = data.split(split_name)
+    rows = sample_rows(split, count)
+    part = split if len(rows) == len(split) else split.take(rows)
+    address = f"{entry.name}/{split_name}/"
+    chosen = str(st.session_state.get("chosen_image", ""))
+    number = chosen.removeprefix(address)
+    at = int(np.searchsorted(rows, int(number))) if chosen.startswith(address) and number.isdigit() else -1
+    picked = at if 0 <= at < len(rows) and rows[at] == int(number) else -1
+    how = {"projection": projection, "dimensions": dimensions, "settings": settings}
+
+    maps, lines, notes, judges = [], [], [], True
+    for name in [first, *(other for other in others if other != first)]:
+        if name == first:
+            chosen_layer = layer if layer in layers else found["default"]
+        else:
+            chosen_layer = layers_of(name)["default"]
+        new = image.pixels if wanted and picked < 0 else None
+        title = catalogue.card_of(name).title or name
+        drawn, line, known, note = mapped(
+            name, title, chosen_layer, part, data, how, new, image.name, image.sha256
+        )
+        maps.append(drawn)
+        lines.append(line)
+        judges = judges and known
+        if note:
+            notes.append(note)
+    for note in dict.fromkeys(notes):
+        st.info(plain(note), icon=":material/info:")
+    if wanted and picked >= 0:
+        st.caption("The chosen image is one of those in the map: it is ringed there.")
+
+    def take(row: int) -> None:
+        if 0 <= row < len(split):
+            set_chosen_image(entry.name, split_name, row)
+
+    scatter(
+        maps, rows, part.labels, data.class_names, sprite_of((split.fingerprint, len(rows)), part.images),
+        question=repr((part.fingerprint, [line["layer"] for line in lines], [m.title for m in maps], how)),
+        picked=picked, has_predictions=judges, on_chosen=take, key="em_map",
+    )  # fmt: skip
+    st.dataframe(
+        lines, hide_index=True, key="em_table",
+        column_config={
+            name: st.column_config.NumberColumn(format="percent") for name in ("accuracy here", "neighbours kept")
+        }
+        | {
+            name: st.column_config.NumberColumn(format="%.3f", help="1: classes lie apart; 0: they overlap.")
+            for name in ("silhouette in the features", "silhouette in the picture")
+        },
+    )  # fmt: skip
+    with st.expander("How far can I trust this map?", icon=":material/help:"):
+        st.markdown(
+            "The network sees hundreds of numbers for each image, the map shows two or three, so something is "
+            "lost. **Neighbours kept** says how many of an image's ten nearest in the features are among its ten "
+            "nearest in the map; colour by it to see where the map misleads. In t-SNE and UMAP the sizes of "
+            "groups and the distances between them mean nothing; in PCA they do, as far as its share of the "
+            "variance goes. The **silhouette in the features** judges the network, the one in the picture only "
+            "the picture."
+        )
