@@ -8,9 +8,10 @@
          stop          there when someone asked it to stop
          history.jsonl its records, where the command writes them; progress is read from there
 
-No service keeps the queue. A job that waits is a folder with `job.json` and no process; whoever looks at the
-jobs starts the next one of a device that is free, under a lock. So a refreshed page, a restarted server and a
-second browser all see the same, and a process that died is seen to be dead: the system drops its lock.
+No service keeps the queue. A job that waits is a folder with `job.json` and no process; a job that ends, and
+whoever looks at the jobs, starts the next one of a device that is free, under a lock. So a queue goes on with
+no page open, a refreshed page, a restarted server and a second browser all see the same, and a process that
+died is seen to be dead: the system drops its lock.
 """
 
 import fcntl
@@ -47,7 +48,7 @@ folder, lock, command = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
 early = []
 for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda number, frame: early.append(number))
-os.nice(NICENESS)
+os.nice(max(0, NICENESS - os.nice(0)))
 code = -signal.SIGTERM
 if not os.path.exists(os.path.join(folder, "stop")):
     with open(os.path.join(folder, "log.txt"), "ab") as log:
@@ -64,6 +65,9 @@ path = os.path.join(folder, "exit.json")
 with open(path + ".partial", "w") as file:
     json.dump({"code": code, "ended": time.time()}, file)
 os.replace(path + ".partial", path)
+os.close(lock)
+start = "import sys, pathlib, core.jobs; core.jobs.start_next(pathlib.Path(sys.argv[1]))"
+subprocess.run([sys.executable, "-c", start, os.path.dirname(folder)])
 """.replace("NICENESS", str(_NICENESS))
 
 

@@ -80,6 +80,17 @@ def test_the_next_begins_when_the_first_has_ended_without_anyone_keeping_the_que
     wait_for(parent, "second", "finished")
 
 
+def test_a_queue_goes_on_while_nobody_looks(parent):
+    jobs.submit("first", [sys.executable, "-c", "import time; time.sleep(1)"], parent=parent)
+    jobs.submit("second", QUICK, parent=parent)
+    jobs.submit("third", QUICK, parent=parent)
+    until = time.monotonic() + 60
+    while not (parent / "third" / jobs.EXIT).exists():  # the files alone: `jobs.jobs` would start the next
+        assert time.monotonic() < until, "the third job was never started"
+        time.sleep(0.1)
+    assert (parent / "second" / jobs.EXIT).exists()
+
+
 def test_stop_is_polite_and_resume_goes_on(parent):
     jobs.submit("steps", STEPS, parent=parent)
     until = time.monotonic() + 20

@@ -252,7 +252,8 @@ def _option(series: list[dict[str, Any]], quantity: str, by: str, logarithmic: b
         axis["axisLabel"] = {"hideOverlap": True}
     return {
         "animation": False,
-        "legend": {"show": len(names) > 1, "type": "scroll", "data": names, "top": 0, "left": 90, "right": 110},
+        "legend": {"show": len(names) > 1, "data": names, "type": "scroll", "top": 0, "left": 90,
+                   "right": 110},
         "tooltip": {"trigger": "axis", "valueFormatter": "%.4g", "confine": True},
         "grid": {"left": 8, "right": 24, "top": 58, "bottom": 28, "containLabel": True},
         "xAxis": {"type": "value", "name": by, "nameLocation": "middle", "nameGap": 24, "scale": True,
