@@ -15,7 +15,8 @@ from core.errors import ConvoscopeError
 from core.intervals import wilson_interval
 
 SIGNIFICANCE = 0.01
-MOST_PAIRS = 3  # of a kind: more are listed in the table, not told
+MOST_PAIRS = 3  # told of a kind
+MOST_TESTED = 500  # pairs, the most frequent
 
 
 class BadStatement(ConvoscopeError):
@@ -205,9 +206,11 @@ def _crowded_cells(matrix: np.ndarray) -> list[tuple[int, int]]:
     k = len(matrix)
     wrong = matrix.copy()
     np.fill_diagonal(wrong, 0)
-    errors = np.broadcast_to(wrong.sum(axis=1, keepdims=True), wrong.shape)
-    p = binom.sf(wrong - 1, np.maximum(errors, 1), 1 / (k - 1)) * k * (k - 1)
-    found = [(int(i), int(j)) for i, j in np.argwhere((p < SIGNIFICANCE) & (wrong > 0))]
+    errors = wrong.sum(axis=1)
+    rows, columns = np.nonzero(wrong > 2)  # one or two errors never stand out
+    p = binom.sf(wrong[rows, columns] - 1, errors[rows], 1 / (k - 1)) * k * (k - 1)
+    few = p < SIGNIFICANCE
+    found = list(zip(rows[few].tolist(), columns[few].tolist(), strict=True))
     return sorted(found, key=lambda cell: -int(wrong[cell]))
 
 
@@ -258,10 +261,10 @@ def _pairs(matrix: np.ndarray, names: Sequence[str]) -> Iterator[Finding]:
     k = len(matrix)
     support = matrix.sum(axis=1)
     both = np.triu(matrix + matrix.T, 1)
-    candidates = np.argwhere((both > 0) & (support[:, None] > 0) & (support[None, :] > 0))
-    ranked = sorted((tuple(map(int, pair)) for pair in candidates), key=lambda pair: -int(both[pair]))
     # Only pairs that are mixed up often: more errors between them than between two classes on the average.
-    often = [pair for pair in ranked if both[pair] >= max(10, both.sum() / max(1, k * (k - 1) / 2))]
+    enough = both >= max(10, both.sum() / max(1, k * (k - 1) / 2))
+    candidates = np.argwhere(enough & (support[:, None] > 0) & (support[None, :] > 0)).tolist()
+    often = sorted(((i, j) for i, j in candidates), key=lambda pair: -int(both[pair]))[:MOST_TESTED]
     one_way, both_ways = [], []
     for i, j in often:
         n, pair_total = int(matrix[i, j]), int(both[i, j])

@@ -1,4 +1,4 @@
-"""A classifier that needs no training: linear, each class's logit from its mean image; about 90 % on Digits."""
+"""A classifier without training: linear, each logit from its class's mean image; about 90 % on Digits."""
 
 from pathlib import Path
 

@@ -221,7 +221,8 @@ def calibration_part(judged: Judged) -> None:
             st.caption(
                 "Each bar holds the images of one range of confidence; its height is the share "
                 "that is right, the thin line its 95 % interval. On the dashed line a network that says 80 % "
-                "is right in 80 % of the cases. The error is the mean distance from that line, each image counting once."
+                "is right in 80 % of the cases. The error is the mean distance from that line, each image "
+                "counting once."
             )
             st.dataframe(
                 table[["from", "to", "images", "confidence", "accuracy"]], hide_index=True,

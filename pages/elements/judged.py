@@ -92,7 +92,7 @@ def cell_of_address(number_of_classes: int) -> tuple[int, int] | None:
         return None
     cell = []
     for part in parts:
-        if part != OTHERS and not (part.isdecimal() and int(part) < number_of_classes):
+        if part != OTHERS and not (part.isascii() and part.isdecimal() and int(part) < number_of_classes):
             return None
         cell.append(-1 if part == OTHERS else int(part))
     return (cell[0], cell[1]) if max(cell) >= 0 else None

@@ -76,7 +76,7 @@ def test_all_errors_of_a_class_are_a_cell_too(open_page):
 
 
 def test_a_finding_leads_to_its_images(open_page):
-    at = open_page(cm_part="Findings")
+    at = open_page(cm_part="Findings", cm_split="train", classifier="runs/worse")
     assert "an accuracy of" in texts(at)
     button = next(b for b in at.button if str(b.key).startswith("cm_finding_"))
     button.click().run()
