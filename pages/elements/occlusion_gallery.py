@@ -109,7 +109,7 @@ def _compute_and_show(chosen: Chosen, plan: _Plan) -> None:
             )  # fmt: skip
             st.toggle(
                 "One scale for all", True, key="occ_one_scale",
-                help="Off: each image has its own scale, printed under it, to see where rather than how much.",
+                help="Off: each image has its own scale, printed under it: where, rather than how much.",
             )  # fmt: skip
             if one_scale:
                 colour_bar(scale)

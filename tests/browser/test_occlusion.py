@@ -90,7 +90,7 @@ def test_dragging_arrow_keys_and_numbers_on_hover(page, server, occluded):
 
 def test_a_link_opens_the_same_place_and_value(page, server, occluded):
     occluded, class_names = occluded
-    _open(page, server, occ_at="96+48", occ_value="logit")
+    _open(page, server, occ_at="96+48", occ_value="Logit")
     shown = _shown(page)
     assert (shown["top"], shown["left"]) == ("96", "48")
     _check(shown, occluded, class_names)

@@ -66,10 +66,9 @@ def test_one_window_says_what_the_core_says(tiny):
 
 
 def test_every_value_and_fill(tiny):
-    at = _page(occ_window="7", occ_stride="8")
-    for value in ("probability", "logit", "drop"):
-        at.query_params["occ_value"] = value
-        _fine(_page(occ_window="7", occ_stride="8", occ_value=value))
+    for value in ("Probability", "Logit", "Drop"):
+        at = _fine(_page(occ_window="7", occ_stride="8", occ_value=value))
+        assert f"{value} of " in _words(at)
     for fill in ("mean", "white", "blur", "noise"):
         at = _fine(_page(occ_window="7", occ_stride="8", occ_fill=fill))
         assert fill in _words(at)
