@@ -242,6 +242,12 @@ def places(size: int, window: int, stride: int) -> np.ndarray:
     return regular if regular[-1] == last else np.append(regular, last)
 
 
+def number_of_places(input_size: tuple[int, int], window: int, stride: int) -> int:
+    """How many forward passes a map costs."""
+    height, width = input_size
+    return len(places(height, window, stride)) * len(places(width, window, stride))
+
+
 def filled_image(image: np.ndarray, fill: str, window: int, seed: int = 0) -> np.ndarray:
     """The whole picture as it looks inside the window.
 
@@ -294,9 +300,8 @@ def coarse_to_fine(input_size: tuple[int, int], window: int, stride: int, first:
 
     The places of each are among the places of the next, so that none is asked twice (`known=`).
     """
-    height, width = input_size
     strides = [stride]
-    while len(places(height, window, strides[0])) * len(places(width, window, strides[0])) > first:
+    while number_of_places(input_size, window, strides[0]) > first:
         strides.insert(0, strides[0] * 2)
     return strides
 
@@ -320,9 +325,11 @@ def relevant_classes(occluded: OcclusionMap, targets: Sequence[int], most: int =
         returns: (k,) int64, ascending
     """
     classes = occluded.logits.shape[-1]
-    flat = np.concatenate([occluded.logits.reshape(-1, classes), occluded.base_logits[None]])
-    five = np.argpartition(flat, -min(5, classes), axis=1)[:, -min(5, classes) :]
-    counts = np.bincount(five.ravel(), minlength=classes)
+    five = min(5, classes)
+    counts = np.zeros(classes, np.int64)
+    for rows in (occluded.base_logits[None], *occluded.logits):  # (·, K) each: a fine map is large
+        first = np.argpartition(rows, -five, axis=1)[:, -five:]
+        counts += np.bincount(first.ravel(), minlength=classes)
     counts[list(targets)] = counts.max() + 1
     order = np.argsort(-counts, kind="stable")[:most]
     return np.sort(order[counts[order] > 0])

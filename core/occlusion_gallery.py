@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.occlusion import occlusion_logits, places
+from core.occlusion import number_of_places, occlusion_logits
 from core.occlusion_picture import Scale, scale_of, sheet
 from core.progress import Progress, no_progress
 
@@ -56,9 +56,7 @@ def drops_of_windows(
         SettingError: A window or the stride is larger than the image.
     """
     maps, flips, base = [], [], 0.0
-    numbers = [
-        len(places(image.shape[0], w, stride)) * len(places(image.shape[1], w, stride)) for w in windows
-    ]
+    numbers = [number_of_places(image.shape[:2], window, stride) for window in windows]
     done = 0
     for window, number in zip(windows, numbers, strict=True):
 

@@ -20,8 +20,8 @@ from core.occlusion import (
     default_stride,
     default_window,
     filled_image,
+    number_of_places,
     occlusion_logits,
-    places,
     window_choices,
 )
 from core.occlusion_picture import Scale, remark, scale_of
@@ -106,7 +106,7 @@ def one_map(chosen: Chosen, choice: OcclusionChoice) -> None:
     _draw(chosen, choice, found, bool(finer))
     if finer:
         # Everything is drawn already and can be used while the next, sharper map is on its way.
-        count = len(places(size[0], choice.window, finer[0])) * len(places(size[1], choice.window, finer[0]))
+        count = number_of_places(size, choice.window, finer[0])
         with waiting:
             ask_occlusion(chosen, choice, finer[0], found, f"Sharper: {count:,} places")
         st.rerun()
@@ -231,7 +231,7 @@ def ask_occlusion(
         )  # fmt: skip
         return vars_of(found)
 
-    count = len(places(pixels.shape[0], choice.window, stride)) ** 2
+    count = number_of_places(pixels.shape[:2], choice.window, stride)
     answer = ask(
         LABEL, chosen.classifier, analysis, depends_on=_depends_on(chosen, choice, stride),
         short=count < 2000, message=message,

@@ -1,0 +1,72 @@
+"""`python -m core occlude`: the same numbers as the function, in words, as JSON and as files."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from core.__main__ import main
+from core.catalogue import load
+from core.checkpoint import save_checkpoint
+from core.model_card import ModelCard
+from core.models import models
+from core.occlusion import occlusion_logits
+from core.preprocessing import Preprocessing, fit
+from core.samples import sample_image
+
+ASK = ["occlude", "chelsea", "--classifier", "imported/tiny"]
+
+
+@pytest.fixture(autouse=True)
+def tiny(tmp_path, monkeypatch):
+    monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path))
+    torch.manual_seed(0)
+    settings = {"widths": "4,8", "hidden": 8}
+    module = models["small_cnn"](channels=1, number_of_classes=3, input_size=(20, 20), **settings)
+    preprocessing = Preprocessing((20, 20), (0.5,), (0.25,), 1)
+    card = ModelCard("tiny", "small_cnn", ("cat", "dog", "owl"), preprocessing, settings=settings)
+    save_checkpoint(tmp_path / "imported" / "tiny", module, card)
+
+
+def test_json_and_files_hold_what_the_function_finds(tmp_path, capsys):
+    out, png = tmp_path / "map.npz", tmp_path / "map.png"
+    options = ["--window", "5", "--stride", "3", "--fill", "white", "--target", "owl", "--json"]
+    assert main([*ASK, *options, "--out", str(out), "--png", str(png)]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    classifier = load("imported/tiny")
+    pixels = fit(sample_image("chelsea").pixels, classifier.card.preprocessing)
+    found = occlusion_logits(classifier, pixels, window=5, stride=3, fill="white")
+    assert answer["target"] == {"index": 2, "name": "owl", "probability": pytest.approx(found.base(2))}
+    assert answer["share_of_flips"] == found.share_of_flips
+    assert answer["weakest"]["probability"] == pytest.approx(found.weakest(2)[2])
+    with np.load(out, allow_pickle=False) as file:
+        np.testing.assert_allclose(file["logits"], found.logits, atol=1e-5)
+        np.testing.assert_allclose(file["map"], found.map(2, "drop"), atol=1e-5)
+        assert json.loads(str(file["about"])) == answer
+    assert Image.open(png).size == (20, 20)
+
+
+def test_in_words(capsys):
+    assert main([*ASK, "--stride", "5"]) == 0
+    said = capsys.readouterr().out
+    assert "A window of 7 pixels (grey) at 4 × 4 places" in said
+    assert "weakest at row" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--window", "21"], "window is 21 pixels, but the network sees 20 × 20: choose 1 to 20."),
+        (["--fill", "pink"], "fill is 'pink': Choose one of grey"),
+        (["--target", "7"], "The target is class 7, but this classifier has 3 classes"),
+        (["--value", "odds"], "There is no value named 'odds'"),
+        (["--out", "/nowhere/map.npz"], "/nowhere/map.npz cannot be written"),
+    ],
+)
+def test_errors_are_one_sentence_and_status_2(options, sentence, capsys):
+    assert main([*ASK, *options]) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert "Traceback" not in said
