@@ -193,6 +193,7 @@ function draw(s) {
   const pen = s.canvas.getContext("2d");
   pen.scale(ratio, ratio);
   paint(s, pen, c, most, width, height);
+  Object.assign(s.canvas.dataset, { left: s.box.left, top: s.box.top, cell: s.box.cell });
   s.canvas.setAttribute("aria-label", `Confusion matrix of ${s.k} classes, rows true, columns predicted. Arrow keys move, Enter shows the images.`);
   legend(s, c, most);
   say(s, s.hover ?? s.cursor);

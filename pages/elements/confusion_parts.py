@@ -57,13 +57,6 @@ def clickable_matrix(
 ) -> tuple[int, int] | None:
     """The matrix, and the cell that is picked, which stands in the address."""
     normalize, order, mute = controls
-
-    def pick() -> None:
-        state = st.session_state.get(key)
-        picked = state.get("picked") if state else None
-        if isinstance(picked, list) and len(picked) == 2 and all(isinstance(i, int) for i in picked):
-            set_cell(*picked)
-
     cell = cell_of_address(len(matrix))
     confusion_grid(
         matrix,
@@ -73,9 +66,17 @@ def clickable_matrix(
         normalize=normalize,
         mute_diagonal=mute,
         selected=cell,
-        on_pick=pick,
+        on_pick=lambda: keep_pick(key),
     )
     return cell
+
+
+def keep_pick(key: str) -> None:
+    """Put the cell that was picked in the matrix `key` into the address; for callbacks."""
+    state = st.session_state.get(key)
+    picked = state.get("picked") if state else None
+    if isinstance(picked, list) and len(picked) == 2 and all(isinstance(i, int) for i in picked):
+        set_cell(*picked)
 
 
 @st.fragment
@@ -252,7 +253,7 @@ _RELIABILITY = {
             },
         },
         {
-            "mark": {"type": "rule"},
+            "mark": {"type": "rule", "color": "gray", "strokeWidth": 2},
             "encoding": {"x": {"field": "middle", "type": "quantitative"},
                          "y": {"field": "low", "type": "quantitative"}, "y2": {"field": "high"}},
         },

@@ -103,6 +103,11 @@ def set_cell(true: int, predicted: int) -> None:
     st.query_params[CELL] = "-".join(OTHERS if i < 0 else str(i) for i in (true, predicted))
 
 
+def forget_cell() -> None:
+    """Take the cell out of the address; for callbacks."""
+    st.query_params.pop(CELL, None)
+
+
 def cell_words(names: tuple[str, ...], cell: tuple[int, int]) -> str:
     """What a cell is, in words."""
     true, predicted = (plain(names[i]) if i >= 0 else "" for i in cell)

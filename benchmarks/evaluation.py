@@ -1,0 +1,51 @@
+"""Evaluating a split against the bare forward pass of the same network, in its best batch size."""
+
+import numpy as np
+import torch
+
+from benchmarks import Row, alternate
+from core.checkpoint import build
+from core.classifier import Classifier
+from core.confusion import class_scores, confusion_matrix
+from core.image_dataset import Split
+from core.model_card import ModelCard
+from core.prediction import predict_split, predictions_of
+from core.preprocessing import Preprocessing
+
+IMAGES, CLASSES = 4000, tuple("abcdefghij")
+
+
+def measure() -> list[Row]:
+    """From pixels to the matrix and its figures; theirs is the module alone on inputs that are ready."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, IMAGES)
+    split = Split(rng.integers(0, 256, (IMAGES, 28, 28, 1), np.uint8), labels)
+    card = ModelCard("benchmark", "small_cnn", CLASSES, Preprocessing((28, 28), (0.3,), (0.35,), channels=1))
+    torch.manual_seed(0)
+    classifier = Classifier(build(card), card)
+    inputs = classifier.inputs(split.images)
+    found: dict[str, np.ndarray] = {}
+
+    def ours() -> None:
+        found["ours"] = predict_split(classifier, split)
+        predictions = predictions_of(found["ours"], split, CLASSES, CLASSES)
+        class_scores(confusion_matrix(predictions.labels, predictions.predicted, len(CLASSES)))
+
+    @torch.inference_mode()
+    def bare(size: int) -> None:
+        found["theirs"] = torch.cat([classifier.module(part) for part in inputs.split(size)]).cpu().numpy()
+
+    # The size that suits the bare pass best, so that it is not beaten by its batches alone.
+    sizes = {size: alternate(lambda size=size: bare(size), lambda: None, 2)[0] for size in (64, 256, 1024)}
+    best = min(sizes, key=lambda size: sizes[size])
+    mine, theirs = alternate(ours, lambda: bare(best), 5)
+    difference = float(np.abs(found["ours"] - found["theirs"]).max())
+    return [
+        Row(
+            f"Evaluation: logits, matrix and figures of {IMAGES:,} images, small_cnn at 28 × 28",
+            f"the forward pass alone, {best} a batch",
+            mine,
+            theirs,
+            f"logits differ by {difference:.1e}",
+        )
+    ]
