@@ -51,6 +51,7 @@ def grad_cam(
         with captured(classifier.module, [name]) as maps:
             score = scores(classifier, points, target, output)[0]
         (gradients,) = torch.autograd.grad(score, maps[name], allow_unused=True)
+    score = score.detach()
     activations = maps[name].detach()[0].double().cpu()
     if gradients is None:
         gradients = torch.zeros_like(maps[name])
