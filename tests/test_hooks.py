@@ -100,12 +100,16 @@ def test_guided_relus_leave_everybody_elses_gradients_alone() -> None:
     assert torch.equal(before, after)
 
 
-@pytest.mark.parametrize(
-    "activation", [nn.ReLU(True), nn.ReLU6(True), nn.SiLU(), nn.GELU(), nn.Hardswish(), nn.Sigmoid(), nn.LeakyReLU(0.1)]
-)  # fmt: skip
-@pytest.mark.parametrize(
-    "pool", [nn.MaxPool2d(2), nn.MaxPool2d(3, 2, 1), nn.MaxPool2d(3, 2, ceil_mode=True), nn.AdaptiveMaxPool2d(3)]
-)  # fmt: skip
+ACTIVATIONS = [
+    nn.ReLU(True), nn.ReLU6(True), nn.SiLU(), nn.GELU(), nn.Hardswish(), nn.Sigmoid(), nn.LeakyReLU(0.1),
+]  # fmt: skip
+POOLS = [
+    nn.MaxPool2d(2), nn.MaxPool2d(3, 2, 1), nn.MaxPool2d(3, 2, ceil_mode=True), nn.AdaptiveMaxPool2d(3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("pool", POOLS)
 def test_rescaled_multipliers_add_up(activation: nn.Module, pool: nn.Module) -> None:
     """Summation to delta: exactly what DeepLIFT promises, for overlapping windows and ceilings too."""
     torch.manual_seed(0)

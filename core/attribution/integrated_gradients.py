@@ -111,7 +111,7 @@ class _Path:
         shares = torch.as_tensor(places, dtype=torch.float32, device=self.image.device).reshape(-1, 1, 1, 1)
         return self.start + shares * (self.image - self.start)
 
-    def each(self, places: np.ndarray, use: Callable[[int, torch.Tensor], None], told: Progress) -> None:
+    def each(self, places: np.ndarray, use: Callable[[int, torch.Tensor], object], told: Progress) -> None:
         """Give `use` the index of every place, and gradient × (image − baseline) there."""
 
         def work(begin: int, end: int) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -107,8 +108,14 @@ def facts_in_words(chosen: Chosen, result: Attribution) -> tuple[str, ...]:
 
 
 def _explanation(chosen: Chosen, one: Asked) -> Attribution:
+    title = methods[one.method].title
+
     def analysis(classifier: Classifier, progress: Progress) -> Answer:
-        result = methods[one.method](classifier, chosen.pixels, one.target, **one.settings, progress=progress)
+        def told(share: float, words: str) -> None:
+            progress(share, f"{title}: {words}" if words else title)
+
+        method = methods[one.method]
+        result = method(classifier, chosen.pixels, one.target, **one.settings, progress=told)
         return {
             "values": result.values,
             "score": result.score,
@@ -123,7 +130,7 @@ def _explanation(chosen: Chosen, one: Asked) -> Attribution:
         chosen.classifier,
         analysis,
         depends_on=(chosen.sha256, one.target, one.settings),
-        message=methods[one.method].title,
+        message=title,
     )
     return Attribution(**answer, target=one.target, method=one.method, settings=one.settings)
 
@@ -176,7 +183,7 @@ def _downloads(chosen: Chosen, results: Sequence[Attribution], panels: Sequence[
             facts = facts_of(result, chosen.card, chosen.classifier, chosen.image.name)
             st.download_button(
                 f"{panel.title}: values (NPZ)",
-                lambda result=result, facts=facts: npz_bytes(result, facts, chosen.pixels),
+                partial(npz_bytes, result, facts, chosen.pixels),
                 f"{stem}.npz", "application/octet-stream", key=f"att_npz_{number}", on_click="ignore",
                 icon=":material/data_array:",
             )  # fmt: skip

@@ -82,7 +82,7 @@ def test_steps_are_doubled_until_the_tolerance_is_reached(rule: str) -> None:
 
 
 def test_adaptive_steps_find_a_kink_that_equal_steps_miss() -> None:
-    """The score rises by 1 within a hundredth of the path: 33 pieces are within 1 %, 33 equal ones are not."""
+    """The score rises by 1 within a hundredth of the path: 33 pieces are enough, 33 equal ones are not."""
 
     def scores(places: np.ndarray) -> np.ndarray:
         return 1 / (1 + np.exp(-(places - 0.031) * 1000))
