@@ -32,7 +32,8 @@ from pages.elements.scatter import NEAR, ImageMap, Sprite, make_sprite, scatter
 from pages.elements.settings_form import settings_form
 
 COUNTS = (200, 500, 1000, 2000, 5000, 10_000)
-TITLES = {name: projection.title for name, projection in PROJECTIONS.items()}
+PROJECTION_OF = {projection.title: name for name, projection in PROJECTIONS.items()}
+AUTOMATIC = "automatic"
 MOST_COMPARED = 2
 
 
@@ -58,11 +59,14 @@ def mapped(
     """One classifier's map of these images: the map, a line of the table, whether it predicts their classes,
     and a note on how classes were matched."""
     where = (part.fingerprint, layer)
+
+    def look(classifier: Classifier, progress: Progress) -> Answer:
+        features, logits = features_of(classifier, part.images, layer, progress=progress)
+        return {"features": features, "logits": logits}
+
     seen = ask(
         "features of a layer", classifier,
-        lambda classifier, progress: dict(
-            zip(("features", "logits"), features_of(classifier, part.images, layer, progress=progress), strict=True)
-        ),
+        look,
         depends_on=where, short=False, message=f"{title}: features of {len(part):,} images",
     )  # fmt: skip
 
@@ -117,8 +121,8 @@ def mapped(
 
 
 def placed_image(
-    classifier: str, layer: str, space: FeatureSpace, picture: Answer, how: dict[str, Any], pixels: np.ndarray,
-    title: str, depends_on: tuple[Any, ...],
+    classifier: str, layer: str, space: FeatureSpace, picture: Answer, how: dict[str, Any],
+    pixels: np.ndarray, title: str, depends_on: tuple[Any, ...],
 ) -> dict[str, Any]:  # fmt: skip
     """Where the chosen image belongs in a finished map, and which images are like it."""
 
@@ -160,35 +164,37 @@ with page(
                 bind="query-params", required=True,
             )  # fmt: skip
     found = layers_of(first)
-    layers = {name: title for name, title in found["layers"]}
-    automatic = f"automatic: {found['default']}, the last before the head"
+    layers = dict(found["layers"])
     with st.container(horizontal=True, vertical_alignment="bottom"):
         with st.container(width="stretch"):
+            if st.session_state.get("em_layer") not in (None, AUTOMATIC, *layers):
+                del st.session_state["em_layer"]  # a layer of another classifier
             layer = st.selectbox(
-                f"Layer of {plain(first)}", [automatic, *layers], format_func=lambda name: layers.get(name, name),
-                key="em_layer", bind="query-params",
-                help="Its output, averaged over all places, is what images are compared by.",
+                "Layer", [AUTOMATIC, *layers], key="em_layer", bind="query-params",
+                help="Its output, averaged over all places, is what images are compared by. Automatic is the "
+                "last before the head.",
             )  # fmt: skip
         with st.container(width="content"):
-            projection = st.segmented_control(
-                "Projection", list(TITLES), default="tsne", format_func=TITLES.__getitem__,
-                key="em_projection", bind="query-params", required=True,
+            title = st.segmented_control(
+                "Projection", [*PROJECTION_OF], default="t-SNE", key="em_projection", bind="query-params",
+                required=True,
             )  # fmt: skip
+            projection = PROJECTION_OF[title]
         with st.container(width="content"):
             dimensions = st.segmented_control(
                 "Dimensions", [2, 3], default=2, key="em_dimensions", bind="query-params", required=True
             )
         with st.container(width="stretch"):
             count = st.select_slider(
-                "Images", COUNTS, 1000, key="em_count", bind="query-params", format_func=lambda n: f"{n:,}",
+                "Images", COUNTS, 1000, key="em_count", bind="query-params",
                 help="Drawn at random with every class in its share; always the same ones.",
             )  # fmt: skip
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="center"):
         settings = {}
         if PROJECTIONS[projection].settings:
-            with st.container(width=360, horizontal=True):
+            with st.popover(f"Settings of {title}", icon=":material/tune:"):
                 settings = settings_form(PROJECTIONS[projection].settings, f"em_{projection}")
-        with st.container(width=280):
+        with st.container(width=300):
             image = choose_image(card)
         wanted = st.toggle(
             "Place this image in the map ★", key="em_place", bind="query-params",
@@ -236,22 +242,21 @@ with page(
         question=repr((part.fingerprint, [line["layer"] for line in lines], [m.title for m in maps], how)),
         picked=picked, has_predictions=judges, on_chosen=take, key="em_map",
     )  # fmt: skip
+    share = st.column_config.NumberColumn(format="percent")
+    silhouette = st.column_config.NumberColumn(format="%.3f", help="1: classes lie apart; 0: they overlap.")
     st.dataframe(
         lines, hide_index=True, key="em_table",
         column_config={
-            name: st.column_config.NumberColumn(format="percent") for name in ("accuracy here", "neighbours kept")
-        }
-        | {
-            name: st.column_config.NumberColumn(format="%.3f", help="1: classes lie apart; 0: they overlap.")
-            for name in ("silhouette in the features", "silhouette in the picture")
+            "accuracy here": share, "neighbours kept": share,
+            "silhouette in the features": silhouette, "silhouette in the picture": silhouette,
         },
     )  # fmt: skip
     with st.expander("How far can I trust this map?", icon=":material/help:"):
         st.markdown(
-            "The network sees hundreds of numbers for each image, the map shows two or three, so something is "
-            "lost. **Neighbours kept** says how many of an image's ten nearest in the features are among its ten "
+            "The network sees many numbers for each image, the map shows two or three, so something is lost. "
+            "**Neighbours kept** says how many of an image's ten nearest in the features are among its ten "
             "nearest in the map; colour by it to see where the map misleads. In t-SNE and UMAP the sizes of "
             "groups and the distances between them mean nothing; in PCA they do, as far as its share of the "
-            "variance goes. The **silhouette in the features** judges the network, the one in the picture only "
-            "the picture."
+            "variance goes. The **silhouette in the features** judges the network, the one in the picture "
+            "only the picture."
         )

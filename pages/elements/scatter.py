@@ -1,4 +1,4 @@
-"""Maps of up to tens of thousands of images, drawn, searched and lassoed in the browser without a round trip."""
+"""Maps of thousands of images, drawn, searched and lassoed in the browser without a round trip."""
 
 import json
 from collections.abc import Callable, Sequence
