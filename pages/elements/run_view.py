@@ -69,8 +69,18 @@ def _body(run: Run, view: Any) -> None:
         show_verdict(history, verdict)
         draw_grid([run_chart(history, quantity, view, verdict) for quantity in view.quantities], "tm_chart")
     else:
-        st.info("Nothing is recorded yet: the data set is being read, and the first steps are on their way.")
+        st.info(_why_empty(run))
+        return
     _details(run, history, settings)
+
+
+def _why_empty(run: Run) -> str:
+    state = run.job.state if run.job is not None else ""
+    if state == "waiting":
+        return "It begins by itself when its turn comes; this page need not stay open for that."
+    if state == "running":
+        return "Nothing is recorded yet: the data set is being read, and the first steps are on their way."
+    return "Nothing was recorded."
 
 
 def show_verdict(history: list[Record], verdict: Verdict | None) -> None:
