@@ -1,4 +1,4 @@
-"""Confusion matrices in a real browser: a click on a cell shows that cell's images, and so does the keyboard."""
+"""Confusion matrices in a real browser: a click on a cell shows its images, and so does the keyboard."""
 
 import re
 from urllib.parse import urlencode
