@@ -38,7 +38,7 @@ def measure() -> list[Row]:
     # The size that suits the bare pass best, so that it is not beaten by its batches alone.
     sizes = {size: alternate(lambda size=size: bare(size), lambda: None, 2)[0] for size in (64, 256, 1024)}
     best = min(sizes, key=lambda size: sizes[size])
-    mine, theirs = alternate(ours, lambda: bare(best), 5)
+    mine, theirs = alternate(ours, lambda: bare(best), 9)
     difference = float(np.abs(found["ours"] - found["theirs"]).max())
     return [
         Row(
