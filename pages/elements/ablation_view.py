@@ -163,7 +163,7 @@ def _table(ablation: Ablation, *, was_active: bool) -> None:
         )  # fmt: skip
     st.dataframe(
         ablation_frame(rows, ablation.seeds), hide_index=True,
-        column_config={"what it brought": st.column_config.TextColumn(width="large")},
+        column_config={"what it brought": st.column_config.TextColumn(width=380)},
     )  # fmt: skip
     st.caption(
         "Accuracy on the images held out, at each run's best epoch. The interval is Student's t over the "
@@ -199,6 +199,8 @@ def _quietly(action: Any, name: str) -> None:
 
 def ablation_frame(rows: list[Row], seeds: tuple[int, ...]) -> pd.DataFrame:
     """The table: a line a change, its accuracies by seed, and the difference to the base in words."""
+    sentences = [row.sentence.rstrip(".").partition("): ") for row in rows]
+    parts = [(said + ")" * bool(colon), judged) for said, colon, judged in sentences]
     return pd.DataFrame(
         [
             {
@@ -209,9 +211,10 @@ def ablation_frame(rows: list[Row], seeds: tuple[int, ...]) -> pd.DataFrame:
                     else "…"
                     for seed in seeds
                 },
-                "what it brought": row.sentence,
+                "what it brought": brought,
+                "": judged,
             }
-            for row in rows
+            for row, (brought, judged) in zip(rows, parts, strict=True)
         ]
     )
 

@@ -44,7 +44,10 @@ def run_view(runs: list[Run], place: DeltaGenerator) -> None:
     )  # fmt: skip
     run = find_run(str(name), runs)
     view = view_controls("tm")
-    every = 1.0 if run.is_active else None
+    live = run.is_active and st.toggle(
+        "Live", True, key="tm_live", help="Switch it off to zoom in: a new point shows the whole curve again."
+    )
+    every = 1.0 if live else None
 
     def body() -> None:
         with errors_shown():
