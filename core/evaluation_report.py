@@ -14,11 +14,13 @@ from core.prediction import Predictions
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """Attributes:
-    interval: The 95 % interval of the accuracy.
-    macro, weighted: Means of precision, recall and F1 over the classes.
-    by_class: One dictionary of figures a class.
-    top_k: Accuracy by k, of 1, 3 and 5 as far as there are classes.
+    """How good a classifier is on a split.
+
+    Attributes:
+        interval: The 95 % interval of the accuracy.
+        macro, weighted: Means of precision, recall and F1 over the classes.
+        by_class: One dictionary of figures a class.
+        top_k: Accuracy by k, of 1, 3 and 5 as far as there are classes.
     """
 
     images: int
