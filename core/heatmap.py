@@ -55,7 +55,7 @@ def plane_of(values: np.ndarray, mode: str = "signed") -> np.ndarray:
     return np.ascontiguousarray(plane, np.float32)
 
 
-def scale_of(planes: Sequence[np.ndarray], percentile: float = 99.5) -> Scale:
+def scale_of(planes: Sequence[np.ndarray], percentile: float = 99.0) -> Scale:
     """The scale of one map (own) or of several (shared), by the percentile of their absolute values.
 
     The percentile is taken of each map and the largest counts, so that a map of few places is not lost beside

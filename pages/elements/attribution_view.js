@@ -137,7 +137,7 @@ function legend(s, map, signed) {
     ends.append(make("span", {}, "0"), make("span", {}, precise(limit)));
   }
   const range = `Values ${precise(low)} to ${precise(high)}${s.view.scale === "shared" && s.maps.length > 1 ? " in all maps" : ""}` +
-    (cut ? `; ${cut} pixels beyond the scale (99.5th percentile) are cut to it` : "");
+    (cut ? `; ${cut === 1 ? "1 value" : `${cut} values`} beyond the scale (99th percentile) cut to it` : "");
   const parts = limit > 0 ? [ramp, ends, make("p", { class: "lines quiet" }, range)] : [];
   if (map.warning) parts.unshift(make("p", { class: "lines problem" }, map.warning));
   return [...parts, ...map.facts.map((line) => make("p", { class: "lines" }, line))];

@@ -41,7 +41,7 @@ class View:
     mode: str = "signed"
     scale: str = "own"
     grid: bool = False
-    opacity: float = 0.8
+    opacity: float = 0.9
 
 
 def attribution_view(image: np.ndarray, panels: Sequence[Panel], *, prefix: str) -> View:
@@ -120,14 +120,14 @@ def _told(scale: Scale) -> dict[str, Any]:
 def _checked(sent: dict[str, Any]) -> View:
     """What a browser sent, or an address holds, with what makes no sense left out."""
     try:
-        opacity = min(1.0, max(0.0, float(sent.get("opacity", 0.8))))
+        opacity = min(1.0, max(0.0, float(sent.get("opacity", 0.9))))
     except (TypeError, ValueError):
-        opacity = 0.8
+        opacity = 0.9
     return View(
         mode=sent["mode"] if sent.get("mode") in MODES else MODES[0],
         scale=sent["scale"] if sent.get("scale") in SCALES else SCALES[0],
         grid=sent.get("grid") in (True, "yes"),
-        opacity=round(opacity, 2) if opacity == opacity else 0.8,
+        opacity=round(opacity, 2) if opacity == opacity else 0.9,
     )
 
 
@@ -144,7 +144,7 @@ def _keep(prefix: str, view: View) -> None:
         "grid": "yes" if view.grid else "no",
         "opacity": f"{view.opacity:g}",
     }
-    usual = {"mode": "signed", "scale": "own", "grid": "no", "opacity": "0.8"}
+    usual = {"mode": "signed", "scale": "own", "grid": "no", "opacity": "0.9"}
     keep_in_address(
         [f"{prefix}_{name}" for name in texts],
         {f"{prefix}_{name}": text for name, text in texts.items() if text != usual[name]},

@@ -1,0 +1,34 @@
+"""The attribution page in a real browser: the maps follow the controls at once, and the address keeps them."""
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+SUM = """(canvas) => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data
+    .reduce((sum, value, i) => sum + (i % 4 === 3 ? 0 : value), 0)"""
+
+
+def test_the_overlay_follows_opacity_and_grid(page, server):
+    page.goto(f"{server}/attribution?classifier=efficientnet_lite0&image=chelsea&att_methods=Grad-CAM")
+    canvas = page.locator(".panel canvas").nth(1)
+    canvas.wait_for(timeout=120_000)
+    assert page.locator(".panel h4").all_text_contents() == ["What the network sees", "Grad-CAM"]
+    assert page.get_by_text("Explains the logit of tiger cat").count() == 1
+
+    shown = canvas.evaluate(SUM)
+    page.get_by_role("button", name="Grid").click()
+    assert canvas.evaluate(SUM) != shown
+    page.wait_for_url("**att_grid=yes**")
+
+    slider = page.get_by_label("Opacity of the maps")
+    slider.focus()
+    slider.press("Home")
+    bare = canvas.evaluate(SUM)
+    slider.press("End")
+    assert canvas.evaluate(SUM) != bare
+    page.wait_for_url("**att_opacity=1**")
+
+    canvas.focus()
+    canvas.press("ArrowRight")
+    assert "place 3, 3" in page.locator(".panel .value").nth(1).text_content()
+    assert not page.errors
