@@ -1,14 +1,10 @@
-"""Integrated gradients beside Captum's: the same network, image and baseline in one run.
-
-Two questions: how long the same equal steps take, and how near the sum is after as many gradients.
-"""
-
-import time
+"""Integrated gradients beside Captum's: the same network, photo, baseline and number of steps."""
 
 import captum.attr
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
+from benchmarks import Row, alternate
 from core.attribution import methods
 from core.baselines import baseline_images
 from core.catalogue import load
@@ -24,50 +20,42 @@ class _Logits(nn.Module):
         super().__init__()
         self.module, self.classifier = classifier.module, classifier
 
-    def forward(self, inputs):  # noqa: ANN001, ANN201
+    def forward(self, inputs: Tensor) -> Tensor:
         return self.classifier.logits(inputs)
 
 
-def run(samples: tuple[str, ...] = ("chelsea", "coffee"), repeats: int = 3) -> list[dict[str, float | str]]:
-    """One row a photo: seconds with the same equal steps, their ratio, and the error in percent of each rule."""
+def measure() -> list[Row]:
     classifier = load("efficientnet_lite0")
-    ours, theirs = methods["integrated_gradients"], captum.attr.IntegratedGradients(_Logits(classifier))
-    rows: list[dict[str, float | str]] = []
-    for sample in samples:
-        image = fit(sample_image(sample).pixels, classifier.card.preprocessing).copy()
-        target = int(classifier.predict_logits(image[None])[0].argmax())
-        inputs, black = classifier.inputs(image[None]), classifier.inputs(baseline_images("black", image))
-        seconds: dict[str, list[float]] = {"ours": [], "captum": []}
-        for _ in range(repeats):  # turn about, so that both meet the same machine
-            began = time.perf_counter()
-            equal = ours(classifier, image, target, n_steps=STEPS, tolerance=None, rule="midpoint")
-            seconds["ours"].append(time.perf_counter() - began)
-            began = time.perf_counter()
-            theirs.attribute(inputs, black, target, n_steps=STEPS, method="riemann_middle")
-            seconds["captum"].append(time.perf_counter() - began)
-        _, delta = theirs.attribute(inputs, black, target, n_steps=STEPS, return_convergence_delta=True)
-        adaptive = ours(classifier, image, target, n_steps=STEPS, tolerance=None)
-        a, b = float(np.median(seconds["ours"])), float(np.median(seconds["captum"]))
-        rows.append(
-            {
-                "photo": sample,
-                "seconds": a,
-                "seconds Captum": b,
-                "times faster": b / a,
-                "error adaptive %": adaptive.completeness_error or 0.0,
-                "error midpoint %": equal.completeness_error or 0.0,
-                "error Captum default %": 100 * abs(float(delta) / (equal.expected or 1.0)),
-            }
-        )
-    return rows
+    method, captums = methods["integrated_gradients"], captum.attr.IntegratedGradients(_Logits(classifier))
+    image = fit(sample_image("chelsea").pixels, classifier.card.preprocessing).copy()
+    target = int(classifier.predict_logits(image[None])[0].argmax())
+    inputs, black = classifier.inputs(image[None]), classifier.inputs(baseline_images("black", image))
 
+    def ours(rule: str) -> np.ndarray:
+        found.append(method(classifier, image, target, n_steps=STEPS, tolerance=None, rule=rule))
+        return found[-1].values
 
-def main() -> None:
-    rows = run()
-    print("| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0]))
-    for row in rows:
-        print("| " + " | ".join(v if isinstance(v, str) else f"{v:.3g}" for v in row.values()) + " |")
+    def theirs(rule: str) -> np.ndarray:
+        values = captums.attribute(inputs, black, target, n_steps=STEPS, method=rule)
+        return values[0].detach().numpy()
 
-
-if __name__ == "__main__":
-    main()
+    found: list = []
+    equal, captum_equal = ours("midpoint"), theirs("riemann_middle")
+    apart = np.abs(equal - captum_equal).max() / np.abs(captum_equal).max()
+    expected = found[-1].expected
+    missed = 100 * abs(float(theirs("gausslegendre").sum()) - expected) / abs(expected)
+    ours("adaptive")
+    error = found[-1].completeness_error
+    what = f"Integrated gradients, EfficientNet-Lite0, {STEPS}"
+    return [
+        Row(
+            f"{what} equal steps", "Captum, midpoints",
+            *alternate(lambda: ours("midpoint"), lambda: theirs("riemann_middle"), 3),
+            f"{apart:.1e} of the largest value apart",
+        ),
+        Row(
+            f"{what} steps, as by default", "Captum's default",
+            *alternate(lambda: ours("adaptive"), lambda: theirs("gausslegendre"), 3),
+            f"sum {error:.2g} % off, Captum's {missed:.2g} %",
+        ),
+    ]  # fmt: skip

@@ -36,6 +36,8 @@ def _control(setting: Setting, key: str, words: Sequence[str] | None) -> Any:
             return _number(setting, label, shared)
         case Text(example=example):
             if words:
+                if st.session_state.get(key) not in (None, *words):
+                    del st.session_state[key]  # a word of another classifier
                 if setting.optional:
                     return st.selectbox(label, words, None, placeholder="found for you", **shared)
                 return st.selectbox(label, words, list(words).index(setting.default), **shared)

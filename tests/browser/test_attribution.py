@@ -1,4 +1,4 @@
-"""The attribution page in a real browser: the maps follow the controls at once, and the address keeps them."""
+"""The attribution page in a real browser: maps follow the controls, and the address keeps them."""
 
 import pytest
 

@@ -68,20 +68,13 @@ def test_without_a_method_it_says_what_to_do():
     assert not at.exception
 
 
-def test_a_layer_that_is_no_map_is_named_and_the_other_maps_stay():
-    at = _page()
-    at.session_state["att_grad_cam_layer"] = "no_such_layer"
-    at.run()
-    assert not at.exception
-    assert "Integrated gradients: values (NPZ)" in _labels(at, "download_button")
-
-
 @pytest.mark.parametrize("parameters", [
     {"att_mode": "sideways", "att_opacity": "much", "att_grid": "7"},
     {"att_method": "magic", "att_compare": "Classes"},
     {"att_integrated_gradients_n_steps": "-3"},
     {"att_integrated_gradients_baseline": "pink"},
     {"att_opacity": "nan"},
+    {"att_grad_cam_layer": "no_such_layer"},
 ])  # fmt: skip
 def test_nonsense_in_the_address_is_left_aside(parameters):
     at = _page(**parameters)
