@@ -11,6 +11,7 @@ import streamlit as st
 from core import ablation, store
 from core.catalogue import fingerprint_of
 from core.classifier import Classifier
+from core.errors import BadDataset
 from core.filter_index import (
     BINS,
     LABEL,
@@ -398,9 +399,14 @@ def _cost_button(f: Filters, costs: tuple[np.ndarray, np.ndarray] | None) -> Non
             f"wrong on {min(COST_IMAGES, f.images)} images. This takes a while in wide layers.",
         )  # fmt: skip
         return
-    rows, labels, _ = ablation.judged_rows(
-        f.split, f.dataset.class_names, f.card.class_names, min(COST_IMAGES, f.images)
-    )
+    try:
+        rows, labels, _ = ablation.judged_rows(
+            f.split, f.dataset.class_names, f.card.class_names, min(COST_IMAGES, f.images)
+        )
+    except BadDataset as error:
+        st.session_state["fl_cost_of"] = None
+        st.error(str(error), icon=":material/error:")
+        return
 
     def analysis(classifier: Classifier, progress: Progress) -> Answer:
         right, whole = ablation.removal_costs(
