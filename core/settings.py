@@ -210,7 +210,7 @@ def numbers_in(text: str) -> list[int]:
 
 
 def assignments_in(text: str) -> dict[str, str]:
-    """Settings written in one line: "widths=64,256; dropout=0.5" gives {"widths": "64,256", "dropout": "0.5"}.
+    """Settings in one line: "widths=64,256; dropout=0.5" gives {"widths": "64,256", "dropout": "0.5"}.
 
     Raises:
         SettingError: A part has no equals sign, or a name stands twice.
