@@ -22,7 +22,7 @@ from core.settings import Range, Setting, settings_of
 NEIGHBOURS = 150
 FEWEST = 8
 SEED = 0
-# From here on interpolation by FFT is faster than Barnes-Hut (benchmarks/embedding.py).
+# 1,800 images: Barnes-Hut took half of the time of FFT. openTSNE itself changes at 10,000.
 FFT_FROM = 6000
 THREADS_FROM = 3000
 
