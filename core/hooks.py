@@ -191,7 +191,7 @@ class _Rescale(torch.autograd.Function):
         difference = image - baseline
         with torch.enable_grad():  # where the inputs are as good as equal, the quotient is the derivative
             point = image.detach().clone().requires_grad_()
-            (derivative,) = torch.autograd.grad(ctx.function(point).sum(), point)
+            (derivative,) = torch.autograd.grad(ctx.function(point.clone()).sum(), point)
         near = difference.abs() < 1e-6
         slope = torch.where(
             near, derivative, (image_output - baseline_output) / difference.masked_fill(near, 1.0)

@@ -63,19 +63,17 @@ def test_altered_switches_a_channel_off() -> None:
 
 
 def test_altered_keeps_the_shape() -> None:
+    module = network()
     with (
         pytest.raises(ValueError, match=r"The output of '0' has the shape \(1, 4, 10, 10\)"),
-        altered(network(), {"0": lambda output: output[:, :2]}) as _,
+        altered(module, {"0": lambda o: o[:, :2]}),
     ):
-        pass
-    module = network()
-    with pytest.raises(ValueError, match="keep the shape"), altered(module, {"0": lambda o: o[:, :2]}):
         module(inputs())
     assert hooks_left() == registered(module) == 0
 
 
 def test_guided_relus_pass_only_positive_gradients_of_active_units() -> None:
-    module, points = network(), (3 * inputs()).requires_grad_()
+    module, points = network(), (30 * inputs()).requires_grad_()
     with guided_relus(module) as count:
         score = module(points)[0, 1]
     assert count == 2
