@@ -13,7 +13,8 @@ test: .venv/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	@# Two processes of one thread each: files side by side, so that each keeps its own server and browser.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # The quick half of `make test`, for every save.
 check: .venv/.test
