@@ -96,17 +96,18 @@ _uploads: OrderedDict[str, ReadImage] = OrderedDict()
 
 def _choose(name: str) -> None:
     st.session_state["chosen_image"] = name
-    st.query_params[KEY] = name
-    st.session_state["image_in_address"] = name
+    # The address is written where the picker is drawn: what a callback writes there can get lost.
+    st.session_state["image_is_new"] = True
 
 
 def _adopt_address() -> None:
-    """Take over what the address says when it is not what we wrote there; else write it there again."""
+    """Write a new choice into the address; take over what the address says when we did not write it."""
     given = st.query_params.get(KEY)
-    if given and given != st.session_state.get("image_in_address"):
+    chosen = st.session_state.get("chosen_image")
+    if chosen and (st.session_state.pop("image_is_new", False) or not given):
+        st.query_params[KEY] = st.session_state["image_in_address"] = chosen
+    elif given and given != st.session_state.get("image_in_address"):
         st.session_state["chosen_image"] = st.session_state["image_in_address"] = given
-    elif not given and st.session_state.get("chosen_image"):
-        _choose(st.session_state["chosen_image"])
 
 
 def _first_image(card: ModelCard) -> str:
