@@ -71,16 +71,17 @@ def integrated_gradients(
     inputs = classifier.inputs(image[None])
     starts = classifier.inputs(baseline_images(baseline, image, samples=noise_samples, seed=seed))
     score = score_of(classifier, inputs, target, output)
-    expected, steps = 0.0, 0
+    differences = [score - score_of(classifier, start[None], target, output) for start in starts]
+    expected, steps = float(np.mean(differences)), 0
+    # Of the whole: where the differences of several baselines cancel, each path must be nearer.
+    limit = None if tolerance is None else tolerance / 100 * max(abs(expected), 1e-6)
     values = torch.zeros(inputs.shape[1:], dtype=torch.float64)
     for number, start in enumerate(starts):
         path = _Path(classifier, inputs[0], start, target, output)
-        difference = score - score_of(classifier, start[None], target, output)
         told = _part_of(progress, number, len(starts))
         integrate = _adaptive if rule == "adaptive" else _regular
-        one, used = integrate(path, rule, n_steps, tolerance, difference, told)
+        one, used = integrate(path, rule, n_steps, limit, differences[number], told)
         values += one / len(starts)
-        expected += difference / len(starts)
         steps = max(steps, used)
     result = to_map(values)
     note = _note(result, bool((starts == inputs).all()), score, expected, tolerance, steps, output)
@@ -134,14 +135,12 @@ class _Path:
         return found
 
 
-def _is_enough(values: torch.Tensor, difference: float, tolerance: float | None) -> bool:
-    if tolerance is None:
-        return True
-    return abs(float(values.sum()) - difference) <= tolerance / 100 * max(abs(difference), 1e-6)
+def _is_enough(values: torch.Tensor, difference: float, limit: float | None) -> bool:
+    return limit is None or abs(float(values.sum()) - difference) <= limit
 
 
 def _regular(
-    path: _Path, rule: str, n_steps: int, tolerance: float | None, difference: float, told: Progress
+    path: _Path, rule: str, n_steps: int, limit: float | None, difference: float, told: Progress
 ) -> tuple[torch.Tensor, int]:
     """Steps that depend on nothing but their number, doubled until the sum is near enough."""
 
@@ -154,7 +153,7 @@ def _regular(
 
     steps = n_steps
     values = total(rule, steps)
-    while steps * 2 <= MOST_STEPS and not _is_enough(values, difference, tolerance):
+    while steps * 2 <= MOST_STEPS and not _is_enough(values, difference, limit):
         # The ends of a trapezoid's new steps are the old ends and the middles between them.
         values = (values + total("midpoint", steps)) / 2 if rule == "trapezoid" else total(rule, steps * 2)
         steps *= 2
@@ -162,7 +161,7 @@ def _regular(
 
 
 def _adaptive(
-    path: _Path, rule: str, n_steps: int, tolerance: float | None, difference: float, told: Progress
+    path: _Path, rule: str, n_steps: int, limit: float | None, difference: float, told: Progress
 ) -> tuple[torch.Tensor, int]:
     """Steps that are short where the score bends, doubled until the sum is near enough."""
     most = max(n_steps, min(MOST_STEPS, KEPT_BYTES // (4 * path.image.numel())))
@@ -185,7 +184,7 @@ def _adaptive(
         while len(pieces) + 2 <= wanted:
             pieces = cut_worst(pieces, cuts_at_once(len(pieces), wanted), parts, at)
         values = integral(pieces)
-        if wanted * 2 > most or _is_enough(values, difference, tolerance):
+        if wanted * 2 > most or _is_enough(values, difference, limit):
             return values, len(pieces)
         wanted *= 2
 

@@ -27,7 +27,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "resnet18": lambda: torchvision.models.resnet18(num_classes=5),
     "efficientnet_lite0": lambda: timm.create_model("tf_efficientnet_lite0", num_classes=5),
     "squeeze_excite": lambda: torchvision.models.mobilenet_v3_small(num_classes=5),
-    "one_logit": own("small_cnn", widths="8,8,8"),
+    "one_logit": lambda: nn.Sequential(own("small_cnn", widths="8,8,8")(), nn.Linear(5, 1)),
 }
 
 
@@ -40,9 +40,7 @@ def classifier(name: str, device: str = "cpu") -> Classifier:
             if isinstance(part, nn.BatchNorm2d):
                 part.running_mean.normal_(0, 0.1)
                 part.running_var.uniform_(0.5, 1.5)
-    classes = 5
-    if name == "one_logit":
-        module, classes = nn.Sequential(module, nn.Linear(5, 1)), 2
+    classes = 2 if name == "one_logit" else 5
     preprocessing = Preprocessing((SIDE, SIDE), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     card = ModelCard(name, name, tuple(f"class {i}" for i in range(classes)), preprocessing)
     return Classifier(prepare_for_analysis(module), card, torch.device(device))
