@@ -60,13 +60,17 @@ def test_a_linear_network_is_explained_exactly_by_all_that_promise_a_sum() -> No
 
 @pytest.mark.parametrize("rule", ["adaptive", "midpoint", "gauss_legendre", "trapezoid"])
 def test_all_rules_tend_to_one_integral(rule: str) -> None:
-    asked, image = classifier("tanh"), photo()
+    """On a network without kinks (max pooling has some), where Gauss and Legendre are exact."""
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.Tanh(), nn.AvgPool2d(4), nn.Flatten(), nn.Linear(8 * 11 * 11, 16), nn.Tanh(),
+        nn.Linear(16, 5),
+    )  # fmt: skip
+    asked, image = Classifier(module, classifier("tanh").card, torch.device("cpu")), photo()
     run = methods["integrated_gradients"]
     exact = run(asked, image, 2, n_steps=48, tolerance=None, rule="gauss_legendre").values
     values = run(asked, image, 2, n_steps=128, tolerance=None, rule=rule).values
-    # Adaptive steps follow the sum: a pixel whose error cancels in it is refined last.
-    near = 0.05 if rule == "adaptive" else 2e-3
-    assert np.abs(values - exact).max() <= near * np.abs(exact).max()
+    assert np.abs(values - exact).max() <= 2e-3 * np.abs(exact).max()
 
 
 @pytest.mark.parametrize("rule", ["adaptive", "midpoint", "gauss_legendre", "trapezoid"])
