@@ -69,7 +69,8 @@ def test_a_coarse_map_is_enlarged_by_area() -> None:
     assert grid.tolist() == plane.repeat(2, 0).repeat(2, 1).tolist()
     smooth = enlarged(plane, (40, 60))
     assert smooth.mean() == pytest.approx(plane.mean(), abs=0.05)
-    assert smooth[20, 30] == pytest.approx(3.5, abs=0.1)  # rows and columns are not swapped
+    # Its middle lies at row 0.525 and column 1.025 of the map, whose value is 1 + 3 · row + column.
+    assert smooth[20, 30] == pytest.approx(3.6, abs=0.01)
 
 
 def test_the_printed_picture_holds_every_map() -> None:
