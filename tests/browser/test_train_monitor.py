@@ -56,7 +56,7 @@ def test_a_run_grows_survives_a_reload_stops_and_goes_on(page, server):
     page.get_by_role("button", name="Resume", exact=True).wait_for(timeout=90_000)
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="Delete it").click()
-    page.get_by_text("No run yet").wait_for()
+    page.get_by_role("button", name="Resume", exact=True).wait_for(state="hidden")
     assert page.errors == []
 
 
