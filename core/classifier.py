@@ -25,6 +25,17 @@ def best_device() -> torch.device:
     return torch.device("cpu")
 
 
+def short_floats(device: torch.device) -> torch.dtype | None:
+    """The 16-bit floats that the device multiplies faster than 32-bit ones; None where it has no units for them."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if device.type == "cpu":
+        able = getattr(torch.cpu, "get_capabilities", dict)()
+        if able.get("avx512_bf16") or able.get("amx_bf16"):
+            return torch.bfloat16
+    return None
+
+
 @dataclass(eq=False)
 class Classifier:
     """A module in evaluation mode on its device, and the card that says what goes in and comes out.

@@ -25,15 +25,24 @@ def rate_factor(schedule: str, done: float) -> float:
 
 
 def make_optimizer(
-    module: nn.Module, name: str, *, learning_rate: float, momentum: float, weight_decay: float
+    module: nn.Module,
+    name: str,
+    *,
+    learning_rate: float,
+    momentum: float,
+    weight_decay: float,
+    batch_size: int = 2000,
 ) -> torch.optim.Optimizer:
     """An optimizer over all parameters, frozen ones too, so that they can be unfrozen later.
 
     Biases and norm layers are not decayed. `weight_decay` is added to the gradient by sgd and adam and
-    applied to the weights by adamw and muon.
+    applied to the weights by adamw and muon. The batch size matters to muon only.
     """
     if name == "muon":
-        return Muon(module, learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay)
+        return Muon(
+            module, learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay,
+            batch_size=batch_size,
+        )  # fmt: skip
     matrices = [p for p in module.parameters() if p.ndim > 1]
     vectors = [p for p in module.parameters() if p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
@@ -60,20 +69,28 @@ class Muon(torch.optim.Optimizer):
 
     Filters of at least two dimensions go this way, and are kept at the length √filters, which is free where
     batch norm follows and makes one learning rate fit all layers. The last linear layer and all vectors go
-    the way of SGD with Nesterov momentum 0.85, at rates that are fixed multiples of the filters' rate:
-    the shifts of batch norm learn a few hundred times faster than is usual, which these networks need.
+    the way of SGD with Nesterov momentum 0.85, at rates that are fixed multiples of the filters' rate and of
+    the batch size, as if the loss were the batch's sum: an orthogonal step has the same length whatever the
+    batch, theirs shrinks with the mean. The shifts of batch norm learn a few hundred times faster than is
+    usual, which these networks need.
 
     Source:
         Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks";
         the multiples were worked out from the rates of KellerJordan/cifar10-airbench for a mean loss.
     """
 
-    VECTOR_RATE = 440.0  # times the learning rate
-    HEAD_RATE = 5600.0  # times the learning rate, by the square of the number of inputs
+    VECTOR_RATE = 0.22  # times the learning rate and the batch size
+    HEAD_RATE = 2.8  # the same, by the square of the number of inputs
     NESTEROV = 0.85
 
     def __init__(
-        self, module: nn.Module, *, learning_rate: float, momentum: float, weight_decay: float
+        self,
+        module: nn.Module,
+        *,
+        learning_rate: float,
+        momentum: float,
+        weight_decay: float,
+        batch_size: int,
     ) -> None:
         linear = [m for m in module.modules() if isinstance(m, nn.Linear)]
         head = linear[-1].weight if linear else None
@@ -81,10 +98,10 @@ class Muon(torch.optim.Optimizer):
         vectors = [p for p in module.parameters() if p.ndim <= 1]
         groups: list[dict[str, Any]] = [
             {"params": filters, "lr": learning_rate, "orthogonal": True, "momentum": momentum},
-            {"params": vectors, "lr": learning_rate * self.VECTOR_RATE},
+            {"params": vectors, "lr": learning_rate * batch_size * self.VECTOR_RATE},
         ]
         if head is not None:
-            rate = learning_rate * self.HEAD_RATE / head.shape[1] ** 2
+            rate = learning_rate * batch_size * self.HEAD_RATE / head.shape[1] ** 2
             groups.append({"params": [head], "lr": rate})
         defaults = {"orthogonal": False, "momentum": self.NESTEROV, "weight_decay": weight_decay}
         super().__init__([group for group in groups if group["params"]], defaults)
