@@ -26,7 +26,7 @@ def best_device() -> torch.device:
 
 
 def short_floats(device: torch.device) -> torch.dtype | None:
-    """The 16-bit floats that the device multiplies faster than 32-bit ones; None where it has no units for them."""
+    """The 16-bit floats that the device multiplies faster than 32-bit ones; None where there are none."""
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if device.type == "cpu":
