@@ -6,6 +6,7 @@ It stands in the address as `image=chelsea` or `image=fashion_mnist/test/12`. An
 
 import random
 import threading
+import time
 from collections import OrderedDict
 
 import streamlit as st
@@ -18,10 +19,12 @@ from core.samples import SAMPLES, sample_image, sample_names
 
 KEY = "image"
 UPLOADS_LIMIT = 512 * 2**20
+MOMENT = 1.5  # seconds
 
 
 def set_chosen_image(dataset: str, split: str, index: int) -> None:
-    """Make an image of a data set the chosen one of every page. For callbacks, and before `choose_image`."""
+    """Make an image of a data set the chosen one of every page: in callbacks of what calls `choose_image` or
+    `keep_image_in_address` when it is drawn, and before these."""
     _choose(f"{dataset}/{split}/{index}")
 
 
@@ -30,7 +33,7 @@ def choose_image(card: ModelCard) -> ReadImage:
 
     Before anyone has chosen, it is the first test image of what the classifier was trained on, or a photo.
     """
-    _adopt_address()
+    keep_image_in_address()
     name = st.session_state.get("chosen_image") or _first_image(card)
     try:
         image = open_chosen(name)
@@ -96,18 +99,27 @@ _uploads: OrderedDict[str, ReadImage] = OrderedDict()
 
 def _choose(name: str) -> None:
     st.session_state["chosen_image"] = name
-    # The address is written where the picker is drawn: what a callback writes there can get lost.
+    # The address is written where images are drawn: what a callback writes there can get lost.
     st.session_state["image_is_new"] = True
 
 
-def _adopt_address() -> None:
-    """Write a new choice into the address; take over what the address says when we did not write it."""
-    given = st.query_params.get(KEY)
-    chosen = st.session_state.get("chosen_image")
-    if chosen and (st.session_state.pop("image_is_new", False) or not given):
-        st.query_params[KEY] = st.session_state["image_in_address"] = chosen
-    elif given and given != st.session_state.get("image_in_address"):
-        st.session_state["chosen_image"] = st.session_state["image_in_address"] = given
+def keep_image_in_address() -> None:
+    """Write a new choice into the address; take over what the address says when we did not write it.
+
+    A run that the browser asked for before it had read our last address still brings the old one. It is not
+    a choice of the user, and for a moment after a click it is written over.
+    """
+    given, state = st.query_params.get(KEY), st.session_state
+    chosen, now = state.get("chosen_image"), time.monotonic()
+    new = state.pop("image_is_new", False)
+    stale = given != chosen and now < state.get("image_written", -MOMENT) + MOMENT
+    if chosen and (new or stale or not given):
+        state["image_written"] = now if new else state.get("image_written", now)
+        state["image_in_address"] = chosen
+        if given != chosen:
+            st.query_params[KEY] = chosen
+    elif given and given != state.get("image_in_address"):
+        state["chosen_image"] = state["image_in_address"] = given
 
 
 def _first_image(card: ModelCard) -> str:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from core.image_dataset import Split
 from core.prediction import Predictions
-from pages.elements.chosen_image import set_chosen_image
+from pages.elements.chosen_image import keep_image_in_address, set_chosen_image
 from pages.elements.component import component
 
 _image_wall = component("image_wall")
@@ -50,6 +50,7 @@ def image_wall(
             set_chosen_image(dataset, split_name, picked)
             st.toast(f"Image {picked} is now the chosen image of every page.", icon=":material/image:")
 
+    keep_image_in_address()
     chosen = str(st.session_state.get("chosen_image", "")).split("/")
     mine = chosen[:2] == [dataset, split_name] and len(chosen) == 3 and chosen[2].isdigit()
     pictures = _thumbnails(split.images[predictions.rows[some]])

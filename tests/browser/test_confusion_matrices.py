@@ -45,7 +45,7 @@ def click_cell(page, canvas, i, j):
 
 
 def shown_images(page, heading):
-    page.get_by_text(heading).wait_for()
+    page.locator("strong", has_text=heading).wait_for()
     buttons = page.locator("ul.wall button")
     buttons.first.wait_for()
     return [int(buttons.nth(i).get_attribute("data-id")) for i in range(buttons.count())]
