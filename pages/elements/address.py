@@ -1,8 +1,12 @@
 """The part of the address that a component keeps: what a teacher sends as a link."""
 
+import time
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import streamlit as st
+
+_ON_ITS_WAY = 2.0  # seconds in which a browser may not have heard yet that its address has changed
 
 
 def read_address(names: Iterable[str]) -> dict[str, str]:
@@ -19,3 +23,31 @@ def keep_in_address(names: Iterable[str], address: Mapping[str, str]) -> None:
     for name in before:
         if name not in address:
             del st.query_params[name]
+
+
+def remember(memory: dict[str, Any], names: Iterable[str], address: Mapping[str, str]) -> None:
+    """Make the address hold what was done in a component, and `memory` know that it was the component."""
+    memory["left"] = [*_just_left(memory), (time.monotonic(), memory["address"])]
+    memory["address"] = dict(address)
+    keep_in_address(names, address)
+
+
+def new_address(memory: dict[str, Any], names: Iterable[str]) -> dict[str, str] | None:
+    """The address, where it was opened as a link or Back was pressed; else None.
+
+    With every click the browser sends the address it has. If that click was made before it heard of the last
+    change, it is an address from before, and following it would take back what was just done.
+    """
+    address = read_address(names)
+    if address == memory["address"]:
+        return None
+    if any(address == left for _, left in _just_left(memory)):
+        keep_in_address(names, memory["address"])
+        return None
+    memory["address"], memory["left"] = address, []
+    return address
+
+
+def _just_left(memory: dict[str, Any]) -> list[tuple[float, dict[str, str]]]:
+    since = time.monotonic() - _ON_ITS_WAY
+    return [(at, address) for at, address in memory.get("left", []) if at > since]

@@ -69,10 +69,10 @@ function predicted(s, name, value, redraw) {
   if (!s.predict) return make("strong", { class: "mono", "data-figure": name, "data-value": value }, shown(value));
   const guess = s.guesses[name];
   if (guess === undefined) {
-    const input = make("input", { placeholder: "?", "aria-label": `${name}: your answer`, style: "width:80px", autocomplete: "off" });
-    input.onkeydown = (event) => {
+    const input = make("input", { placeholder: "?", "aria-label": `${name}: your answer`, "data-field": `guess.${name}`, style: "width:80px", autocomplete: "off" });
+    // Enter and leaving the field both count, so that Tab from one answer to the next forgets none.
+    input.onchange = () => {
       const typed = readNumber(input.value);
-      if (event.key !== "Enter") return;
       input.setAttribute("aria-invalid", typed === null ? "true" : "false");
       if (typed === null) return;
       s.guesses[name] = typed;

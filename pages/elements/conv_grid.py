@@ -7,7 +7,7 @@ import streamlit as st
 from core.conv_exercise import Exercise, from_address, from_json, to_address, to_json
 from core.conv_presets import presets
 from core.errors import ConvoscopeError
-from pages.elements.address import keep_in_address, read_address
+from pages.elements.address import new_address, remember
 from pages.elements.component import component
 
 _conv_grid = component("conv_grid", "conv_cells")
@@ -28,11 +28,9 @@ def conv_grid(key: str = "conv_grid") -> Exercise:
         except ConvoscopeError as error:
             st.error(str(error), icon=":material/error:")
         else:
-            memory["address"] = to_address(memory["exercise"], default)
-            keep_in_address(_NAMES, memory["address"])
-    address = read_address(_NAMES)
-    if address != memory["address"]:  # opened by a link, or Back was pressed
-        memory["address"] = address
+            remember(memory, _NAMES, to_address(memory["exercise"], default))
+    address = new_address(memory, _NAMES)
+    if address is not None:
         memory["revision"] += 1
         try:
             memory["exercise"] = from_address(address, default)

@@ -9,7 +9,6 @@ export default function (component) {
 function drawBinary(s) {
   const y = s.values.loss_y[0], p = s.values.loss_p[0], base = s.values.loss_base[0] === 2 ? 2 : Math.E;
   const slopes = binarySlopes(y, p, base), entropy = binaryCrossEntropy(y, p, base), squared = (p - y) ** 2;
-  const focused = s.root.getRootNode().activeElement?.dataset?.field;
   const label = (value) => make("button", { "aria-pressed": y === value ? "true" : "false", onclick: () => s.set({ loss_y: [value] }) }, `y = ${value}`);
   const bar = make("div", { class: "bar" }, make("span", { class: "bar", role: "group", "aria-label": "true label", style: "margin:0" }, label(1), label(0)),
     chooseBase(s, "loss_base"),
@@ -33,7 +32,7 @@ function drawBinary(s) {
     const step = { ArrowLeft: -0.01, ArrowDown: -0.01, ArrowRight: 0.01, ArrowUp: 0.01, PageDown: -0.1, PageUp: 0.1 }[event.key];
     if (!step) return;
     event.preventDefault();
-    s.set({ loss_p: [Number(clamp(p + step, 0, 1).toFixed(3))] });
+    s.set({ loss_p: [Number(clamp(s.values.loss_p[0] + step, 0, 1).toFixed(3))] });
   };
   const most = base === 2 ? 1.5 : 1;
   const gradients = plot(460, 200, [0, 1], [0, most], "size of the gradient in z");
@@ -45,7 +44,7 @@ function drawBinary(s) {
   const learning = plot(460, 200, [0, steps], [0, 1], "prediction after each step of gradient descent");
   learning.curve(learned[0].map((q, i) => [i, q]), "entropy");
   learning.curve(learned[1].map((q, i) => [i, q]), "squared");
-  const figure = (name, value) => predicted(s, name, value, () => drawBinary(s));
+  const figure = (name, value) => predicted(s, name, value, s.redraw);
   const row = (name, ...cells) => make("tr", {}, make("th", {}, name), ...cells.map((cell) => make("td", {}, cell)));
   const table = make("table", {}, make("tr", {}, make("th"), make("th", { class: "entropy" }, "cross-entropy"), make("th", { class: "squared" }, "squared error")),
     row("loss", figure("cross-entropy", entropy), figure("squared error", squared)),
@@ -54,19 +53,18 @@ function drawBinary(s) {
   const ratio = Math.abs(slopes.crossEntropyZ) / Math.abs(slopes.squaredZ);
   const words = p === y ? "The prediction is right: nothing pulls at z."
     : `z = ${shown(Math.log(p / (1 - p)))}. Cross-entropy pulls at z with p − y${base === 2 ? ", divided by ln 2" : ""}; squared error with 2 (p − y) · p (1 − p), and p (1 − p) = ${shown(p * (1 - p))} is the sigmoid's own slope. ${Number.isFinite(ratio) ? `Here its pull is ${shown(Number(ratio.toFixed(1)))} times weaker.` : "Here it does not pull at all, though the prediction is wrong."}`;
-  s.root.replaceChildren(bar, make("div", { class: "parts" },
+  redrawn(s, bar, make("div", { class: "parts" },
     make("div", {}, make("h4", {}, "Loss, and its slope, at the prediction p: drag the line"), losses.svg, table, s.predict && Object.keys(s.guesses).length < 6 ? null : make("p", { class: "quiet" }, words)),
     make("div", {}, make("h4", {}, "How hard it pulls at z, whatever p is"), gradients.svg, make("h4", {}, `p after each of ${steps} steps from here (rate 1)`), learning.svg,
       make("p", { class: "quiet" }, `After ${steps} steps: `, make("span", { class: "entropy" }, shown(learned[0][steps])), " with cross-entropy, ", make("span", { class: "squared" }, shown(learned[1][steps])), " with squared error."))),
     drawPairs(s, base));
-  if (focused) s.root.querySelector(`[data-field="${focused}"]`)?.focus({ preventScroll: true });
 }
 
 /** The exercise: a few labels with their predictions, and the mean of their losses. */
 function drawPairs(s, base) {
   const flat = s.values.loss_pairs, pairs = [];
   for (let i = 0; i < flat.length; i += 2) pairs.push([flat[i], flat[i + 1]]);
-  const put = (i, k) => (value) => { const next = [...flat]; next[2 * i + k] = value; s.set({ loss_pairs: next }); };
+  const put = (i, k) => (value) => s.set({ loss_pairs: s.values.loss_pairs.map((old, n) => (n === 2 * i + k ? value : old)) });
   const losses = pairs.map(([y, p]) => binaryCrossEntropy(y, p, base)), mean = losses.reduce((a, b) => a + b, 0) / losses.length;
   const squares = pairs.map(([y, p]) => (p - y) ** 2), meanSquare = squares.reduce((a, b) => a + b, 0) / squares.length;
   const secret = s.predict && s.guesses["mean cross-entropy"] === undefined;
@@ -74,10 +72,10 @@ function drawPairs(s, base) {
     make("td", {}, numberInput(s, p, `pair.${i}.p`, (v) => v >= 0 && v <= 1, "a number from 0 to 1", put(i, 1))),
     make("td", { class: "mono" }, y === 1 ? `−log ${shown(p)}` : `−log(1 − ${shown(p)})`), make("td", { class: "mono", "data-loss": i, "data-value": losses[i] }, secret ? "?" : shown(losses[i])),
     make("td", { class: "mono" }, secret ? "?" : shown(squares[i])),
-    make("td", {}, pairs.length > 1 ? make("button", { "aria-label": `remove row ${i + 1}`, onclick: () => s.set({ loss_pairs: flat.filter((_, n) => n >> 1 !== i) }) }, "×") : null)));
+    make("td", {}, pairs.length > 1 ? make("button", { "aria-label": `remove row ${i + 1}`, onclick: () => s.set({ loss_pairs: s.values.loss_pairs.filter((_, n) => n >> 1 !== i) }) }, "×") : null)));
   return make("div", {}, make("h4", {}, "A batch: the wildlife exercise"),
     make("table", {}, make("tr", {}, ...["y", "p", "the rule", `loss (${base === 2 ? "bits" : "nats"})`, "(p − y)²", ""].map((t) => make("th", {}, t))), ...rows,
-      make("tr", {}, make("td", { colspan: 3 }, "mean"), make("td", {}, predicted(s, "mean cross-entropy", mean, () => drawBinary(s))), make("td", { class: "mono" }, secret ? "?" : shown(meanSquare)), make("td"))),
-    make("div", { class: "bar" }, pairs.length < 8 ? make("button", { onclick: () => s.set({ loss_pairs: [...flat, 1, 0.5] }) }, "Add a row") : null,
+      make("tr", {}, make("td", { colspan: 3 }, "mean"), make("td", {}, predicted(s, "mean cross-entropy", mean, s.redraw)), make("td", { class: "mono" }, secret ? "?" : shown(meanSquare)), make("td"))),
+    make("div", { class: "bar" }, pairs.length < 8 ? make("button", { onclick: () => s.set({ loss_pairs: [...s.values.loss_pairs, 1, 0.5] }) }, "Add a row") : null,
       make("button", { onclick: () => s.set({ loss_pairs: [1, 0.1, 0, 0.2, 0, 0.7], loss_base: [2] }) }, "The report's numbers, in bits")));
 }

@@ -42,6 +42,7 @@ function lossPart(component, memory, draw) {
   if (!s) {
     s = { root: parentElement.querySelector(".root"), guesses: {} };
     s.report = settled(() => s.send("values", s.values), 300);
+    holdWhilePressed(s, parentElement);
     memory.set(parentElement, s);
   }
   s.send = setStateValue;
@@ -51,18 +52,48 @@ function lossPart(component, memory, draw) {
     s.redraw();
     s.report();
   };
-  // At most one drawing a frame, however fast something is dragged.
+  // At most one drawing a frame, however fast something is dragged. What is drawn may therefore be older than
+  // `s.values`: whatever handles a key or a click reads what stands there now.
   s.redraw = () => {
     s.waiting ??= requestAnimationFrame(() => {
       s.waiting = null;
-      draw(s);
+      s.late = s.pressed && !s.dragging;
+      if (!s.late) draw(s);
     });
   };
   if (s.revision === data.revision && s.predict === data.predict) return;
   if (s.revision !== data.revision) s.values = structuredClone(data.values);
   Object.assign(s, { revision: data.revision, predict: data.predict, guesses: {}, root: parentElement.querySelector(".root") });
-  s.root.replaceChildren();
   draw(s);
+}
+
+/** A button that is made anew between pressing and letting go is never clicked: such a drawing waits for the click. */
+function holdWhilePressed(s, element) {
+  element.addEventListener("pointerdown", () => {
+    s.pressed = true;
+    const free = () => {
+      s.pressed = false;
+      for (const name of ["pointerup", "pointercancel"]) window.removeEventListener(name, free);
+      if (s.late) s.redraw();
+    };
+    for (const name of ["pointerup", "pointercancel"]) window.addEventListener(name, free);
+  }, { capture: true });
+}
+
+/** Put the new drawing in the place of the old one, and leave the keyboard where it is: the focus, the text that is being typed, and what is selected in it. */
+function redrawn(s, ...children) {
+  const stops = () => [...s.root.querySelectorAll("button, input, [tabindex]")];
+  const old = s.root.getRootNode().activeElement, place = old ? stops().indexOf(old) : -1, field = old?.dataset.field;
+  const typing = old?.type === "text", typed = typing && old.value !== old.dataset.shown ? old.value : null;
+  const selected = typing ? [old.selectionStart, old.selectionEnd] : null;
+  s.root.replaceChildren(...children);
+  if (place < 0) return;
+  let next = field ? s.root.querySelector(`[data-field="${CSS.escape(field)}"]`) : stops()[place];
+  if (!next && field.startsWith("guess.")) next = s.root.querySelector('[data-field^="guess."]');
+  next?.focus({ preventScroll: true });
+  if (!typing || next?.dataset.field !== field) return;
+  if (typed !== null) next.value = typed;
+  next.setSelectionRange(...selected);
 }
 
 /** A drawing area in its own units, with axes of the range [x0, x1] × [y0, y1]. */
@@ -96,7 +127,7 @@ function chooseBase(s, name) {
 /** An input for one number; what is wrong stands beside it, and the last good result stays. */
 function numberInput(s, value, field, good, allowed, set) {
   const problem = make("span", { class: "problem", role: "alert" });
-  const input = make("input", { value: shown(value), "data-field": field, "aria-label": field.replaceAll(".", " "), autocomplete: "off", style: "width:76px" });
+  const input = make("input", { value: shown(value), "data-field": field, "data-shown": shown(value), "aria-label": field.replaceAll(".", " "), autocomplete: "off", style: "width:76px" });
   input.onchange = () => {
     const typed = readNumber(input.value);
     const sound = typed !== null && good(typed);
@@ -115,14 +146,16 @@ function keepDragging(s, chart, move) {
     const box = chart.svg.getBoundingClientRect();
     event.preventDefault();
     chart.svg.focus({ preventScroll: true });
+    s.dragging = true;
     share(event, box);
     const follow = (moved) => share(moved, box);
     const end = () => {
+      s.dragging = false;
       window.removeEventListener("pointermove", follow);
-      window.removeEventListener("pointerup", end);
+      for (const name of ["pointerup", "pointercancel"]) window.removeEventListener(name, end);
     };
     window.addEventListener("pointermove", follow);
-    window.addEventListener("pointerup", end);
+    for (const name of ["pointerup", "pointercancel"]) window.addEventListener(name, end);
   };
 }
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.conv_exercise import numbers_from_text, numbers_to_text
 from core.errors import ConvoscopeError
-from pages.elements.address import keep_in_address, read_address
+from pages.elements.address import new_address, remember
 from pages.elements.component import component
 
 
@@ -69,10 +69,9 @@ def loss_part(name: str, *, predict: bool) -> dict[str, list[float]]:
         except ConvoscopeError as error:
             st.error(str(error), icon=":material/error:")
         else:
-            memory["address"] = _keep_in_address(wanted, memory["values"])
-    address = read_address(wanted)
-    if address != memory["address"] or "values" not in memory:
-        memory["address"] = address
+            remember(memory, wanted, _address(wanted, memory["values"]))
+    address = new_address(memory, wanted)
+    if address is not None:
         memory["revision"] += 1
         memory["values"] = _from_address(wanted, address)
     _components[name](
@@ -131,11 +130,9 @@ def _from_address(wanted: dict[str, Numbers], address: dict[str, str]) -> dict[s
     return values
 
 
-def _keep_in_address(wanted: dict[str, Numbers], values: dict[str, list[float]]) -> dict[str, str]:
-    address = {
+def _address(wanted: dict[str, Numbers], values: dict[str, list[float]]) -> dict[str, str]:
+    return {
         key: numbers_to_text(np.array(values[key]))
         for key, numbers in wanted.items()
         if tuple(values[key]) != numbers.default
     }
-    keep_in_address(wanted, address)
-    return address

@@ -11,15 +11,14 @@ function drawSoftmax(s) {
   const powers = z.map((v) => round(Math.exp(round(v)))), total = powers.reduce((a, b) => round(a + b), 0), naive = powers.map((v) => round(v / total));
   const most = Math.max(...z), shifted = z.map((v) => round(Math.exp(round(round(v) - round(most))))), shiftedTotal = shifted.reduce((a, b) => round(a + b), 0);
   const p = shifted.map((v) => round(v / shiftedTotal)), exact = softmaxShifted(z);
-  const focused = s.root.getRootNode().activeElement?.dataset?.field;
-  const put = (i) => (value) => s.set({ loss_z: z.map((v, j) => (j === i ? value : v)) });
+  const put = (i) => (value) => s.set({ loss_z: s.values.loss_z.map((v, j) => (j === i ? value : v)) });
   const bits = (value) => make("button", { "aria-pressed": s.values.loss_bits[0] === value ? "true" : "false", onclick: () => s.set({ loss_bits: [value] }) }, `float${value}`);
-  const add = (by) => () => s.set({ loss_z: z.map((v) => clamp(v + by, -1e6, 1e6)) });
+  const add = (by) => () => s.set({ loss_z: s.values.loss_z.map((v) => clamp(v + by, -1e6, 1e6)) });
   const bar = make("div", { class: "bar" }, make("span", { class: "bar", role: "group", "aria-label": "number type", style: "margin:0" }, bits(32), bits(64)),
     make("button", { onclick: add(100) }, "all + 100"), make("button", { onclick: add(-100) }, "all − 100"),
     make("button", { onclick: () => s.set({ loss_z: [1, 2, 3] }) }, "1, 2, 3"), make("button", { onclick: () => s.set({ loss_z: [1000, 1001, 1002] }) }, "1000, 1001, 1002"),
-    z.length < 6 ? make("button", { onclick: () => s.set({ loss_z: [...z, 0] }) }, "+ class") : null, z.length > 2 ? make("button", { onclick: () => s.set({ loss_z: z.slice(0, -1) }) }, "− class") : null);
-  const figure = (i) => predicted(s, `p${i + 1}`, p[i], () => drawSoftmax(s));
+    z.length < 6 ? make("button", { onclick: () => s.set({ loss_z: [...s.values.loss_z, 0] }) }, "+ class") : null, z.length > 2 ? make("button", { onclick: () => s.set({ loss_z: s.values.loss_z.slice(0, -1) }) }, "− class") : null);
+  const figure = (i) => predicted(s, `p${i + 1}`, p[i], s.redraw);
   const hidden = s.predict && Object.keys(s.guesses).length === 0;
   const bad = (value) => (Number.isFinite(value) ? "mono" : "mono problem");
   const table = make("table", {}, make("tr", {}, ...["logit z", "", "e^z", "e^z / Σ", "z − max", "e^(z − max)", "softmax"].map((t) => make("th", {}, t))),
@@ -55,7 +54,6 @@ function drawSoftmax(s) {
     });
   });
   say(hi, hj);
-  s.root.replaceChildren(bar, make("div", { class: "parts" }, make("div", { style: "flex:2 1 520px; overflow-x:auto" }, table, hidden ? null : make("p", { class: "quiet" }, words)),
+  redrawn(s, bar, make("div", { class: "parts" }, make("div", { style: "flex:2 1 520px; overflow-x:auto" }, table, hidden ? null : make("p", { class: "quiet" }, words)),
     make("div", {}, make("h4", {}, "The Jacobian: how each probability follows each logit"), jacobian, said, make("p", { class: "quiet" }, "What one class gains the others lose: every row and column adds up to 0."))));
-  if (focused) s.root.querySelector(`[data-field="${focused}"]`)?.focus({ preventScroll: true });
 }

@@ -14,7 +14,6 @@ function gradientAt(w, lowest) {
 
 function drawStep(s) {
   const w = s.values.loss_w, lowest = s.values.loss_lowest, rate = s.values.loss_rate[0], decay = s.values.loss_decay[0], steps = s.values.loss_steps[0];
-  const focused = s.root.getRootNode().activeElement?.dataset?.field;
   const g = gradientAt(w, lowest), next = w.map((v, i) => v - rate * (g[i] + decay * v));
   const path = [w];
   for (let i = 0; i < steps; i++) { const at = path[i], slope = gradientAt(at, lowest); path.push(at.map((v, k) => v - rate * (slope[k] + decay * v))); }
@@ -46,13 +45,14 @@ function drawStep(s) {
     const move = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] }[event.key];
     if (!move) return;
     event.preventDefault();
-    s.set({ [event.shiftKey ? "loss_lowest" : "loss_w"]: (event.shiftKey ? lowest : w).map((v, i) => Number(clamp(v + move[i], -4, 4).toFixed(2))) });
+    const moved = event.shiftKey ? "loss_lowest" : "loss_w";
+    s.set({ [moved]: s.values[moved].map((v, i) => Number(clamp(v + move[i], -4, 4).toFixed(2))) });
   };
   const range = (label, name, value, bounds) => labelled(label, value, rangeInput(s, name, label, value, bounds, (v) => s.set({ [name]: [v] })));
   const bar = make("div", { class: "bar" }, range("learning rate", "loss_rate", rate, [0, 1, 0.01]), range("weight decay λ", "loss_decay", decay, [0, 2, 0.05]), range("steps drawn", "loss_steps", steps, [1, 60, 1]));
   const put = (name, i) => (v) => s.set({ [name]: s.values[name].map((old, k) => (k === i ? v : old)) });
   const number = (name, i) => numberInput(s, s.values[name][i], `${name}.${i}`, (v) => Math.abs(v) <= 4, "a number from −4 to 4", put(name, i));
-  const figure = (i) => predicted(s, `new w${i + 1}`, next[i], () => drawStep(s));
+  const figure = (i) => predicted(s, `new w${i + 1}`, next[i], s.redraw);
   const secret = s.predict && Object.keys(s.guesses).length < 2;
   const table = make("table", {}, make("tr", {}, ...["", "w1", "w2"].map((t) => make("th", {}, t))),
     make("tr", {}, make("th", {}, "w"), make("td", {}, number("loss_w", 0)), make("td", {}, number("loss_w", 1))),
@@ -62,8 +62,7 @@ function drawStep(s) {
     make("tr", {}, make("th", {}, "new w"), make("td", {}, figure(0)), make("td", {}, figure(1))));
   const lines = w.map((v, i) => make("div", { class: "mono" }, `w${i + 1} ← ${shown(v)} − ${shown(rate)} · (${bracket(g[i])} + ${shown(decay)} · ${bracket(v)}) = ${secret ? "?" : shown(next[i])}`));
   const wild = path[path.length - 1].some((v) => Math.abs(v) > 10);
-  s.root.replaceChildren(bar, make("div", { class: "parts" }, make("div", {}, make("h4", {}, "Drag the weights (dot) or the lowest point (ring)"), chart.svg),
+  redrawn(s, bar, make("div", { class: "parts" }, make("div", {}, make("h4", {}, "Drag the weights (dot) or the lowest point (ring)"), chart.svg),
     make("div", {}, table, ...lines, make("p", { class: "quiet" }, wild ? "The steps are longer than the bowl is wide: they fly out. A smaller learning rate brings them back."
       : decay ? "L2 pulls every weight towards 0 in proportion to its size, so the steps end where both pulls are equal (dotted ring), not at the lowest point: the flatter direction gives way more." : "Without weight decay the steps end at the lowest point."))));
-  if (focused) s.root.querySelector(`[data-field="${focused}"]`)?.focus({ preventScroll: true });
 }

@@ -11,7 +11,7 @@ from core.conv_exercise import numbers_from_text, numbers_to_text
 from core.conv_layer import BadLayer
 from core.errors import ConvoscopeError
 from core.template_matching import kernel, kernels
-from pages.elements.address import keep_in_address, read_address
+from pages.elements.address import new_address, read_address, remember
 from pages.elements.component import component
 
 _photo_kernel = component("photo_kernel")
@@ -34,12 +34,13 @@ def photo_kernel(pixels: np.ndarray, sha256: str, *, kind: str) -> None:
     sent = state.get("choice") if state else None
     if sent and sent != memory.get("sent"):
         memory["sent"] = sent
-        memory["address"] = _keep_in_address(kind, sent)
-    address = read_address(_NAMES[kind])
-    if address != memory["address"] or sha256 != memory.get("sha256") or "data" not in memory:
-        memory["data"] = _from_address(kind, address, pixels)
-        memory["address"], memory["sha256"] = address, sha256
-        memory["revision"] += 1
+        remember(memory, _NAMES[kind], _address(kind, sent))
+    address = new_address(memory, _NAMES[kind])
+    changed = address is not None or sha256 != memory.get("sha256")
+    if changed or not sent:  # nothing sent: drawn for the first time, or again after another part of the page
+        memory["data"] = _from_address(kind, memory["address"], pixels)
+        memory["sha256"] = sha256
+        memory["revision"] += changed
     shape = {
         "height": pixels.shape[0],
         "width": pixels.shape[1],
@@ -90,7 +91,7 @@ def _from_address(kind: str, address: dict[str, str], pixels: np.ndarray) -> dic
     return data
 
 
-def _keep_in_address(kind: str, sent: dict[str, Any]) -> dict[str, str]:
+def _address(kind: str, sent: dict[str, Any]) -> dict[str, str]:
     address: dict[str, str] = {}
     try:
         if kind == "kernel" and sent.get("name"):
@@ -105,5 +106,4 @@ def _keep_in_address(kind: str, sent: dict[str, Any]) -> dict[str, str]:
                 address["conv_raw"] = "1"
     except (ConvoscopeError, TypeError, ValueError):
         return read_address(_NAMES[kind])
-    keep_in_address(_NAMES[kind], address)
     return address

@@ -92,10 +92,71 @@ def test_cross_entropy_bars(page, server):
     assert _figure(page, "entropy") == pytest.approx(entropy(p), abs=1e-6)
     assert _figure(page, "KL divergence") == pytest.approx(kl_divergence(p, q), abs=1e-6)
     assert _figure(page, "cross-entropy") == pytest.approx(cross_entropy(p, q), abs=1e-6)
-    page.locator('[data-field="loss_predicted.2"]').press("PageUp")
-    page.locator('[data-field="loss_predicted.2"]').press("PageUp")
+    page.get_by_label("Prediction q: drag the bars, class 3").press("PageUp")
+    page.get_by_label("Prediction q: drag the bars, class 3").press("PageUp")
     page.get_by_text("no finite price").wait_for()
     assert page.errors == []
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "key", "figure"),
+    [
+        ("Two classes", "handle", "PageUp", lambda: binary_cross_entropy(1, 0.6)),
+        ("Cross-entropy", "loss_predicted.0", "PageUp", lambda: cross_entropy([0.7, 0.2, 0.1], _raised(5))),
+        ("A step with L2", "bowl", "ArrowLeft", lambda: _stepped(-2.5 - 5 * 0.1)),
+    ],
+)
+def test_keys_that_come_faster_than_the_picture_all_count(page, server, part, field, key, figure):
+    name = {"Two classes": "cross-entropy", "Cross-entropy": "cross-entropy"}.get(part, "new w1")
+    _open(page, server, loss_part=part)
+    page.locator(f'[data-field="{field}"]').evaluate(
+        """(element, key) => {
+          const press = () => element.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+          for (let i = 0; i < 5; i++) press();
+        }""",
+        key,
+    )
+    page.wait_for_url(re.compile("loss_(p|predicted|w)="))
+    assert _figure(page, name) == pytest.approx(figure(), rel=1e-3)
+
+
+def _raised(steps):
+    """The default prediction after its first bar was raised `steps` times by 0.1."""
+    q = np.array([0.3, 0.5, 0.2])
+    q[1:] *= (0.7 - steps * 0.1) / 0.7
+    q[0] += steps * 0.1
+    return q
+
+
+def _stepped(w1):
+    return descend(
+        np.array([w1, 2.0]), np.array([2.0, 0.5]), np.array([1.0, 3.0]), rate=0.2, weight_decay=0.5
+    )[1][0]
+
+
+def test_typing_goes_on_while_the_picture_changes(page, server):
+    _open(page, server)
+    page.get_by_label("pair 0 p").fill("0.25")
+    page.keyboard.press("Tab")
+    page.locator('[data-loss="0"][data-value^="1.38"]').wait_for()  # drawn anew, with -log 0.25
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.type("0.5")  # in place of the 0.2 that is selected
+    page.get_by_role("button", name="Add a row").click()  # leaves the field by the very click
+    page.get_by_label("pair 3 p").wait_for()
+    assert page.get_by_label("pair 1 p").input_value() == "0.5"
+    assert page.errors == []
+
+
+def test_an_answer_left_with_tab_is_kept(page, server):
+    _open(page, server, loss_part="A step with L2", loss_predict="true")
+    page.get_by_label("new w1: your answer").click()
+    page.keyboard.type("7")
+    page.keyboard.press("Tab")
+    page.get_by_text("you wrote 7").wait_for()
+    page.keyboard.type("8")
+    page.keyboard.press("Enter")
+    page.get_by_text("you wrote 8").wait_for()
 
 
 @pytest.mark.parametrize(
