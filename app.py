@@ -1,6 +1,16 @@
-"""The table of pages. Nothing that a page depends on: each page also runs alone."""
+"""The table of pages. Nothing that a page depends on: each page also runs alone.
+
+`streamlit run app.py` finds `app` below and imports this file once when the server starts, then runs it for
+every session. The import alone makes the table known: without it, whoever opens the link of a page before
+anyone has opened `/` would see the names of files in the sidebar.
+"""
+
+import logging
 
 import streamlit as st
+
+if __name__ != "__main__":  # no session yet: that is as it should be, and need not be said once per page
+    logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").setLevel(logging.ERROR)
 
 PAGES = {
     "": [
@@ -26,4 +36,7 @@ PAGES = {
     ],
 }
 
-st.navigation(PAGES).run()
+app = st.App(__file__)
+chosen = st.navigation(PAGES)
+if __name__ == "__main__":
+    chosen.run()

@@ -1,4 +1,4 @@
-"""What every browser test needs: a server of its own on a free port, and Chromium from the system."""
+"""What every browser test needs: a server on a free port, and Chromium from the system."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,16 @@ PROJECT = Path(__file__).resolve().parents[2]
 RESULTS = PROJECT / "test-results"
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    """The address of a Convoscope of its own, with a folder of its own."""
+# A wait costs nothing when things work, and a busy machine is no defect.
+PATIENCE = 60_000
+
+
+@contextmanager
+def convoscope(home):
+    """The address of a Convoscope that keeps its things in the folder `home`, and ends with the block."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    home = tmp_path_factory.mktemp("convoscope_home")
     log = (home / "server.log").open("w")
     process = subprocess.Popen(
         [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port),
@@ -39,6 +43,13 @@ def server(tmp_path_factory):
         except subprocess.TimeoutExpired:
             process.kill()
         log.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """One Convoscope for all browser tests of this process, with a folder of its own."""
+    with convoscope(tmp_path_factory.mktemp("convoscope_home")) as address:
+        yield address
 
 
 def _wait_for(url, process, log):
@@ -62,6 +73,7 @@ def chromium():
     if path is None:
         pytest.skip("no Chromium here: run tests/browser/install_chromium.sh")
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    playwright.expect.set_options(timeout=PATIENCE)
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
         yield browser
@@ -75,7 +87,7 @@ def page(chromium, request):
     window = context.new_page()
     window.errors = []
     window.on("pageerror", lambda error: window.errors.append(str(error)))
-    window.set_default_timeout(20_000)
+    window.set_default_timeout(PATIENCE)
     yield window
     if getattr(request.node, "failed", False):
         RESULTS.mkdir(exist_ok=True)
