@@ -6,7 +6,6 @@ It stands in the address as `image=chelsea` or `image=fashion_mnist/test/12`. An
 
 import random
 import threading
-import time
 from collections import OrderedDict
 
 import streamlit as st
@@ -16,10 +15,10 @@ from core.errors import BadImage, ConvoscopeError, UnknownName
 from core.images import MAXIMUM_BYTES, SUFFIXES, ReadImage, image_from_pixels, read_image
 from core.model_card import ModelCard
 from core.samples import SAMPLES, sample_image, sample_names
+from pages.elements.address import new_address, remember
 
 KEY = "image"
 UPLOADS_LIMIT = 512 * 2**20
-MOMENT = 1.5  # seconds
 
 
 def set_chosen_image(dataset: str, split: str, index: int) -> None:
@@ -98,28 +97,22 @@ _uploads: OrderedDict[str, ReadImage] = OrderedDict()
 
 
 def _choose(name: str) -> None:
-    st.session_state["chosen_image"] = name
     # The address is written where images are drawn: what a callback writes there can get lost.
-    st.session_state["image_is_new"] = True
+    st.session_state["chosen_image"] = name
 
 
 def keep_image_in_address() -> None:
-    """Write a new choice into the address; take over what the address says when we did not write it.
-
-    A run that the browser asked for before it had read our last address still brings the old one. It is not
-    a choice of the user, and for a moment after a click it is written over.
-    """
-    given, state = st.query_params.get(KEY), st.session_state
-    chosen, now = state.get("chosen_image"), time.monotonic()
-    new = state.pop("image_is_new", False)
-    stale = given != chosen and now < state.get("image_written", -MOMENT) + MOMENT
-    if chosen and (new or stale or not given):
-        state["image_written"] = now if new else state.get("image_written", now)
-        state["image_in_address"] = chosen
-        if given != chosen:
-            st.query_params[KEY] = chosen
-    elif given and given != state.get("image_in_address"):
-        state["chosen_image"] = state["image_in_address"] = given
+    """Write a new choice into the address, and take over what a link or Back brings there."""
+    memory = st.session_state.setdefault("image_in_address", {"address": {}})
+    chosen = st.session_state.get("chosen_image")
+    if chosen and memory["address"].get(KEY) != chosen:
+        remember(memory, [KEY], {KEY: chosen})
+        return
+    found = new_address(memory, [KEY])
+    if found:
+        st.session_state["chosen_image"] = found[KEY]
+    elif chosen and found is not None:  # another page, whose address is still bare
+        remember(memory, [KEY], {KEY: chosen})
 
 
 def _first_image(card: ModelCard) -> str:

@@ -3,9 +3,17 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".root");
   const length = new DataView(data.buffer, data.byteOffset, 4).getUint32(0, true);
   const { tiles, height, width, chosen } = JSON.parse(new TextDecoder().decode(data.subarray(4, 4 + length)));
-  const pixels = data.subarray(4 + length);
+  root.pick = (id) => setTriggerValue("picked", id);
+  // The same pictures stay the same buttons: one that is replaced while it is pressed would lose the click.
+  const shown = JSON.stringify([tiles, height, width]);
+  if (root.shown !== shown) draw(root, tiles, height, width, data.subarray(4 + length));
+  root.shown = shown;
+  for (const button of root.querySelectorAll("button")) button.setAttribute("aria-pressed", String(Number(button.dataset.id) === chosen));
+}
+
+function draw(root, tiles, height, width, pixels) {
   const factor = Math.max(1, Math.round(96 / Math.max(height, width)));
-  const focused = parentElement.getRootNode().activeElement?.dataset?.id;
+  const focused = root.getRootNode().activeElement?.dataset?.id;
   const list = make("ul", { class: "wall" });
   tiles.forEach((tile, place) => {
     const canvas = make("canvas", { style: `width:${width * factor}px` });
@@ -23,8 +31,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
         make("i", { style: `width:${(100 * share).toFixed(1)}%` }), make("span", {}, name), make("span", { class: "share" }, percent));
     });
     const button = make("button", {
-      type: "button", "data-id": tile.id, "aria-pressed": tile.id === chosen ? "true" : "false",
-      title: "Make it the chosen image of every page", onclick: () => setTriggerValue("picked", tile.id),
+      type: "button", "data-id": tile.id, title: "Make it the chosen image of every page", onclick: () => root.pick(tile.id),
     }, canvas, make("span", { class: "title" }, tile.title), ...lines);
     list.append(make("li", {}, button));
   });

@@ -4,6 +4,7 @@ import csv
 import io
 import zipfile
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -13,6 +14,7 @@ from core.confusion import confusion_matrix
 from core.image_dataset import ImageDataset, Split
 from core.images import encode
 from core.prediction import Predictions, match_classes, predict_split, predictions_of
+from pages.elements.address import new_address, remember
 from pages.elements.ask import ask
 from pages.elements.dataset_picker import plain
 from pages.elements.image_wall import image_wall
@@ -87,7 +89,9 @@ def judged_predictions(
 
 def cell_of_address(number_of_classes: int) -> tuple[int, int] | None:
     """The cell that the address names as `cm_cell=6-0`, or None."""
-    parts = str(st.query_params.get(CELL, "")).split("-")
+    memory = _memory()
+    new_address(memory, [CELL])
+    parts = str(memory["address"].get(CELL, "")).split("-")
     if len(parts) != 2:
         return None
     cell = []
@@ -100,12 +104,18 @@ def cell_of_address(number_of_classes: int) -> tuple[int, int] | None:
 
 def set_cell(true: int, predicted: int) -> None:
     """Put a cell into the address; for callbacks."""
-    st.query_params[CELL] = "-".join(OTHERS if i < 0 else str(i) for i in (true, predicted))
+    text = "-".join(OTHERS if i < 0 else str(i) for i in (true, predicted))
+    remember(_memory(), [CELL], {CELL: text})
 
 
 def forget_cell() -> None:
     """Take the cell out of the address; for callbacks."""
-    st.query_params.pop(CELL, None)
+    remember(_memory(), [CELL], {})
+
+
+def _memory() -> dict[str, Any]:
+    memory: dict[str, Any] = st.session_state.setdefault("cm_cell_in_address", {"address": {}})
+    return memory
 
 
 def cell_words(names: tuple[str, ...], cell: tuple[int, int]) -> str:

@@ -72,6 +72,29 @@ def test_a_click_on_a_cell_shows_its_images_and_a_click_on_one_chooses_it(page, 
     assert page.errors == []
 
 
+def test_the_last_of_quick_clicks_counts_on_a_slow_machine(page, server, predictions):
+    i = int(np.bincount(predictions.labels).argmax())
+    expected = predictions.rows[predictions.where(true=i, predicted=i)].tolist()[:24]
+    open_page(page, server, cm_cell=f"{i}-{i}")
+    assert shown_images(page, f"“{i}” rightly recognised") == expected
+    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 6})
+    for row in expected[:5]:
+        page.locator(f'ul.wall button[data-id="{row}"]').dispatch_event("click")
+    page.locator(f'ul.wall button[data-id="{expected[4]}"][aria-pressed="true"]').wait_for()
+    page.wait_for_url(re.compile(rf"image=digits(%2F|/)test(%2F|/){expected[4]}(&|$)"))
+    assert page.locator('ul.wall button[aria-pressed="true"]').count() == 1
+    # A button that is being pressed while the wall learns of another choice stays, and so does its click.
+    held = page.locator(f'ul.wall button[data-id="{expected[1]}"]')
+    held.hover()
+    page.mouse.down()
+    page.locator(f'ul.wall button[data-id="{expected[2]}"]').dispatch_event("click")
+    page.locator(f'ul.wall button[data-id="{expected[2]}"][aria-pressed="true"]').wait_for()
+    page.mouse.up()
+    page.locator(f'ul.wall button[data-id="{expected[1]}"][aria-pressed="true"]').wait_for()
+    page.wait_for_url(re.compile(rf"image=digits(%2F|/)test(%2F|/){expected[1]}(&|$)"))
+    assert page.errors == []
+
+
 def test_the_keyboard_does_the_same(page, server, predictions):
     i, j = largest_error(predictions)
     open_page(page, server)
