@@ -18,6 +18,17 @@ FILE = "history.jsonl"
 _WORDS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
+def history_file(variant: str = "") -> str:
+    """The name of a history: of the run, or of one beside it in its folder, such as "scikit-learn"."""
+    return FILE.replace(".", f"_{variant}.") if variant else FILE
+
+
+def variants(folder: Path) -> list[str]:
+    """The histories in a folder besides the run's own, by name."""
+    stem, suffix = FILE.split(".")
+    return sorted(p.stem.removeprefix(f"{stem}_") for p in folder.glob(f"{stem}_*.{suffix}"))
+
+
 def append_record(path: Path, record: Record) -> None:
     """Add one line, in one write, so that a reader never sees two halves of different records."""
     line = json.dumps(_to_words(record), ensure_ascii=False, allow_nan=False) + "\n"

@@ -4,7 +4,7 @@ What PyTorch does with `loss.backward()` is written out here, layer by layer, wi
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -124,9 +124,8 @@ def train_epochs(
     train: tuple[np.ndarray, np.ndarray],
     validation: tuple[np.ndarray, np.ndarray] | None,
     *,
-    epochs: int,
+    rates: Sequence[float],
     batch_size: int,
-    learning_rate: float,
     seed: int,
 ) -> Iterator[Record]:
     """Plain mini-batch gradient descent; a record after every epoch. The network is changed as it goes.
@@ -136,12 +135,13 @@ def train_epochs(
     Args:
         train: Inputs (N, F) and labels (N,).
         validation: The same of images that are only looked at.
+        rates: The learning rate of every epoch.
     """
     inputs, labels = train
     rng = np.random.default_rng(seed)
     steps = 0
     with np.errstate(over="ignore", invalid="ignore"):
-        for epoch in range(1, epochs + 1):
+        for epoch, rate in enumerate(rates, start=1):
             began = time.perf_counter()
             sums = EpochSums()
             order = rng.permutation(len(labels))
@@ -154,11 +154,11 @@ def train_epochs(
                 for value, gradient in zip(
                     network.weights + network.biases, by_weights + by_biases, strict=True
                 ):
-                    value -= learning_rate * gradient
+                    value -= rate * gradient
                 if not np.isfinite(loss):
                     break
             record: Record = {"kind": "epoch", "epoch": epoch, "step": steps, **sums.means()}
-            record["learning_rate"] = learning_rate
+            record["learning_rate"] = rate
             if validation is not None and np.isfinite(record["train_loss"]):
                 losses, _ = cross_entropy(network.logits(validation[0]), validation[1])
                 right = network.logits(validation[0]).argmax(axis=1) == validation[1]

@@ -11,7 +11,7 @@ from typing import Any
 
 from core import jobs
 from core.errors import ConvoscopeError, UnknownName
-from core.history import FILE, Record, of_kind, read_new_records
+from core.history import FILE, Record, history_file, of_kind, read_new_records, variants
 from core.home import PROJECT, home
 from core.jobs import Job
 from core.verdict import Verdict, best_record, verdict
@@ -28,12 +28,14 @@ class Run:
         name: The job's name; "shipped/<checkpoint>" for what ships; the file's name for a history dropped in.
         folder: None for a history dropped in.
         records: Of a history dropped in; the others are read from the folder.
+        file: The history in the folder; there may be several, of one training by several implementations.
     """
 
     name: str
     folder: Path | None = None
     job: Job | None = None
     records: tuple[Record, ...] = field(default=(), repr=False)
+    file: str = FILE
 
     @property
     def is_active(self) -> bool:
@@ -42,7 +44,7 @@ class Run:
 
     def history(self) -> list[Record]:
         """All records written so far; read again only from where the last reader ended."""
-        return list(self.records) if self.folder is None else follow(self.folder / FILE)
+        return list(self.records) if self.folder is None else follow(self.folder / self.file)
 
 
 def list_runs() -> list[Run]:
@@ -56,7 +58,17 @@ def list_runs() -> list[Run]:
     shipped = PROJECT / "checkpoints"
     if shipped.is_dir():
         runs += [Run(SHIPPED + f.name, f) for f in sorted(shipped.iterdir()) if (f / FILE).is_file()]
-    return runs
+    return [each for run in runs for each in (run, *companions(run))]
+
+
+def companions(run: Run) -> list[Run]:
+    """The same training by other implementations: "<run>/<implementation>"."""
+    if run.folder is None or run.file != FILE:
+        return []
+    return [
+        Run(f"{run.name}/{variant}", run.folder, file=history_file(variant))
+        for variant in variants(run.folder)
+    ]
 
 
 def find_run(name: str, runs: Iterable[Run]) -> Run:

@@ -1,22 +1,31 @@
 """Train one multi-layer perceptron by hand in NumPy, with scikit-learn or with PyTorch, to compare them."""
 
 import dataclasses
-import platform
+import tempfile
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import torch
+from torch import nn
 
 from core import numpy_mlp
+from core.checkpoint import CARD, build, load_card, save_checkpoint, write_whole
+from core.classifier import Classifier
 from core.data_catalogue import open_for_training
-from core.history import Record
+from core.evaluation import measure
+from core.history import FILE, Record, history_file
 from core.image_dataset import Split
 from core.model_card import ModelCard
+from core.optimizers import rate_factor
 from core.preprocessing import Preprocessing, normalise
 from core.settings import Choice, Range, Text, numbers_in
 from core.training_data import TrainingData, fitted, prepare
+from core.training_folder import machine, versions
+from core.verdict import verdict
 
 IMPLEMENTATIONS = ("numpy", "scikit-learn", "pytorch")
 
@@ -29,6 +38,7 @@ def train_from_scratch(
     widths: Annotated[str, Text(r"|[1-9]\d*(,[1-9]\d*)*", "256,128")] = "256,128",
     activation: Annotated[str, Choice(*numpy_mlp.ACTIVATIONS)] = "relu",
     learning_rate: Annotated[float, Range(1e-6, 10, logarithmic=True)] = 0.1,
+    schedule: Annotated[str, Choice("constant", "linear", "cosine")] = "constant",
     batch_size: Annotated[int, Range(1, 4096)] = 64,
     epochs: Annotated[int, Range(1, 1000)] = 30,
     initialisation: Annotated[str, Choice(*numpy_mlp.INITIALISATIONS)] = "xavier",
@@ -39,7 +49,7 @@ def train_from_scratch(
     command: str = "",
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Record]:
-    """Mini-batch gradient descent and nothing else: no momentum, no decay, one rate.
+    """Mini-batch gradient descent and nothing else: no momentum, no weight decay.
 
     NumPy and PyTorch begin with the same weights and see the same batches, so their curves are equal but for
     rounding; scikit-learn draws its own. The best epoch's weights become a checkpoint of the architecture
@@ -58,7 +68,8 @@ def train_from_scratch(
         dataset: Name of a data set.
         widths: Neurons of each hidden layer, separated by commas.
         activation: Between the layers. With "linear" the whole network is one linear map, however deep.
-        learning_rate: What the gradient is multiplied by at every step.
+        learning_rate: What the gradient is multiplied by at every step, in the first epoch.
+        schedule: How the rate falls from epoch to epoch, to nearly nothing in the last.
         batch_size: Images a step.
         epochs: How often every training image is seen.
         initialisation: Of the weights, by NumPy and PyTorch.
@@ -89,14 +100,15 @@ def train_from_scratch(
         "parameters": sum(a * b + b for a, b in pairwise(sizes)),
         "settings": {
             "implementation": implementation, "dataset": dataset, "architecture": "mlp", "widths": widths,
-            "activation": activation, "learning_rate": learning_rate, "batch_size": batch_size,
-            "epochs": epochs, "initialisation": initialisation, "pixels": pixels, "validation": validation,
-            "train_images": train_images, "seed": seed,
+            "activation": activation, "learning_rate": learning_rate, "schedule": schedule,
+            "batch_size": batch_size, "epochs": epochs, "initialisation": initialisation, "pixels": pixels,
+            "validation": validation, "train_images": train_images, "seed": seed,
         },
     }  # fmt: skip
     records, weights_now = _start(
         implementation, sizes, activation, initialisation, train, held_out,
-        epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed,
+        rates=[learning_rate * rate_factor(schedule, epoch / epochs) for epoch in range(epochs)],
+        batch_size=batch_size, seed=seed,
     )  # fmt: skip
     past: list[Record] = []
     best: Record | None = None
@@ -112,25 +124,50 @@ def train_from_scratch(
         if stop():
             stopped = True
             break
+    metrics: dict[str, Any] = {}
     if best is not None and kept is not None:
         card = ModelCard(
             name=folder.name, architecture="mlp", settings={"widths": widths, "activation": activation},
             class_names=opened.class_names, preprocessing=data.preprocessing,
             title=f"MLP ({activation}, {implementation}) on {opened.title}", dataset=opened.name,
             dataset_fingerprint=data.fingerprint, command=command, seed=seed, license=opened.license,
-            versions={"python": platform.python_version(), "numpy": np.__version__},
+            versions=_versions(implementation),
         )  # fmt: skip
-        _save(folder, kept, card, data, best)
+        module = _module(card, kept)
+        metrics = _metrics(module, card, data, past, best)
+        save_checkpoint(folder, module, dataclasses.replace(card, metrics=metrics))
     if stopped:
         return
-    from core.verdict import verdict
-
     words = verdict(past, planned_epochs=epochs, learning_rate=learning_rate)
     broken = not np.isfinite(past[-1]["train_loss"])
     yield {
         "kind": "end", "reason": "not finite" if broken else "all epochs done", "verdict": words.sentence,
-        "best_epoch": words.best_epoch,
+        "best_epoch": words.best_epoch, "metrics": metrics,
     }  # fmt: skip
+
+
+def train_three_ways(folder: Path, *, implementation: str, **settings: Any) -> Iterator[tuple[str, Record]]:
+    """`train_from_scratch`, then the same by the other implementations, of which only the histories are kept.
+
+    The card of the first tells under "others" what they reached.
+
+    Yields:
+        The file in the folder that a record belongs to, and the record.
+    """
+    for record in train_from_scratch(folder, implementation=implementation, **settings):
+        yield FILE, record
+    for other in (one for one in IMPLEMENTATIONS if one != implementation):
+        with tempfile.TemporaryDirectory() as elsewhere:
+            for record in train_from_scratch(Path(elsewhere), implementation=other, **settings):
+                yield history_file(other), record
+        if record["kind"] == "end" and (folder / CARD).exists():
+            card = load_card(folder)
+            figures = {
+                name: record["metrics"][name] for name in ("test", "training") if name in record["metrics"]
+            }
+            others = {**card.metrics.get("others", {}), other: figures}
+            card = dataclasses.replace(card, metrics={**card.metrics, "others": others})
+            write_whole(folder / CARD, card.to_json().encode())
 
 
 def _inputs(split: Split, preprocessing: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
@@ -142,22 +179,15 @@ def _inputs(split: Split, preprocessing: Preprocessing) -> tuple[np.ndarray, np.
 def _start(
     implementation: str, sizes: list[int], activation: str, initialisation: str,
     train: tuple[np.ndarray, np.ndarray], held_out: tuple[np.ndarray, np.ndarray] | None, *,
-    epochs: int, batch_size: int, learning_rate: float, seed: int,
+    rates: list[float], batch_size: int, seed: int,
 ) -> tuple[Iterator[Record], Callable[[], numpy_mlp.NumpyMLP]]:  # fmt: skip
     """The records of an implementation, and a function that tells its weights of the moment."""
-    plan: dict[str, Any] = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "seed": seed,
-    }
+    plan: dict[str, Any] = {"rates": rates, "batch_size": batch_size, "seed": seed}
     if implementation == "scikit-learn":
         from core import sklearn_mlp
 
-        classifier = sklearn_mlp.make_classifier(
-            sizes[1:-1], activation, learning_rate=learning_rate, batch_size=batch_size, seed=seed
-        )
-        records = sklearn_mlp.train_epochs(classifier, train, held_out, epochs=epochs, classes=sizes[-1])
+        classifier = sklearn_mlp.make_classifier(sizes[1:-1], activation, batch_size=batch_size, seed=seed)
+        records = sklearn_mlp.train_epochs(classifier, train, held_out, rates=rates, classes=sizes[-1])
         return records, lambda: sklearn_mlp.network_of(classifier)
     network = numpy_mlp.initialise(sizes, activation, seed=seed, initialisation=initialisation)
     if implementation == "pytorch":
@@ -173,27 +203,37 @@ def _copy(network: numpy_mlp.NumpyMLP) -> numpy_mlp.NumpyMLP:
     )
 
 
-def _save(
-    folder: Path, network: numpy_mlp.NumpyMLP, card: ModelCard, data: TrainingData, best: Record
-) -> None:
-    """The weights as a checkpoint of the architecture `mlp`, measured on the test images."""
-    import torch
-    from torch import nn
-
-    from core.checkpoint import build, load_checkpoint, save_checkpoint
-    from core.evaluation import measure
-
+def _module(card: ModelCard, network: numpy_mlp.NumpyMLP) -> nn.Module:
+    """The weights in the architecture `mlp`."""
     module = build(card)
     linear = [part for part in module.modules() if isinstance(part, nn.Linear)]
     with torch.no_grad():
         for part, weight, bias in zip(linear, network.weights, network.biases, strict=True):
             part.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight)))
             part.bias.copy_(torch.from_numpy(np.ascontiguousarray(bias)))
-    card = save_checkpoint(folder, module, card)
+    return module
+
+
+def _metrics(
+    module: nn.Module, card: ModelCard, data: TrainingData, past: list[Record], best: Record
+) -> dict[str, Any]:
+    """What the best epoch's weights reach on the test images, and what it took to get there."""
     metrics: dict[str, Any] = {}
     if data.test is not None:
-        metrics["test"] = measure(load_checkpoint(folder, torch.device("cpu")), data.test)
+        metrics["test"] = measure(Classifier(module, card, device=torch.device("cpu")), data.test)
     if "validation_accuracy" in best:
         metrics["validation"] = {k: best[f"validation_{k}"] for k in ("accuracy", "loss")}
-    metrics["training"] = {"best_epoch": best["epoch"]}
-    save_checkpoint(folder, module, dataclasses.replace(card, metrics=metrics))
+    metrics["training"] = {
+        "epochs": len(past),
+        "best_epoch": best["epoch"],
+        "seconds": round(sum(record["seconds"] for record in past), 1),
+        "machine": machine(),
+        "parameters": sum(p.numel() for p in module.parameters()),
+    }
+    return metrics
+
+
+def _versions(implementation: str) -> dict[str, str]:
+    if implementation != "scikit-learn":
+        return versions()
+    return {**versions(), "scikit-learn": version("scikit-learn")}

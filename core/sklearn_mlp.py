@@ -1,7 +1,7 @@
 """scikit-learn's `MLPClassifier`, trained epoch by epoch and watched: its history is like any other."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,9 +28,7 @@ class _Watched(MLPClassifier):
         return loss, by_weights, by_biases
 
 
-def make_classifier(
-    widths: list[int], activation: str, *, learning_rate: float, batch_size: int, seed: int
-) -> MLPClassifier:
+def make_classifier(widths: list[int], activation: str, *, batch_size: int, seed: int) -> MLPClassifier:
     """A network with plain gradient descent: no momentum, no weight decay, no early stop.
 
     Its first weights are scikit-learn's own (Glorot's uniform ones, biases too).
@@ -39,7 +37,6 @@ def make_classifier(
         hidden_layer_sizes=tuple(widths),
         activation=ACTIVATIONS[activation],
         solver="sgd",
-        learning_rate_init=learning_rate,
         momentum=0.0,
         nesterovs_momentum=False,
         alpha=0.0,
@@ -53,19 +50,21 @@ def train_epochs(
     train: tuple[np.ndarray, np.ndarray],
     validation: tuple[np.ndarray, np.ndarray] | None,
     *,
-    epochs: int,
+    rates: Sequence[float],
     classes: int,
 ) -> Iterator[Record]:
     """One `partial_fit` an epoch, with a record after each; it ends early when the loss is no longer finite.
 
     Args:
         train: Inputs (N, F) and labels (N,).
+        rates: The learning rate of every epoch.
         classes: How many classes there are, also where the images show fewer.
     """
     inputs, labels = train
     steps = 0
     with np.errstate(all="ignore"):
-        for epoch in range(1, epochs + 1):
+        for epoch, rate in enumerate(rates, start=1):
+            _set_rate(classifier, rate)
             began = time.perf_counter()
             classifier.sums = EpochSums()
             try:
@@ -80,7 +79,7 @@ def train_epochs(
             record: Record = {"kind": "epoch", "epoch": epoch, "step": steps, **sums.means()}
             if not finite:
                 record["train_loss"] = float("nan")
-            record["learning_rate"] = classifier.learning_rate_init
+            record["learning_rate"] = rate
             if validation is not None and finite:
                 logits = network_of(classifier).logits(validation[0])
                 record["validation_loss"] = float(cross_entropy(logits, validation[1])[0].mean())
@@ -90,6 +89,13 @@ def train_epochs(
             yield record
             if not np.isfinite(record["train_loss"]):
                 return
+
+
+def _set_rate(classifier: MLPClassifier, rate: float) -> None:
+    """The rate from now on: its optimizer, which is made by the first step, keeps a copy of its own."""
+    classifier.learning_rate_init = rate
+    if hasattr(classifier, "_optimizer"):
+        classifier._optimizer.learning_rate = classifier._optimizer.learning_rate_init = rate
 
 
 def network_of(classifier: MLPClassifier) -> NumpyMLP:

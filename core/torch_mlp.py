@@ -1,7 +1,7 @@
 """The multi-layer perceptron of `core.numpy_mlp` once more, with PyTorch's layers, autograd and optimizer."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -19,9 +19,8 @@ def train_epochs(
     train: tuple[np.ndarray, np.ndarray],
     validation: tuple[np.ndarray, np.ndarray] | None,
     *,
-    epochs: int,
+    rates: Sequence[float],
     batch_size: int,
-    learning_rate: float,
     seed: int,
 ) -> Iterator[Record]:
     """As `core.numpy_mlp.train_epochs`: the same first weights, the same batches, another's arithmetic.
@@ -38,10 +37,11 @@ def train_epochs(
             x = activation(F.linear(x, weight, bias))
         return F.linear(x, weights[-1], biases[-1])
 
-    optimizer = torch.optim.SGD([*weights, *biases], lr=learning_rate)
+    optimizer = torch.optim.SGD([*weights, *biases], lr=rates[0])
     rng = np.random.default_rng(seed)
     steps = 0
-    for epoch in range(1, epochs + 1):
+    for epoch, rate in enumerate(rates, start=1):
+        optimizer.param_groups[0]["lr"] = rate
         began = time.perf_counter()
         sums = EpochSums()
         order = rng.permutation(len(labels))
@@ -60,7 +60,7 @@ def train_epochs(
             if not np.isfinite(value):
                 break
         record: Record = {"kind": "epoch", "epoch": epoch, "step": steps, **sums.means()}
-        record["learning_rate"] = learning_rate
+        record["learning_rate"] = rate
         if validation is not None and np.isfinite(record["train_loss"]):
             with torch.no_grad():
                 held_out = torch.from_numpy(np.ascontiguousarray(validation[1]))

@@ -74,7 +74,8 @@ def test_first_weights_have_the_spread_that_is_published() -> None:
     assert np.array_equal(he, again)
 
 
-PLAN: dict[str, Any] = {"epochs": 6, "batch_size": 16, "learning_rate": 0.05, "seed": 7}
+RATES = [0.05, 0.05, 0.05, 0.04, 0.03, 0.01]
+PLAN: dict[str, Any] = {"rates": RATES, "batch_size": 16, "seed": 7}
 
 
 @pytest.mark.parametrize("activation", numpy_mlp.ACTIVATIONS)
@@ -96,8 +97,8 @@ def test_scikit_learn_writes_the_same_records_and_learns_as_well() -> None:
     train, held_out = blobs(), blobs(1)
     network = numpy_mlp.initialise([6, 8, 3], "tanh", seed=2)
     ours = list(numpy_mlp.train_epochs(network, train, held_out, **PLAN))
-    classifier = sklearn_mlp.make_classifier([8], "tanh", learning_rate=0.05, batch_size=16, seed=2)
-    theirs = list(sklearn_mlp.train_epochs(classifier, train, held_out, epochs=6, classes=3))
+    classifier = sklearn_mlp.make_classifier([8], "tanh", batch_size=16, seed=2)
+    theirs = list(sklearn_mlp.train_epochs(classifier, train, held_out, rates=RATES, classes=3))
     assert [set(r) for r in theirs] == [set(r) for r in ours]
     assert [r["step"] for r in theirs] == [r["step"] for r in ours]
     assert theirs[-1]["train_loss"] == pytest.approx(classifier.loss_, rel=1e-4)
@@ -107,8 +108,8 @@ def test_scikit_learn_writes_the_same_records_and_learns_as_well() -> None:
 
 def test_two_classes_of_scikit_learn_have_one_logit_and_become_two() -> None:
     train = blobs(classes=2)
-    classifier = sklearn_mlp.make_classifier([4], "relu", learning_rate=0.05, batch_size=16, seed=0)
-    records = list(sklearn_mlp.train_epochs(classifier, train, train, epochs=3, classes=2))
+    classifier = sklearn_mlp.make_classifier([4], "relu", batch_size=16, seed=0)
+    records = list(sklearn_mlp.train_epochs(classifier, train, train, rates=[0.05] * 3, classes=2))
     network = sklearn_mlp.network_of(classifier)
     probabilities = numpy_mlp.cross_entropy(network.logits(train[0]), train[1])[1]
     np.testing.assert_allclose(probabilities, classifier.predict_proba(train[0]), rtol=1e-4, atol=1e-6)
@@ -119,14 +120,12 @@ def test_two_classes_of_scikit_learn_have_one_logit_and_become_two() -> None:
 def test_a_rate_far_too_large_ends_the_run_with_a_loss_that_is_no_number(implementation: str) -> None:
     train = (100 * blobs()[0], blobs()[1])
     if implementation == "scikit-learn":
-        classifier = sklearn_mlp.make_classifier([8, 8], "linear", learning_rate=5, batch_size=16, seed=0)
-        records = list(sklearn_mlp.train_epochs(classifier, train, train, epochs=50, classes=3))
+        classifier = sklearn_mlp.make_classifier([8, 8], "linear", batch_size=16, seed=0)
+        records = list(sklearn_mlp.train_epochs(classifier, train, train, rates=[5.0] * 50, classes=3))
     else:
         module = numpy_mlp if implementation == "numpy" else torch_mlp
         network = numpy_mlp.initialise([6, 8, 8, 3], "linear", seed=0)
-        records = list(
-            module.train_epochs(network, train, train, **{**PLAN, "learning_rate": 5, "epochs": 50})
-        )
+        records = list(module.train_epochs(network, train, train, **{**PLAN, "rates": [5.0] * 50}))
     assert len(records) < 50
     assert not np.isfinite(records[-1]["train_loss"])
 

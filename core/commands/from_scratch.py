@@ -20,6 +20,11 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--name", help="the run's name; its folder is runs/NAME in Convoscope's own folder")
     parser.add_argument("--folder", type=Path, help="another folder for the run")
+    parser.add_argument(
+        "--three-ways",
+        action="store_true",
+        help="afterwards the same by the other two implementations, their histories beside this one",
+    )
     add_options(parser, settings_of(train_from_scratch))
     parser.set_defaults(run=run)
 
@@ -27,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from core.history import FILE, append_record
     from core.home import home
-    from core.scratch_training import train_from_scratch
+    from core.scratch_training import train_from_scratch, train_three_ways
 
     declared = settings_of(train_from_scratch)
     given = {s.name: getattr(args, s.name) for s in declared if hasattr(args, s.name)}
@@ -45,16 +50,26 @@ def run(args: argparse.Namespace) -> int:
     }
     options = [word for k, v in written.items() for word in (f"--{k.replace('_', '-')}", v)]
     command = shlex.join(["python", "-m", "core", "from-scratch", "--name", folder.name, *options])
-    for record in train_from_scratch(folder, **settings, command=command):
-        append_record(folder / FILE, record)
-        if record["kind"] == "epoch":
-            held = record.get("validation_accuracy")
-            print(
-                f"epoch {record['epoch']}: loss {record['train_loss']:.4f}, "
-                + (f"held out {held:.2%}, " if held is not None else "")
-                + f"gradient {record['gradient_norm']:.3g}",
-                flush=True,
-            )
-        elif record["kind"] == "end":
-            print(record["verdict"])
+    command += " --three-ways" if args.three_ways else ""
+    for file, record in (
+        train_three_ways(folder, **settings, command=command)
+        if args.three_ways
+        else ((FILE, record) for record in train_from_scratch(folder, **settings, command=command))
+    ):
+        append_record(folder / file, record)
+        print(_line(record), flush=True)
     return 0
+
+
+def _line(record: dict[str, Any]) -> str:
+    if record["kind"] == "start":
+        return f"{record['implementation']}: {record['train_images']} training images"
+    if record["kind"] == "end":
+        test = record["metrics"].get("test")
+        return record["verdict"] + (f" Test accuracy {test['accuracy']:.2%}." if test else "")
+    held = record.get("validation_accuracy")
+    return (
+        f"epoch {record['epoch']}: loss {record['train_loss']:.4f}, "
+        + (f"held out {held:.2%}, " if held is not None else "")
+        + f"gradient {record['gradient_norm']:.3g}"
+    )
