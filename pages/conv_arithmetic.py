@@ -46,7 +46,7 @@ def known_kernels() -> None:
             "and change the numbers: the result follows at once."
         )
         photo = choose_photo()
-        photo_kernel(small(photo.pixels), photo.sha256, kind="kernel")
+        photo_kernel(small(photo.pixels), photo.sha256, kind="kernel", predict=predict_first())
 
 
 @st.fragment
@@ -59,7 +59,16 @@ def template_matching() -> None:
             "a patch that was learned."
         )
         photo = choose_photo()
-        photo_kernel(small(photo.pixels), photo.sha256, kind="template")
+        photo_kernel(small(photo.pixels), photo.sha256, kind="template", predict=predict_first())
+
+
+def predict_first() -> bool:
+    return st.toggle(
+        "Predict first",
+        key="conv_photo_predict",
+        bind="query-params",
+        help="Hides the result until you have answered a question about it.",
+    )
 
 
 def choose_photo() -> ReadImage:

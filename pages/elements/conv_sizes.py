@@ -7,6 +7,7 @@ import streamlit as st
 from core.conv_layer import KINDS, BadLayer, Layer, Pair, output_size
 from core.conv_presets import size_presets
 from core.layer_cost import code, cost, formula
+from pages.elements.predict_first import predict_first
 
 _DEFAULTS: dict[str, Any] = {
     "kind": "conv",
@@ -147,18 +148,8 @@ def _take_preset() -> None:
 
 def _predicted(layer: Layer, size: Pair) -> bool:
     """Ask for the output's rows; True once something was typed, which is then judged."""
-    key = f"conv_guess_{hash((layer, size))}"
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        typed = st.number_input("How many rows come out?", 0, 99999, None, key=key, width=220)
-    if typed is None:
-        st.caption("The answer is shown when you have typed yours.")
-        return False
-    right = output_size(layer, size)[0]
-    if typed == right:
-        st.success(f"{typed} is right.", icon=":material/check:")
-    else:
-        st.warning(f"{typed} is not it: {right} rows come out.", icon=":material/close:")
-    return True
+    rows = output_size(layer, size)[0]
+    return predict_first("How many rows come out?", rows, "rows come out", about=(layer, size))
 
 
 def _result(layer: Layer, size: Pair) -> None:

@@ -1,9 +1,7 @@
 """A stack of layers: what comes out, what it costs, and how much of the photo one unit sees."""
 
-import numpy as np
 import pandas as pd
 import streamlit as st
-from PIL import Image
 
 from core.conv_stack import (
     BadStack,
@@ -18,6 +16,8 @@ from core.conv_stack import (
 from core.images import ReadImage, enlarge
 from core.stack_text import STACKS, parse_stack
 from pages.elements.conv_sizes import memory_words
+from pages.elements.field_picture import boxed, lit, square
+from pages.elements.predict_first import predict_first
 
 _HELP = (
     "One layer a line: `conv 64 k3 s2 p1` (filters, kernel, stride, padding; also `d2`, `g4`, `same`, "
@@ -56,6 +56,14 @@ def conv_stacks(photo: ReadImage) -> None:
         return
     stack, rows = read
     with right:
+        hide = st.toggle(
+            "Predict first",
+            key="conv_stack_predict",
+            bind="query-params",
+            help="Hides sizes, costs and pictures until you have typed how much one unit sees.",
+        )
+        if hide and not _predicted(stack, side):
+            return
         _table(rows, side)
         for title, known, words in STACKS.values():
             if known == text.strip():
@@ -118,18 +126,16 @@ def _table(rows: list[Row], side: int) -> None:
 
 def _field(stack: Stack, side: int, photo: ReadImage) -> None:
     st.subheader("What one unit sees", anchor=False)
-    depth = len(stack)
-    if depth > 1:
-        depth = st.slider("Behind layer", 1, len(stack), len(stack), key=f"conv_stack_depth_{len(stack)}")
+    depth = _depth(len(stack))
     part = stack[:depth]
     shares = path_shares(part, (side, side))
     jump, first, last = receptive_field(part, (side, side))
     middle = (stack_rows(part, (side, side))[-1].size[0] - 1) // 2
-    pixels = _square(photo.pixels, side)
+    pixels = square(photo.pixels, side)
     theory, counted = st.columns(2)
     box = (middle * jump + first, middle * jump + last)
     theory.image(
-        _boxed(pixels, box),
+        boxed(pixels, box),
         width="stretch",
         caption=f"Theory: the middle unit sees {round(last - first) + 1} × "
         f"{round(last - first) + 1} pixels, orange where it looks beyond the image.",
@@ -142,38 +148,26 @@ def _field(stack: Stack, side: int, photo: ReadImage) -> None:
     )
 
 
-def _square(pixels: np.ndarray, side: int) -> np.ndarray:
-    image = Image.fromarray(pixels)
-    short = min(image.size)
-    left, top = (image.width - short) // 2, (image.height - short) // 2
-    return np.asarray(
-        image.crop((left, top, left + short, top + short)).resize((side, side), Image.Resampling.BOX)
+def _depth(layers: int) -> int:
+    """The layer behind which one looks: the last, also when the stack has grown, until another is chosen."""
+    before, chosen = st.session_state.get("conv_stack_layers"), st.session_state.get("conv_stack_depth")
+    if chosen is not None and (chosen > layers or chosen == before):
+        st.session_state["conv_stack_depth"] = layers
+    st.session_state["conv_stack_layers"] = layers
+    if layers == 1:
+        return 1
+    return int(st.slider("Behind layer", 1, layers, layers, key="conv_stack_depth", bind="query-params"))
+
+
+def _predicted(stack: Stack, side: int) -> bool:
+    _, first, last = receptive_field(stack, (side, side))
+    sees = round(last - first) + 1
+    return predict_first(
+        "How many pixels of a row does one unit behind the last layer see?",
+        sees,
+        f"pixels are seen, of the {side} there are",
+        about=(stack, side),
     )
-
-
-def _boxed(pixels: np.ndarray, box: tuple[float, float]) -> np.ndarray:
-    """The photo, dark outside the receptive field, with an orange margin where that reaches beyond it."""
-    side = len(pixels)
-    low, high = int(np.floor(box[0])), int(np.ceil(box[1])) + 1
-    margin = min(max(0, -low, high - side), side)
-    wide = np.full((side + 2 * margin, side + 2 * margin, 3), 235, np.uint8)
-    wide[margin : margin + side, margin : margin + side] = pixels // 3 + 20
-    inner = slice(max(low, 0), min(high, side))
-    outer = slice(max(low + margin, 0), min(high + margin, side + 2 * margin))
-    wide[outer, outer] = np.where(wide[outer, outer] == 235, [255, 196, 140], wide[outer, outer])
-    wide[margin + inner.start : margin + inner.stop, margin + inner.start : margin + inner.stop] = pixels[
-        inner, inner
-    ]
-    return enlarge(wide, 480)
-
-
-def lit(pixels: np.ndarray, strength: np.ndarray | None) -> np.ndarray:
-    """The photo enlarged, and as bright as `strength` (any scale) says, where there is one."""
-    if strength is None:
-        return enlarge(pixels, 480)
-    light = np.sqrt(strength / max(strength.max(), 1e-30))[..., None]
-    glow = light * np.array([255, 180, 60]) * 0.45
-    return enlarge(np.clip(pixels * (0.15 + 0.85 * light) + glow, 0, 255).astype(np.uint8), 480)
 
 
 def _pyramid(rows: list[Row], side: int, photo: ReadImage) -> None:
@@ -182,9 +176,9 @@ def _pyramid(rows: list[Row], side: int, photo: ReadImage) -> None:
         return
     st.subheader("The pyramid", anchor=False)
     st.caption("The photo with as many pixels as each layer has places: what is left of where things are.")
-    pixels = _square(photo.pixels, side)
+    pixels = square(photo.pixels, side)
     for column, size in zip(st.columns(min(6, len(sizes) + 1)), [side, *sizes][:6], strict=False):
-        column.image(enlarge(_square(pixels, size), 240), width="stretch", caption=f"{size} × {size}")
+        column.image(enlarge(square(pixels, size), 240), width="stretch", caption=f"{size} × {size}")
 
 
 def _gradients() -> None:

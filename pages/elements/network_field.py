@@ -18,6 +18,7 @@ from core.progress import Progress
 from core.receptive_field import Box, receptive_field
 from core.store import Answer
 from pages.elements.ask import ask
+from pages.elements.field_picture import lit
 from pages.elements.page import errors_shown
 
 
@@ -35,7 +36,11 @@ def network_field(photo: ReadImage) -> None:
         with st.container(horizontal=True):
             st.metric("Parameters", f"{summary['parameters']:,}")
             st.metric("MACs", f"{summary['macs']:,}")
-        layer = str(st.select_slider("Layer", maps, maps[len(maps) // 2], key=f"conv_layer_{name}"))
+        layer = str(
+            st.select_slider(
+                "Layer", maps, maps[len(maps) // 2], key=f"conv_layer_{name}", bind="query-params"
+            )
+        )
         image = fit(photo.pixels, card_of(name).preprocessing)
 
         def measure(classifier: Classifier, progress: Progress) -> Answer:
@@ -77,8 +82,6 @@ def _table(layers: tuple[LayerSummary, ...]) -> pd.DataFrame:
 
 
 def _draw(image: np.ndarray, strength: np.ndarray, box: Box) -> None:
-    from pages.elements.conv_stacks import lit
-
     pixels = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
     dark = pixels // 3 + 20
     dark[box.top : box.bottom, box.left : box.right] = pixels[box.top : box.bottom, box.left : box.right]

@@ -11,7 +11,9 @@ export default function (component) {
     memory.set(parentElement, s);
   }
   s.send = setStateValue;
-  if (s.revision === data.revision) return;
+  if (s.revision === data.revision && s.predict === data.predict) return;
+  Object.assign(s, { predict: data.predict, guesses: {} });
+  if (s.revision === data.revision) return schedule(s, true);
   Object.assign(s, { revision: data.revision, kind: data.kind, width: data.width, height: data.height, kernels: data.kernels, pixels: Uint8Array.from(atob(data.pixels), (c) => c.charCodeAt(0)),
     name: data.name, values: data.values, normalised: data.normalised, cursor: [Math.floor(data.width / 2), Math.floor(data.height / 2)] });
   s.patch = fitPatch(s, data.patch);
@@ -86,7 +88,8 @@ function build(s) {
   s.scale = make("div", { class: "scale" });
   s.middle = make("div", { class: "pane small" });
   s.note = make("div", { class: "quiet" });
-  s.root.replaceChildren(template ? templateBar(s) : kernelBar(s), make("div", { class: "panes" },
+  s.asked = make("div", { class: "asked", role: "status" });
+  s.root.replaceChildren(template ? templateBar(s) : kernelBar(s), s.asked, make("div", { class: "panes" },
     make("div", { class: "pane" }, make("h4", {}, template ? "Photo: drag the patch" : "Photo: point at a place"), s.boxes), s.middle,
     make("div", { class: "pane" }, make("h4", {}, template ? "Similarity of every place" : "Result"), s.resultBoxes, s.scale)), s.readout, s.note);
   const place = (shareX, shareY) => {
@@ -103,9 +106,13 @@ function build(s) {
     schedule(s, false);
   };
   s.result.onpointermove = point;
-  s.result.onpointerdown = point;
+  s.result.onpointerdown = (event) => {
+    point(event);
+    if (template && hiddenResult(s)) guessPlace(s);
+  };
   if (!template) s.photo.onpointerenter = () => { s.photo.onpointermove = (event) => point(event); };
   s.photo.onkeydown = s.result.onkeydown = (event) => {
+    if (event.key === "Enter" && template && event.target === s.result && hiddenResult(s)) guessPlace(s);
     const move = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] }[event.key];
     if (!move) return;
     event.preventDefault();
@@ -117,6 +124,7 @@ function build(s) {
   };
   drawMiddle(s);
   calculate(s);
+  askFirst(s);
   readOut(s);
 }
 
@@ -127,14 +135,17 @@ function canvasOf(width, height) {
   return canvas;
 }
 
-/** At most one calculation a frame, however fast the pointer moves. */
-function schedule(s, again) {
+/** At most one calculation a frame, however fast the pointer moves. A new question (`again`) forgets what was guessed. */
+function schedule(s, again, told = false) {
   s.again ||= again;
+  s.told ||= told;
+  if (again) s.guesses = {};
   if (s.waiting) return;
   s.waiting = requestAnimationFrame(() => {
     s.waiting = null;
-    if (s.again) { calculate(s); if (s.kind === "template") drawMiddle(s); }
-    s.again = false;
+    if (s.again && s.kind === "template") drawMiddle(s);
+    if (s.again || s.told) { calculate(s); askFirst(s); }
+    s.again = s.told = false;
     readOut(s);
   });
 }
@@ -223,7 +234,7 @@ function calculate(s) {
   } else {
     s.map = { out: filterPhoto(s.grey, s.width, s.height, s.values), w: s.width, h: s.height };
     const known = s.kernels.find((k) => k.name === s.name);
-    s.note.textContent = known ? known.note : `The kernel's numbers add up to ${shown(s.values.flat().reduce((a, b) => a + b, 0))}.`;
+    s.note.textContent = hiddenResult(s) ? "" : known ? known.note : `The kernel's numbers add up to ${shown(s.values.flat().reduce((a, b) => a + b, 0))}.`;
   }
   const { out, w, h } = s.map;
   let low = Infinity, high = -Infinity;
@@ -235,6 +246,8 @@ function calculate(s) {
   const most = Math.max(Math.abs(low), Math.abs(high), 1e-12);
   s.result.width = w;
   s.result.height = h;
+  s.scale.replaceChildren();
+  if (hiddenResult(s)) return drawCover(s);
   const image = s.result.getContext("2d").createImageData(w, h);
   for (let i = 0; i < out.length; i++) {
     // Signed maps are grey at zero with orange above and blue below, on one scale; the others are black to white.
@@ -271,9 +284,16 @@ function readOut(s) {
   s.boxes.replaceChildren(s.photo);
   s.resultBoxes.replaceChildren(s.result);
   if (s.kind === "template") {
-    const side = s.patch[2], best = bestPlaces(s, 4);
-    for (const [bx, by] of best) s.boxes.append(boxAt(s.width, s.height, [bx, by, side, side], "best"));
+    const side = s.patch[2];
     s.boxes.append(boxAt(s.width, s.height, [...s.patch.slice(0, 2), side, side]));
+    if (hiddenResult(s)) {
+      s.resultBoxes.append(boxAt(s.map.w, s.map.h, [x - side / 2, y - side / 2, side, side]));
+      s.readout.textContent = "";
+      return;
+    }
+    if (s.predict) s.boxes.append(boxAt(s.width, s.height, [...s.guesses.place, side, side], "guess"));
+    const best = bestPlaces(s, 4);
+    for (const [bx, by] of best) s.boxes.append(boxAt(s.width, s.height, [bx, by, side, side], "best"));
     s.readout.textContent = `Most similar: ${best.map(([bx, by, v]) => `${shown(v)} at (${bx}, ${by})`).join(",  ")}. The patch is from (${s.patch[0]}, ${s.patch[1]}). Under the pointer: ${shown(value)} at (${x}, ${y}).`;
     s.root.dataset.best = JSON.stringify(best);
     return;
@@ -286,7 +306,7 @@ function readOut(s) {
     if (s.values[ky][kx] !== 0) texts.push(`${shown(s.grey[row * s.width + column]).slice(0, 5)}·${bracket(s.values[ky][kx])}`);
   }
   const many = texts.length > 9 ? [...texts.slice(0, 6), `… ${texts.length - 6} more`] : texts;
-  s.readout.textContent = `Row ${y}, column ${x}: ${many.join(" + ") || "0"} = ${shown(value)}`;
+  s.readout.textContent = `Row ${y}, column ${x}: ${many.join(" + ") || "0"} = ${hiddenResult(s) ? "?" : shown(value)}`;
   s.root.dataset.value = value;
   s.root.dataset.at = `${x},${y}`;
 }

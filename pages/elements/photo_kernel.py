@@ -14,7 +14,7 @@ from core.template_matching import kernel, kernels
 from pages.elements.address import new_address, read_address, remember
 from pages.elements.component import component
 
-_photo_kernel = component("photo_kernel")
+_photo_kernel = component("photo_kernel", "photo_guess")
 LONGEST = 220
 _NAMES = {"kernel": ("conv_known", "conv_own"), "template": ("conv_patch", "conv_raw")}
 
@@ -26,8 +26,11 @@ def small(pixels: np.ndarray) -> np.ndarray:
     return np.asarray(image)
 
 
-def photo_kernel(pixels: np.ndarray, sha256: str, *, kind: str) -> None:
-    """Draw the photo with a kernel ("kernel") or with a patch to be dragged ("template")."""
+def photo_kernel(pixels: np.ndarray, sha256: str, *, kind: str, predict: bool = False) -> None:
+    """Draw the photo with a kernel ("kernel") or with a patch to be dragged ("template").
+
+    With `predict` the result is hidden until the viewer has answered a question about it.
+    """
     key = f"conv_photo_{kind}"
     memory: dict[str, Any] = st.session_state.setdefault(f"{key}_memory", {"address": None, "revision": 0})
     state = st.session_state.get(key)
@@ -51,7 +54,14 @@ def photo_kernel(pixels: np.ndarray, sha256: str, *, kind: str) -> None:
     ]
     _photo_kernel(
         key=key,
-        data={**memory["data"], **shape, "kind": kind, "kernels": known, "revision": f"{memory['revision']}"},
+        data={
+            **memory["data"],
+            **shape,
+            "kind": kind,
+            "kernels": known,
+            "revision": f"{memory['revision']}",
+            "predict": predict,
+        },
         on_choice_change=lambda: None,
     )
 

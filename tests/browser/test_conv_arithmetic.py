@@ -314,3 +314,37 @@ def test_a_dragged_patch_is_found_where_python_finds_it(page, server):
     raw = match(photo, photo[y : y + side, x : x + side], normalised=False)
     assert float(_root_data(page, "high")) == pytest.approx(raw.max(), rel=1e-9)
     assert page.errors == []
+
+
+def test_predict_first_hides_what_a_kernel_makes(page, server):
+    _open(page, server, conv_part="Known kernels", conv_known="sobel_x", conv_photo_predict="true")
+    answer = page.get_by_label("the wall: your answer")
+    assert page.locator(".scale").inner_text() == ""
+    answer.fill("0.5")
+    answer.press("Enter")
+    page.get_by_text("you wrote 0.5").wait_for()
+    page.get_by_text("grey: 0, one scale for both signs").wait_for()
+    page.get_by_label("kernel", exact=True).select_option("gaussian")
+    answer.fill("0.5")  # another kernel, another question
+    answer.press("Enter")
+    page.get_by_text("✓ right").wait_for()
+
+
+def test_predict_first_lets_point_at_the_best_place(page, server):
+    photo = grey(small(sample_image("chelsea").pixels))
+    _open(page, server, conv_part="Template matching", conv_patch="60 40 24", conv_photo_predict="true")
+    expected = match(photo, photo[40:64, 60:84])
+    expected[29:52, 49:72] = -1  # on the patch itself
+    y, x = np.unravel_index(expected.argmax(), expected.shape)
+    assert page.locator(".box.best").count() == 0
+    result = page.get_by_label("result")
+    box = result.bounding_box()
+    height, width = expected.shape
+    result.click(position={"x": (x + 0.5) * box["width"] / width, "y": (y + 0.5) * box["height"] / height})
+    page.get_by_text("✓ right: nothing else fits as well").wait_for()
+    assert page.locator(".box.best").count() > 0
+    page.get_by_label("photo: drag the patch").press("ArrowRight")
+    page.get_by_text("Before you see the map").wait_for()
+    result.press("Enter")
+    page.get_by_text("Before you see the map").wait_for(state="detached")
+    assert page.errors == []

@@ -102,6 +102,33 @@ def test_a_stack_is_counted_and_a_bad_line_named():
     assert "branch 1: conv 64 k1" in list(at.dataframe[0].value["layer"])
 
 
+def test_the_depth_stands_in_the_address_and_follows_the_stack():
+    at = _page(conv_part="Stack", conv_stack="conv 8 k3\nconv 8 k3\nmax k2", conv_stack_depth="2")
+    assert at.slider(key="conv_stack_depth").value == 2
+    at.text_area(key="conv_stack").set_value("conv 8 k3").run()
+    assert not at.exception
+    assert not at.error
+    at.text_area(key="conv_stack").set_value("conv 8 k3\nmax k2").run()
+    assert at.slider(key="conv_stack_depth").value == 2
+    at.text_area(key="conv_stack").set_value("conv 8 k3\nmax k2\nconv 8 k3").run()
+    assert at.slider(key="conv_stack_depth").value == 3  # whoever stood at the end stays there
+    at.slider(key="conv_stack_depth").set_value(2).run()
+    at.text_area(key="conv_stack").set_value("conv 8 k3\nmax k2\nconv 8 k3\nconv 8 k3").run()
+    assert at.slider(key="conv_stack_depth").value == 2
+    assert not at.exception
+    assert not at.error
+
+
+def test_predict_first_hides_what_a_stack_sees():
+    at = _page(conv_part="Stack", conv_stack="conv 8 k3\nmax k2", conv_stack_predict="true")
+    assert not at.dataframe
+    assert not at.metric
+    guess = next(n for n in at.number_input if n.label.startswith("How many pixels"))
+    guess.set_value(4).run()
+    assert "4 is right" in at.success[0].value
+    assert at.dataframe
+
+
 @pytest.mark.parametrize("page", ["conv_arithmetic", "losses"])
 def test_neither_page_imports_pytorch(page):
     script = (
