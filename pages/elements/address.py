@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-_ON_ITS_WAY = 2.0  # seconds in which a browser may not have heard yet that its address has changed
+_ON_ITS_WAY = 0.6  # seconds in which a browser may not have heard yet that its address has changed
 
 
 def read_address(names: Iterable[str]) -> dict[str, str]:

@@ -95,6 +95,11 @@ def page(chromium, request):
     context.close()
 
 
+def drawn(page):
+    """Wait until the browser has painted what the last key or move has changed, however slow it is."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield

@@ -18,6 +18,7 @@ from core.losses import (
     softmax_jacobian,
     squared_error,
 )
+from tests.browser.conftest import drawn
 
 pytestmark = pytest.mark.browser
 
@@ -59,7 +60,7 @@ def test_the_wildlife_exercise_and_dragging(page, server):
     assert p == pytest.approx((0.7 * 460 - 38) / (460 - 48), abs=0.01)
     assert _figure(page, "cross-entropy") == pytest.approx(binary_cross_entropy(1, p, base=2))
     page.locator('[data-field="handle"]').press("ArrowRight")
-    page.wait_for_timeout(100)
+    drawn(page)
     assert float(page.get_by_label("loss_p").input_value()) == pytest.approx(p + 0.01)
     assert page.errors == []
 

@@ -10,6 +10,7 @@ from core.catalogue import load
 from core.occlusion import occlusion_logits
 from core.preprocessing import fit
 from core.samples import sample_image
+from tests.browser.conftest import drawn
 
 pytestmark = pytest.mark.browser
 
@@ -29,7 +30,7 @@ def _open(page, server, **more):
         f"{server}/occlusion?classifier=efficientnet_lite0&image=coffee&occ_window={WINDOW}"
         f"&occ_stride={STRIDE}{extra}"
     )
-    page.locator('canvas[data-pane="picture"]').wait_for(timeout=120_000)
+    page.locator('canvas[data-pane="picture"]').wait_for(timeout=240_000)
 
 
 def _shown(page):
@@ -68,10 +69,10 @@ def test_dragging_arrow_keys_and_numbers_on_hover(page, server, occluded):
 
     canvas.press("ArrowRight")
     canvas.press("ArrowDown")
-    page.wait_for_timeout(100)
+    drawn(page)
     assert _check(_shown(page), occluded, class_names) == (row + 1, column + 1)
     canvas.press("Home")
-    page.wait_for_timeout(100)
+    drawn(page)
     row, column = _check(_shown(page), occluded, class_names)
     assert occluded.values(occluded.predicted)[row, column] == pytest.approx(
         occluded.weakest(occluded.predicted)[2]
@@ -80,7 +81,7 @@ def test_dragging_arrow_keys_and_numbers_on_hover(page, server, occluded):
     heat = page.locator('canvas[data-pane="map"]')
     box = heat.bounding_box()
     page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.75)
-    page.wait_for_timeout(100)
+    drawn(page)
     drop = occluded.map(occluded.predicted, "drop")
     near = drop[166:171, 54:59]
     hover = float(_shown(page)["hover"])
@@ -108,7 +109,7 @@ def test_touch_moves_the_window_and_not_the_page(chromium, server, occluded):
         canvas.scroll_into_view_if_needed()
         box = canvas.bounding_box()
         page.touchscreen.tap(box["x"] + box["width"] - 8, box["y"] + 8)
-        page.wait_for_timeout(200)
+        drawn(page)
         shown = _shown(page)
         assert (int(shown["top"]), int(shown["left"])) == (0, 149)
         _check(shown, occluded, class_names)
