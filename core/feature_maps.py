@@ -21,7 +21,7 @@ class NoFeatureMap(ConvoscopeError):
 
 class _Maps:
     def __init__(self) -> None:
-        self.shapes: dict[str, tuple[int, int, int]] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
 
     def begin(self, inputs: Tensor) -> None:
         pass
@@ -30,14 +30,20 @@ class _Maps:
         pass
 
     def leave(self, layer: str, module: nn.Module, output: Any) -> None:
-        if (
-            layer
-            and isinstance(output, Tensor)
-            and output.ndim == 4
-            and output.shape[2] * output.shape[3] > 1
-        ):
+        if layer and isinstance(output, Tensor) and output.ndim in (2, 4):
             self.shapes.pop(layer, None)  # a layer that runs again stands where it ran last
-            self.shapes[layer] = (int(output.shape[1]), int(output.shape[2]), int(output.shape[3]))
+            self.shapes[layer] = tuple(int(n) for n in output.shape[1:])
+
+
+def layer_shapes(classifier: Classifier) -> dict[str, tuple[int, ...]]:
+    """(channels, height, width) or (channels,) of every layer's output, in the order of execution.
+
+    The network is not run. Of layers that end together the outer comes last.
+    """
+    found = _Maps()
+    preprocessing = classifier.card.preprocessing
+    trace_layers(classifier.module, preprocessing.input_size, preprocessing.channels, [found])
+    return found.shapes
 
 
 def feature_maps(classifier: Classifier) -> dict[str, tuple[int, int, int]]:
@@ -48,12 +54,11 @@ def feature_maps(classifier: Classifier) -> dict[str, tuple[int, int, int]]:
     Raises:
         NoFeatureMap: There is none.
     """
-    found = _Maps()
-    preprocessing = classifier.card.preprocessing
-    trace_layers(classifier.module, preprocessing.input_size, preprocessing.channels, [found])
-    if not found.shapes:
+    shapes = layer_shapes(classifier).items()
+    found = {name: (s[0], s[1], s[2]) for name, s in shapes if len(s) == 3 and s[1] * s[2] > 1}
+    if not found:
         raise NoFeatureMap(classifier)
-    return found.shapes
+    return found
 
 
 def check_feature_map(classifier: Classifier, layer: str) -> str:

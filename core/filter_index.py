@@ -152,7 +152,7 @@ def build_index(
 
     classifier.in_batches(total, work, said)
     answer: dict[str, Any] = {
-        "layers": [_described(layer) for layer in found],
+        "layers": [described(layer) for layer in found],
         "images": total,
         "k": k,
         "number_of_classes": number_of_classes,
@@ -227,7 +227,7 @@ def depends_on(split_fingerprint: str, count: int, k: int) -> tuple[Any, ...]:
     return (split_fingerprint, count, k)
 
 
-def _described(layer: ChannelLayer) -> dict[str, Any]:
+def described(layer: ChannelLayer) -> dict[str, Any]:
     return {
         "name": layer.name,
         "site": layer.site,

@@ -131,6 +131,27 @@ def guided_relus(module: nn.Module) -> Iterator[int]:
 
 
 @contextmanager
+def opened_relus(module: nn.Module) -> Iterator[int]:
+    """Let every ReLU and ReLU6 pass back also the gradient that would bring a silent unit back to life.
+
+    Where a unit is cut off at 0 and the gradient would raise it (or at the ceiling, and would lower it), the
+    gradient goes through as if there were no activation. For gradient ascent that starts on dead ground.
+
+    Returns:
+        How many of them the network has. Where there is none, nothing changes.
+    Source:
+        Olah, Mordvintsev, Schubert 2017, "Feature Visualization", Distill, doi:10.23915/distill.00007
+    """
+    relus = [part for part in module.modules() if isinstance(part, RELUS)]
+
+    def open_up(part: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        return _OpenReLU.apply(inputs[0], 6.0 if isinstance(part, nn.ReLU6) else float("inf"))
+
+    with _not_in_place(relus), _hooked((part, open_up) for part in relus):
+        yield len(relus)
+
+
+@contextmanager
 def rescaled(module: nn.Module) -> Iterator[None]:
     """Backpropagate DeepLIFT's multipliers (rescale rule) instead of gradients.
 
@@ -171,6 +192,22 @@ class _GuidedReLU(torch.autograd.Function):
         (values,) = ctx.saved_tensors
         active = (values > 0) & (values < ctx.ceiling)
         return gradients[0].clamp(min=0) * active, None
+
+
+class _OpenReLU(torch.autograd.Function):
+    """A ReLU (with a ceiling) that blocks a gradient only where it would push further out of range."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, ceiling: float) -> Tensor:
+        ctx.save_for_backward(values)
+        ctx.ceiling = ceiling
+        return values.clamp(0, ceiling)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (values,) = ctx.saved_tensors
+        out = ((values <= 0) & (gradients[0] < 0)) | ((values >= ctx.ceiling) & (gradients[0] > 0))
+        return gradients[0].masked_fill(out, 0.0), None
 
 
 class _Rescale(torch.autograd.Function):

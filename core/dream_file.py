@@ -1,0 +1,93 @@
+"""A feature visualisation to take away: one picture, the steps as an animation, or all as arrays."""
+
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from core.feature_visualization import Dream, Frame
+from core.images import enlarge
+from core.store import Answer
+from core.unit import Unit
+
+SHOWN = 224  # pixels; smaller pictures are enlarged to about this, without blur
+
+
+def facts_of(dream: Dream, classifier: str, class_names: tuple[str, ...]) -> dict[str, Any]:
+    """What was made and how, as JSON values."""
+    unit, last = dream.unit, dream.frames[-1]
+    return {
+        "classifier": classifier,
+        "unit": unit.title(class_names),
+        "layer": unit.layer,
+        "channel": unit.channel,
+        "place": None if unit.place is None else list(unit.place),
+        "settings": dream.settings,
+        "steps": [frame.step for frame in dream.frames],
+        "objectives": [frame.objective for frame in dream.frames],
+        "activations": [frame.activation for frame in dream.frames],
+        "objective": last.objective,
+        "activation": last.activation,
+        "note": dream.note,
+    }
+
+
+def to_answer(dream: Dream) -> Answer:
+    """As the store keeps it."""
+    return {
+        "frames": np.stack([frame.pixels for frame in dream.frames]),
+        "steps": [frame.step for frame in dream.frames],
+        "objectives": [frame.objective for frame in dream.frames],
+        "activations": [frame.activation for frame in dream.frames],
+        "every_objective": dream.objectives,
+        "logits": dream.logits,
+        "settings": dream.settings,
+        "note": dream.note,
+    }
+
+
+def from_answer(unit: Unit, answer: Answer) -> Dream:
+    """What `to_answer` was given."""
+    frames = tuple(
+        Frame(int(step), pixels, objective, activation)
+        for step, pixels, objective, activation in zip(
+            answer["steps"], answer["frames"], answer["objectives"], answer["activations"], strict=True
+        )
+    )
+    return Dream(
+        unit, frames, answer["every_objective"], answer["logits"], answer["settings"], answer["note"]
+    )
+
+
+def npz_bytes(dream: Dream, facts: dict[str, Any]) -> bytes:
+    """All frames, the curve and the logits; `about` is `facts` as JSON."""
+    out = io.BytesIO()
+    np.savez_compressed(
+        out, image=dream.frames[-1].pixels, frames=np.stack([frame.pixels for frame in dream.frames]),
+        steps=np.array(facts["steps"]), objective_of_every_step=dream.objectives, logits=dream.logits,
+        about=json.dumps(facts),
+    )  # fmt: skip
+    return out.getvalue()
+
+
+def animation(frames: Sequence[Frame], kind: str = "webp", *, milliseconds: int = 120) -> bytes:
+    """The frames one after the other, the last one for two seconds, without end.
+
+    Args:
+        kind: "webp" (exact colours, smaller) or "gif" (256 colours, opens anywhere).
+    """
+    pictures = [Image.fromarray(_rgb(enlarge(frame.pixels, SHOWN))) for frame in frames]
+    durations = [milliseconds] * (len(pictures) - 1) + [2000]
+    out = io.BytesIO()
+    options: dict[str, Any] = {"lossless": True, "method": 2} if kind == "webp" else {"optimize": False}
+    pictures[0].save(
+        out, kind.upper(), save_all=True, append_images=pictures[1:], duration=durations, loop=0, **options
+    )
+    return out.getvalue()
+
+
+def _rgb(pixels: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels)

@@ -1,0 +1,218 @@
+"""What a channel, a neuron or a class looks for: a picture made by gradient ascent until it answers most."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.errors import BadImage
+from core.gradient_ascent import Ascent, roughness_gradient
+from core.picture_parameters import Colours, Fourier, Pixels, colours_of
+from core.progress import Progress, no_progress
+from core.random_views import BEYOND, Wobble
+from core.real_images import real_images
+from core.settings import Choice, Range
+from core.unit import Unit, check_unit, outputs
+
+FOURIER, PIXELS = "Fourier", "pixels"
+_GIVEN_UP = 8  # steps in a row without any gradient
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """The picture after some steps, as the network sees it when nothing is moved.
+
+    Attributes:
+        pixels: (H, W, C) uint8
+        objective: What is raised: the mean of the map, the value at the place, or the logit.
+        activation: The largest value of the map; the same as `objective` for a place or a class.
+    """
+
+    step: int
+    pixels: np.ndarray
+    objective: float
+    activation: float
+
+
+@dataclass(frozen=True, eq=False)
+class Dream:
+    """A feature visualisation.
+
+    Attributes:
+        frames: Of every few steps; the first is the start, the last the result.
+        objectives: (steps,) float32, at every step, over that step's views.
+        logits: (K,) float32 of the last frame.
+        settings: All settings with what was found for those that were left open.
+        note: What there is to say where it did not go as it should; else "".
+    """
+
+    unit: Unit
+    frames: tuple[Frame, ...]
+    objectives: np.ndarray
+    logits: np.ndarray
+    settings: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+
+def found_settings(
+    size: tuple[int, int], settings: dict[str, Any], *, from_image: bool = False
+) -> dict[str, Any]:
+    """Settings with a value for each that is None, by the size of the picture.
+
+    A small picture is moved less, falls off faster towards high frequencies, which would be the size of its
+    pixels, is held nearer to the contrast of real ones, which few pixels leave at once, and is seen in
+    several views a step, since a step costs little.
+    """
+    side = min(size)
+    small, fourier = side <= 64, settings["picture"] == FOURIER
+    found = {
+        "learning_rate": (0.02 if from_image else 0.05) if fourier else 0.1,
+        "decay": 1.5 if small else 1.0,
+        "stay_near": 0.0 if not fourier else 1.0 if side <= 16 else 0.5 if small else 0.1,
+        "noise": 0.1,
+        "jitter": round(max(0.25, side / 28), 2) if fourier else 0.0,
+        "rotate": (5.0 if small else 10.0) if fourier else 0.0,
+        "scale": (0.05 if small else 0.1) if fourier else 0.0,
+        "views": 4 if small and fourier else 1,
+    }
+    return {name: found.get(name) if value is None else value for name, value in settings.items()}
+
+
+def visualise(
+    classifier: Classifier,
+    unit: Unit,
+    *,
+    start: np.ndarray | None = None,
+    colours: Colours | None = None,
+    steps: Annotated[int, Range(1, 2048)] = 128,
+    every: Annotated[int, Range(1, 256), "steps"] = 8,
+    picture: Annotated[str, Choice(FOURIER, PIXELS)] = FOURIER,
+    learning_rate: Annotated[float | None, Range(0.0001, 10.0, 0.01)] = None,
+    jitter: Annotated[float | None, Range(0.0, 64.0, 1.0), "pixels"] = None,
+    rotate: Annotated[float | None, Range(0.0, 180.0, 1.0), "degrees"] = None,
+    scale: Annotated[float | None, Range(0.0, 1.0, 0.05)] = None,
+    views: Annotated[int | None, Range(1, 32)] = None,
+    beyond: Annotated[str, Choice(*BEYOND)] = "mirror",
+    decay: Annotated[float | None, Range(0.0, 4.0, 0.25)] = None,
+    noise: Annotated[float | None, Range(0.0, 2.0, 0.05)] = None,
+    smoothness: Annotated[float, Range(0.0, 100.0, 0.5)] = 0.0,
+    stay_near: Annotated[float | None, Range(0.0, 10.0, 0.1)] = None,
+    seed: Annotated[int, Range(0, 2**31 - 1)] = 0,
+    seen: Callable[[Frame], None] | None = None,
+    progress: Progress = no_progress,
+) -> Dream:
+    """Change a picture step by step so that a unit answers more and more strongly.
+
+    Steps go along the gradient, divided by its length, with Adam. The same seed gives the same picture.
+
+    Args:
+        start: The image to begin with; noise if not given.
+        colours: Statistics of real pictures, for the Fourier picture; of the classifier's own data set, or of
+            the sample photos, if not given.
+        steps: How many steps.
+        every: A picture is kept every so many steps.
+        picture: What the steps move: a spectrum with whitened colours (smooth pictures), or the pixels.
+        learning_rate: Of Adam. Larger is faster and coarser.
+        jitter: At each step the picture is moved at random by up to so many pixels.
+        rotate: At each step it is turned at random by up to so many degrees.
+        scale: At each step it is enlarged or reduced at random by up to this share.
+        views: How many such views count at each step.
+        beyond: What a moved picture shows beyond its border.
+        decay: High frequencies count as 1 / frequency to this power. Photos have about 1.
+        noise: How strong the noise at the start is, as a share of real pictures' contrast.
+        smoothness: How much differences of neighbours count against the picture (squared total variation).
+        stay_near: How strongly the picture is drawn back to its start (weight decay). With a Fourier picture
+            from noise that is towards pictures with the contrast of real ones.
+        seed: Of the noise and the views.
+        seen: Called with every frame as soon as it is there.
+        progress: Called after every step.
+    Shape:
+        start: (H, W, C) uint8 in the classifier's size
+    Raises:
+        UnknownName, SettingError, TargetOutOfRange: The network has no such unit.
+        BadImage: The start has another size.
+        NotFinite: The unit answers with something that is no number.
+    Source:
+        Olah, Mordvintsev, Schubert 2017, "Feature Visualization", Distill, doi:10.23915/distill.00007;
+        Erhan, Bengio, Courville, Vincent 2009, "Visualizing Higher-Layer Features of a Deep Network"
+    """
+    preprocessing = classifier.card.preprocessing
+    size = preprocessing.input_size
+    check_unit(classifier, unit)
+    if start is not None and start.shape != (*size, preprocessing.channels):
+        raise BadImage(
+            f"The picture to start from has the shape {start.shape}; {classifier.card.name} takes "
+            f"{(*size, preprocessing.channels)}: cut it with core.preprocessing.fit first."
+        )
+    settings = found_settings(
+        size,
+        {
+            "steps": steps, "every": every, "picture": picture, "learning_rate": learning_rate,
+            "jitter": jitter, "rotate": rotate, "scale": scale, "views": views, "beyond": beyond,
+            "decay": decay, "noise": noise, "smoothness": smoothness, "stay_near": stay_near, "seed": seed,
+        },
+        from_image=start is not None,
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(seed)
+    parameters: Fourier | Pixels
+    if picture == FOURIER:
+        colours = colours or colours_of(real_images(classifier.card, 256).pixels)
+        parameters = Fourier(size, colours, decay=settings["decay"], device=classifier.device)
+    else:
+        parameters = Pixels(size, preprocessing.mean, preprocessing.std, classifier.device)
+    if start is None:
+        parameters.start_from_noise(generator, settings["noise"])
+    else:
+        parameters.start_from_picture(start)
+    ascent = Ascent(
+        classifier, unit, Wobble(settings["jitter"], settings["rotate"], settings["scale"], beyond),
+        settings["views"], generator,
+    )  # fmt: skip
+    optimiser = torch.optim.Adam([parameters.moved], lr=settings["learning_rate"])
+    frames: list[Frame] = []
+    objectives: list[float] = []
+
+    def keep(step: int) -> None:
+        frames.append(_frame(classifier, unit, parameters.picture().detach(), step))
+        if seen is not None:
+            seen(frames[-1])
+
+    origin = parameters.moved.detach().clone()
+    keep(0)
+    for step in range(1, steps + 1):
+        shown = parameters.picture()
+        objective, pull = ascent.pull(shown.detach())
+        objectives.append(objective)
+        if smoothness:
+            pull = pull - smoothness / shown.numel() ** 0.5 * roughness_gradient(shown.detach())
+        optimiser.zero_grad()
+        shown.backward(-pull)
+        optimiser.step()
+        with torch.no_grad():
+            parameters.moved.lerp_(origin, min(1.0, settings["stay_near"] * settings["learning_rate"]))
+        parameters.settle()
+        if step % every == 0 or step == steps or ascent.blocked >= _GIVEN_UP:
+            keep(step)
+        if ascent.blocked >= _GIVEN_UP:
+            break
+        progress(step / steps, f"Step {step} of {steps}: {objective:.3g}")
+    logits = classifier.predict_logits(frames[-1].pixels[None])[0]
+    note = ascent.note(unit.title(classifier.card.class_names))
+    return Dream(unit, tuple(frames), np.array(objectives, np.float32), logits, settings, note)
+
+
+@torch.no_grad()
+def _frame(classifier: Classifier, unit: Unit, picture: Tensor, step: int) -> Frame:
+    """What the picture is in whole pixels, and what it really reaches as such."""
+    pixels = (picture.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    output = outputs(classifier, unit.layer, classifier.inputs(pixels[None]))
+    return Frame(
+        step,
+        np.ascontiguousarray(pixels),
+        float(unit.objective(output)[0]),
+        float(unit.activation(output)[0]),
+    )

@@ -1,0 +1,83 @@
+"""Where a picture must go for a unit to answer more."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.gradients import NotFinite
+from core.hooks import opened_relus
+from core.random_views import Wobble, random_views
+from core.unit import Unit, outputs
+
+
+class Ascent:
+    """The gradient of a unit with respect to the picture, and what happened where it was 0."""
+
+    def __init__(
+        self, classifier: Classifier, unit: Unit, wobble: Wobble, views: int, generator: torch.Generator
+    ) -> None:
+        self.classifier, self.unit, self.wobble, self.views = classifier, unit, wobble, views
+        self.generator = generator
+        preprocessing = classifier.card.preprocessing
+        self.mean = torch.tensor(preprocessing.mean, device=classifier.device)[:, None, None]
+        self.std = torch.tensor(preprocessing.std, device=classifier.device)[:, None, None]
+        self.opened = 0  # steps whose gradient was let through silent ReLUs
+        self.blocked = 0  # steps in a row without any gradient
+
+    def pull(self, picture: Tensor) -> tuple[float, Tensor]:
+        """The objective over some views, and its gradient with the length 1 (or 0 where there is none)."""
+        state = self.generator.get_state()
+        objective, gradient = self._gradient(picture)
+        length = gradient.norm()
+        if length == 0:
+            self.generator.set_state(state)
+            with opened_relus(self.classifier.module):
+                _, gradient = self._gradient(picture)
+            length = gradient.norm()
+            self.opened += bool(length > 0)
+        if not (np.isfinite(objective) and torch.isfinite(length)):
+            raise NotFinite(
+                f"The answer of {self.unit.title(self.classifier.card.class_names)}", self.classifier
+            )
+        self.blocked = 0 if length > 0 else self.blocked + 1
+        return objective, gradient / length if length > 0 else gradient
+
+    def _gradient(self, picture: Tensor) -> tuple[float, Tensor]:
+        with torch.inference_mode(False), torch.enable_grad():
+            leaf = picture.clone().requires_grad_()
+            inputs = random_views(
+                ((leaf - self.mean) / self.std)[None], self.views, self.wobble, self.generator
+            )
+            output = outputs(self.classifier, self.unit.layer, inputs)
+            objective = self.unit.objective(output).mean()
+            if not objective.requires_grad:  # the layer does not depend on the picture
+                return float(objective), torch.zeros_like(picture)
+            (gradient,) = torch.autograd.grad(objective, leaf, allow_unused=True)
+        return float(objective.detach()), torch.zeros_like(picture) if gradient is None else gradient
+
+    def note(self, title: str) -> str:
+        if self.blocked:
+            return (
+                f"The picture stopped changing: no pixel has any influence on {title} here, not even with "
+                "all ReLUs left open. The channel is dead, or a silent activation that is no layer of its "
+                "own stands in the way: try the convolution before it, another seed, or an image to start from."
+            )
+        if self.opened:
+            steps = "step" if self.opened == 1 else "steps"
+            return (
+                f"At {self.opened} {steps} {title} was silent and its gradient 0: there the gradient was let "
+                "through the inactive ReLUs, as if the value before the activation counted."
+            )
+        return ""
+
+
+def roughness_gradient(picture: Tensor) -> Tensor:
+    """The gradient of half the sum of squared differences between neighbours. (C, H, W)"""
+    gradient = torch.zeros_like(picture)
+    for axis in (1, 2):
+        difference = picture.diff(dim=axis)
+        n = picture.shape[axis]
+        gradient.narrow(axis, 1, n - 1).add_(difference)
+        gradient.narrow(axis, 0, n - 1).sub_(difference)
+    return gradient
