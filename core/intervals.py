@@ -32,3 +32,37 @@ def wilson_interval(successes, trials, z=Z_95):  # type: ignore[no-untyped-def]
     if low.ndim == 0:
         return float(low), float(high)
     return low, high
+
+
+def difference_interval(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, float]:
+    """Where the difference of two shares lies with 95 % confidence; each is (successes, trials) of its own.
+
+    Source:
+        Newcombe 1998, "Interval estimation for the difference between independent proportions", method 10
+    """
+    shares = [successes / max(1, trials) for successes, trials in (first, second)]
+    (low1, high1), (low2, high2) = (wilson_interval(*counted) for counted in (first, second))
+    difference = shares[0] - shares[1]
+    low = difference - float(np.hypot(shares[0] - low1, high2 - shares[1]))
+    high = difference + float(np.hypot(high1 - shares[0], shares[1] - low2))
+    return low, high
+
+
+def paired_interval(lost: np.ndarray, gained: np.ndarray, trials: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where the change of a share lies with 95 % confidence, where the same things were judged twice.
+
+    Args:
+        lost: How many were right the first time only.
+        gained: How many were right the second time only.
+        trials: How many there are in all.
+    Shape:
+        lost, gained: arrays of one shape
+        returns: lower and upper end of the second share less the first, of that shape
+    Source:
+        Bonett, Price 2012, "Adjusted Wald confidence interval for a difference of binomial proportions based
+        on paired data"
+    """
+    n = trials + 2
+    away, to = (np.asarray(lost) + 1) / n, (np.asarray(gained) + 1) / n
+    half = Z_95 * np.sqrt(np.maximum(0.0, away + to - (to - away) ** 2) / n)
+    return np.maximum(-1.0, to - away - half), np.minimum(1.0, to - away + half)

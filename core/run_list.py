@@ -71,6 +71,24 @@ def companions(run: Run) -> list[Run]:
     ]
 
 
+def families(runs: Iterable[Run], *, least: int = 3) -> dict[str, list[str]]:
+    """Shipped runs that belong together, by a title: those of a data set, and its networks of one kind."""
+    from core.data import datasets
+
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        settings = settings_of_run(run) if run.name.startswith(SHIPPED) else {}
+        if not settings:
+            continue
+        name = settings.get("dataset", "")
+        title = datasets[name].title if name in datasets else str(name)
+        found.setdefault(title, []).append(run.name)
+        found.setdefault(f"{title}, {settings.get('architecture')}", []).append(run.name)
+    # A kind that is all there is of its data set is no family of its own.
+    kept = {title: names for title, names in found.items() if len(names) >= least}
+    return {t: n for t, n in kept.items() if not any(n == kept[o] and t != o for o in kept if o in t)}
+
+
 def find_run(name: str, runs: Iterable[Run]) -> Run:
     """The run of that name.
 
@@ -157,6 +175,10 @@ def best_figures(history: list[Record]) -> dict[str, Any]:
     test = (ends[-1].get("metrics") or {}).get("test") if ends else None
     if test:
         figures |= {"test_accuracy": test["accuracy"], "test_interval": tuple(test["interval"])}
+        figures |= {"test_images": test["images"]} if "images" in test else {}
+    starts = list(of_kind(history, "start"))
+    if starts and starts[-1].get("validation_images"):
+        figures["validation_images"] = starts[-1]["validation_images"]
     seconds = [r["seconds"] for r in epochs if "seconds" in r]
     if seconds:
         figures["seconds_an_epoch"] = sum(seconds) / len(seconds)

@@ -57,6 +57,8 @@ def verdict(
     gap = epochs[-1]["train_accuracy"] - epochs[-1]["validation_accuracy"]
     onset = overfitting_onset(epochs)
     facts = {"best_epoch": best["epoch"], "gap": gap, "wasted_epochs": wasted}
+    over = planned_epochs is None or epochs[-1]["epoch"] >= planned_epochs
+    end = "At the end" if over else "By now"
     reached = f"{best['validation_accuracy']:.1%} on the images held out"
     if no_progress(epochs):
         first, last = epochs[0]["train_loss"], min(r["train_loss"] for r in epochs)
@@ -73,12 +75,11 @@ def verdict(
             "overfitting",
             f"Best at epoch {best['epoch']} with {reached}; from epoch {onset + 1} on it overfits: the loss "
             f"there rose from {low['validation_loss']:.3g} to {epochs[-1]['validation_loss']:.3g} while the "
-            f"training loss fell to {epochs[-1]['train_loss']:.3g}. At the end {_gap_words(gap)}"
+            f"training loss fell to {epochs[-1]['train_loss']:.3g}. {end} {_gap_words(gap)}"
             + (f", and the last {_count(wasted, 'epoch')} brought nothing." if wasted else "."),
             overfits_from=onset + 1,
             **facts,
         )
-    over = planned_epochs is None or epochs[-1]["epoch"] >= planned_epochs
     lead = f"{'Best' if over else 'So far best'} at epoch {best['epoch']} with {reached}"
     if improving := _still_improving(epochs):
         more = "more epochs would help" if over else "still improving"
@@ -95,8 +96,9 @@ def verdict(
             "network underfits: train longer, augment less, or take a larger one.",
             **facts,
         )
-    after = f"; the {_count(wasted, 'epoch')} after it brought nothing" if wasted else ""
-    return Verdict("good", f"{lead}{after}. At the end {_gap_words(gap)}.", **facts)
+    later = "epoch" if wasted == 1 else f"{wasted} epochs"
+    after = f"; the {later} after it brought nothing" if wasted else ""
+    return Verdict("good", f"{lead}{after}. {end} {_gap_words(gap)}.", **facts)
 
 
 def best_record(epochs: list[Record]) -> Record:

@@ -17,6 +17,7 @@ from pages.elements.page import errors_shown
 from pages.elements.training_form import free_name, start
 
 MOST_RUNS = 200
+START_SECONDS = 5.0  # of a run's process, before its first step
 _NEW = "A new ablation"
 
 
@@ -119,7 +120,8 @@ def _estimate(
     if not seconds or not starts:
         return f"{total} runs, one after another."
     share = min(1.0, size / starts[-1]["train_images"]) if size else 1.0
-    return f"{total} runs, one after another: about {duration(seconds * epochs * total * share)}."
+    each = seconds * epochs * share + START_SECONDS
+    return f"{total} runs, one after another: about {duration(each * total)}."
 
 
 def _train_settings(run: Run) -> dict[str, Any] | None:
@@ -163,7 +165,8 @@ def _table(ablation: Ablation, *, was_active: bool) -> None:
         )  # fmt: skip
     st.dataframe(
         ablation_frame(rows, ablation.seeds), hide_index=True,
-        column_config={"what it brought": st.column_config.TextColumn(width=380)},
+        column_config={f"seed {seed}": st.column_config.TextColumn(width=140) for seed in ablation.seeds}
+        | {"what it brought": st.column_config.TextColumn(width=380)},
     )  # fmt: skip
     st.caption(
         "Accuracy on the images held out, at each run's best epoch. The interval is Student's t over the "

@@ -5,13 +5,14 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.run_list import Run, best_figures, settings_of_run
+from core.run_differences import base_of, changed_settings, run_difference
+from core.run_list import Run, best_figures, families, settings_of_run
 from core.training_ablation import differing_settings
 from pages.elements.page import errors_shown
 from pages.elements.training_curves import View, as_csv, comparison_chart, draw_grid, view_controls
 
 MOST = 40  # runs in one chart; more colours than that nobody tells apart
-_PERCENT = st.column_config.NumberColumn(format="percent", step=0.0001)
+_PERCENT = st.column_config.NumberColumn(format="percent")
 
 
 def run_comparison(runs: list[Run]) -> None:
@@ -22,6 +23,8 @@ def run_comparison(runs: list[Run]) -> None:
         return
     follow = st.session_state.pop("tm_runs_next", None)
     if follow:
+        for key in ("tm_against", "tm_group"):  # they were of other runs
+            st.session_state.pop(key, None)
         st.session_state["tm_runs"] = [name for name in follow if name in known][:MOST]
     elif "tm_runs" in st.session_state:
         st.session_state["tm_runs"] = [name for name in st.session_state["tm_runs"] if name in known]
@@ -32,6 +35,7 @@ def run_comparison(runs: list[Run]) -> None:
     view = view_controls("tm")
     if len(names) < 2:
         st.info("Choose two runs or more: their curves are laid over each other, and what differs is listed.")
+        _offer_families(runs)
         return
     chosen = [known[name] for name in names]
     every = 2.0 if any(run.is_active for run in chosen) else None
@@ -49,10 +53,18 @@ def compare(runs: list[Run], view: View) -> None:
     settings = {run.name: settings_of_run(run, histories[run.name]) for run in runs}
     differing = differing_settings(settings)
     factor = None
+    row = st.container(horizontal=True)
+    if st.session_state.get("tm_against") not in (None, *histories):
+        del st.session_state["tm_against"]
+    base = row.selectbox(
+        "Against", list(histories), list(histories).index(base_of(settings)), key="tm_against",
+        bind="query-params", width=320,
+        help="The run that the others are measured against: at first the one they have most in common with.",
+    )  # fmt: skip
     if differing:
         if st.session_state.get("tm_group") not in (None, *differing):
             del st.session_state["tm_group"]
-        factor = st.selectbox(
+        factor = row.selectbox(
             "Group by", list(differing), None, key="tm_group", bind="query-params", width=320,
             placeholder=f"one of {len(differing)} settings that differ",
             help="Runs of one value get one colour in the charts and one line in a table.",
@@ -60,9 +72,10 @@ def compare(runs: list[Run], view: View) -> None:
     groups = None
     if factor in differing:
         groups = {name: f"{factor} {_shown(differing[factor][name])}" for name in histories}
-    draw_grid(
-        [comparison_chart(histories, quantity, view, groups) for quantity in view.quantities], "tm_compare"
-    )
+    short = short_names(list(histories))
+    shown = {short[name]: history for name, history in histories.items()}
+    labels = {short[name]: group for name, group in groups.items()} if groups else None
+    draw_grid([comparison_chart(shown, quantity, view, labels) for quantity in view.quantities], "tm_compare")
     st.caption("Solid: images held out. Dashed: training images.")
     figures = {name: best_figures(history) for name, history in histories.items()}
     if groups:
@@ -71,12 +84,51 @@ def compare(runs: list[Run], view: View) -> None:
             column_config=dict.fromkeys(("mean accuracy", "lowest", "highest", "mean gap"), _PERCENT),
         )  # fmt: skip
     table = comparison_table(differing, figures)
+    table.insert(1, "differs in", [_otherwise(settings[base], settings[name]) for name in table["run"]])
+    sentences = {name: run_difference(settings[base], settings[name], figures[base], figures[name]).sentence
+                 for name in figures if name != base}  # fmt: skip
+    table.insert(2, f"against {short[base]}", [sentences.get(name, "—") for name in table["run"]])
+    table["run"] = [short[name] for name in table["run"]]
     shares = [c for c in table if c.endswith(("accuracy", "gap", "from", "to")) and c not in differing]
     st.dataframe(table, hide_index=True, column_config=dict.fromkeys(shares, _PERCENT))
+    st.caption(
+        "Accuracies of the best epoch. “Against” compares test accuracies where both have one, and those of "
+        "the images held out otherwise; its 95 % interval counts the chance in which images these are, not "
+        "that in the first weights: for that, run an ablation with several seeds."
+    )
     st.download_button(
         "CSV of these curves", lambda: as_csv(histories), "comparison.csv", "text/csv",
         icon=":material/download:", key="tm_compare_csv", on_click="ignore",
     )  # fmt: skip
+
+
+def short_names(names: list[str]) -> dict[str, str]:
+    """Names without the beginning that all of them share, up to a word's end: what tells them apart."""
+    first, last = min(names), max(names)
+    same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    cut = max(first[:same].rfind(mark) for mark in "/_-. ") + 1
+    return {name: name[cut:] or name for name in names}
+
+
+def _offer_families(runs: list[Run]) -> None:
+    """Runs that ship and belong together, at one click."""
+    found = families(runs)
+    if not found:
+        return
+    with st.container(horizontal=True):
+        for title, names in found.items():
+            if st.button(
+                f"{title} ({len(names)})", icon=":material/stacked_line_chart:", key=f"tm_of_{title}"
+            ):
+                st.session_state["tm_runs_next"] = names
+                st.rerun()
+
+
+def _otherwise(base: dict[str, Any], other: dict[str, Any]) -> str:
+    """What is set otherwise than in the base run, in one line."""
+    return (
+        ", ".join(f"{name} {_shown(value)}" for name, value in changed_settings(base, other).items()) or "—"
+    )
 
 
 def comparison_table(
@@ -86,6 +138,9 @@ def comparison_table(
     rows = []
     for name, reached in figures.items():
         row: dict[str, Any] = {"run": name}
+        if any("test_accuracy" in each for each in figures.values()):
+            low, high = reached.get("test_interval", (None, None))
+            row |= {"test accuracy": reached.get("test_accuracy"), "95 % from": low, "95 % to": high}
         row |= {
             "validation accuracy": reached.get("validation_accuracy"),
             "validation loss": reached.get("validation_loss"),
@@ -95,9 +150,6 @@ def comparison_table(
             "epochs done": reached.get("epochs"),
             "seconds an epoch": reached.get("seconds_an_epoch"),
         }
-        if any("test_accuracy" in each for each in figures.values()):
-            low, high = reached.get("test_interval", (None, None))
-            row |= {"test accuracy": reached.get("test_accuracy"), "95 % from": low, "95 % to": high}
         row |= {setting: _shown(values[name]) for setting, values in differing.items()}
         rows.append(row)
     return pd.DataFrame(rows).sort_values("validation accuracy", ascending=False, na_position="last")

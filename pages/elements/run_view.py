@@ -7,7 +7,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.history import Record, of_kind
-from core.run_list import Run, current_jobs, find_run, judge, seconds_left, settings_of_run
+from core.run_list import Run, companions, current_jobs, find_run, judge, seconds_left, settings_of_run
 from core.verdict import Verdict
 from pages.elements.dataset_picker import plain
 from pages.elements.job_progress import job_progress
@@ -37,11 +37,16 @@ def run_view(runs: list[Run], place: DeltaGenerator) -> None:
         st.session_state[key] = follow
     elif st.session_state.get(key) not in names:
         st.session_state.pop(key, None)
+        if st.query_params.get(key) not in names:
+            st.session_state[key] = names[0]
     states = {run.name: run.job.state for run in runs if run.job is not None}
     name = place.selectbox(
-        "Run", names, key=key, bind="query-params", label_visibility="collapsed",
+        # No default, since a default is left out of the address, and the first run is another one tomorrow.
+        "Run", names, None, key=key, bind="query-params", label_visibility="collapsed",
         help=_queue_words(states),
     )  # fmt: skip
+    if name is None:  # the cross in the field empties it
+        return
     run = find_run(str(name), runs)
     view = view_controls("tm")
     live = run.is_active and st.toggle(
@@ -105,6 +110,13 @@ def show_verdict(history: list[Record], verdict: Verdict | None) -> None:
 
 def _details(run: Run, history: list[Record], settings: dict[str, Any]) -> None:
     row = st.container(horizontal=True)
+    others = [each.name for each in companions(run)]
+    if others and row.button(
+        "Lay the implementations over each other", icon=":material/stacked_line_chart:", key="tm_others"
+    ):
+        st.session_state["tm_runs_next"] = [run.name, *others]
+        st.session_state["tm_part_next"] = "Compare"
+        st.rerun()
     row.download_button(
         "CSV", lambda: as_csv({run.name: run.history()}), f"{run.name.replace('/', '_')}.csv", "text/csv",
         icon=":material/download:", key="tm_csv", on_click="ignore",

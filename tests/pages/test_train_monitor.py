@@ -284,3 +284,45 @@ def test_settings_of_a_network_stand_beside_the_others():
     assert settings["dropout"] == 0.5
     assert settings["batch_norm"] is False
     assert "architecture_settings" not in settings
+
+
+def test_runs_are_measured_against_the_one_that_one_thing_was_changed_about():
+    a_run("study_sgd", [0.5, 0.6], optimizer="sgd")
+    a_run("study_plain", [0.5, 0.9])
+    a_run("study_flips", [0.5, 0.8], flip="random")
+    page = open_page(tm_part="Compare", tm_runs=["study_sgd", "study_plain", "study_flips"])
+    assert page.selectbox(key="tm_against").value == "study_plain"
+    table = page.dataframe[0].value.set_index("run")
+    assert table["differs in"].to_dict() == {"plain": "—", "flips": "flip random", "sgd": "optimizer sgd"}
+    # test accuracies of all are 0.5, of an unknown number of images
+    assert table["against plain"].to_dict() == {"plain": "—", "flips": "+0.00 points", "sgd": "+0.00 points"}
+    page.selectbox(key="tm_against").set_value("study_sgd").run()
+    assert page.dataframe[0].value.set_index("run")["differs in"]["flips"] == "optimizer adam, flip random"
+
+
+def test_shipped_runs_that_belong_together_are_offered(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_list, "PROJECT", tmp_path)
+    for name, settings in {
+        "d_a": {"epochs": 2},
+        "d_b": {"epochs": 2, "flip": "random"},
+        "d_c": {"architecture": "mlp"},
+    }.items():
+        path = a_run(name, [0.5, 0.6], **settings)
+        (tmp_path / "checkpoints").mkdir(exist_ok=True)
+        path.parent.rename(tmp_path / "checkpoints" / name)
+    runs = list_runs()
+    assert run_list.families(runs) == {"Digits": ["shipped/d_a", "shipped/d_b", "shipped/d_c"]}
+    page = open_page(tm_part="Compare")
+    page.button(key="tm_of_Digits").click().run()
+    assert not page.exception
+    assert page.dataframe[0].value["run"].tolist() == ["a", "b", "c"]
+
+
+def test_a_training_by_several_implementations_is_several_runs(tmp_path):
+    path = a_run("perceptron", [0.5, 0.6])
+    path.with_name("history_pytorch.jsonl").write_bytes(path.read_bytes())
+    assert [run.name for run in list_runs()][:2] == ["perceptron", "perceptron/pytorch"]
+    page = open_page(tm_run="perceptron")
+    page.button(key="tm_others").click().run()
+    assert not page.exception
+    assert page.multiselect(key="tm_runs").value == ["perceptron", "perceptron/pytorch"]

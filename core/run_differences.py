@@ -1,0 +1,83 @@
+"""Runs against one of them: what is set otherwise in each, and whether it did better by more than luck."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from core.intervals import difference_interval
+
+
+@dataclass(frozen=True)
+class RunDifference:
+    """One run against the base run.
+
+    Attributes:
+        settings: What is set otherwise than in the base run: {setting: its value}.
+        difference: Accuracy less that of the base run, −1…1; None where one of them has none.
+        interval: Of 95 %, by the number of images; None where that is not known.
+        of: "test" where both were measured on test images, else "validation".
+    """
+
+    settings: Mapping[str, Any]
+    difference: float | None
+    interval: tuple[float, float] | None
+    of: str
+
+    @property
+    def could_be_chance(self) -> bool:
+        return self.interval is None or self.interval[0] <= 0 <= self.interval[1]
+
+    @property
+    def sentence(self) -> str:
+        """In points, with the judgement."""
+        if self.difference is None:
+            return ""
+        words = f"{100 * self.difference:+.2f} points"
+        if self.interval is None:
+            return words
+        low, high = (100 * end for end in self.interval)
+        judged = "could be chance" if self.could_be_chance else "better" if self.difference > 0 else "worse"
+        return f"{words} ({low:+.2f} to {high:+.2f}): {judged}"
+
+
+def base_of(settings: Mapping[str, Mapping[str, Any]]) -> str:
+    """The run that differs from the others in the fewest settings: the one that one thing was changed about.
+
+    Args:
+        settings: All settings of each run, by its name.
+    """
+    names = list(settings)
+
+    def distance(name: str) -> int:
+        return sum(len(changed_settings(settings[name], settings[other])) for other in names)
+
+    return min(names, key=distance)
+
+
+def changed_settings(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of `other` that are not those of `base`."""
+    names = dict.fromkeys([*base, *other])
+    return {name: other.get(name) for name in names if base.get(name) != other.get(name)}
+
+
+def run_difference(
+    base: Mapping[str, Any], other: Mapping[str, Any],
+    base_figures: Mapping[str, Any], figures: Mapping[str, Any],
+) -> RunDifference:  # fmt: skip
+    """One run against the base run.
+
+    Args:
+        base, other: Their settings.
+        base_figures, figures: What they reached, as `core.run_list.best_figures` tells.
+    """
+    changed = changed_settings(base, other)
+    of = "test" if "test_accuracy" in base_figures and "test_accuracy" in figures else "validation"
+    values = [each.get(f"{of}_accuracy") for each in (base_figures, figures)]
+    if values[0] is None or values[1] is None:
+        return RunDifference(changed, None, None, of)
+    images = [each.get(f"{of}_images") for each in (base_figures, figures)]
+    interval = None
+    if all(images):
+        counts = [round(value * n) for value, n in zip(values, images, strict=True)]
+        interval = difference_interval((counts[1], images[1]), (counts[0], images[0]))
+    return RunDifference(changed, values[1] - values[0], interval, of)
