@@ -174,7 +174,11 @@ def untrained_module(name: str) -> nn.Module:
 def pretrained_fingerprint(name: str, file: Path) -> str:
     """A hash of the weights and the card."""
     stat = file.stat()
-    digest = _sha256(str(file), stat.st_mtime_ns, stat.st_size)
+    return _fingerprint(name, _sha256(str(file), stat.st_mtime_ns, stat.st_size))
+
+
+@lru_cache(maxsize=64)  # writing the card of 1,000 classes as JSON takes longer than finding the answer
+def _fingerprint(name: str, digest: str) -> str:
     return hashlib.sha256((digest + pretrained_card(name).to_json()).encode()).hexdigest()
 
 

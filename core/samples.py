@@ -1,5 +1,6 @@
 """The photos that come with scikit-image: something to look at before anyone uploads anything."""
 
+from functools import lru_cache
 from pathlib import Path
 
 from core.errors import BadImage, UnknownName
@@ -35,6 +36,11 @@ def sample_image(name: str) -> ReadImage:
     """
     if name not in SAMPLES or not (_sample_folder() / SAMPLES[name][1]).exists():
         raise UnknownName("sample image", name, sample_names())
+    return _read(name)
+
+
+@lru_cache(maxsize=len(SAMPLES))  # some 30 MB, and every run of every page asks for its image
+def _read(name: str) -> ReadImage:
     return read_image((_sample_folder() / SAMPLES[name][1]).read_bytes(), name)
 
 

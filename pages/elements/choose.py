@@ -1,6 +1,8 @@
 """What every page about one image begins with: the classifier, the image, the target, and what it answers."""
 
 import hashlib
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +12,7 @@ from core import catalogue
 from core.classifier import Classifier, probabilities
 from core.images import ReadImage, enlarge
 from core.model_card import ModelCard
-from core.preprocessing import fit, fit_steps
+from core.preprocessing import Preprocessing, fit, fit_steps
 from core.progress import Progress
 from core.store import Answer
 from pages.elements.ask import ask
@@ -55,12 +57,28 @@ def choose() -> Chosen:
         with st.container(width="stretch"):
             image = choose_image(card)
         place = st.container(width="stretch")
-    pixels = fit(image.pixels, card.preprocessing)
-    sha256 = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+    pixels, sha256 = _fitted(image, card.preprocessing)
     logits = predicted(classifier, pixels, sha256)
     with place:
         target = choose_target(card, logits, image.label)
     return Chosen(classifier, card, image, pixels, sha256, logits, target)
+
+
+_fits: OrderedDict[tuple[str, Preprocessing], tuple[np.ndarray, str]] = OrderedDict()
+_lock = threading.Lock()
+
+
+def _fitted(image: ReadImage, preprocessing: Preprocessing) -> tuple[np.ndarray, str]:
+    """What the network sees, and its sha256: the last 64, since every run of every page asks for one."""
+    key = (image.sha256, preprocessing)
+    with _lock:
+        if key not in _fits:
+            pixels = fit(image.pixels, preprocessing)
+            _fits[key] = pixels, hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+        _fits.move_to_end(key)
+        while len(_fits) > 64:
+            _fits.popitem(last=False)
+        return _fits[key]
 
 
 def choose_classifier() -> str:
