@@ -12,7 +12,7 @@ from PIL import Image
 from core.images import encode
 from pages.elements.component import component
 
-_scatter = component("scatter")
+_scatter = component("scatter", "scatter_paint", "scatter_hands", "scatter_side")
 NEAR = 10
 
 
