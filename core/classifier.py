@@ -1,6 +1,7 @@
 """A classifier: a module with its card. Pixels in, logits and probabilities out, on the device there is."""
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from core.batch_size import BatchSize
 from core.errors import BadCheckpoint, BadImage, OutOfMemory
 from core.model_card import ModelCard
 from core.progress import Progress, no_progress
@@ -56,7 +58,7 @@ class Classifier:
         self.module.eval().requires_grad_(False)
         # Faster on CPUs (depthwise convolutions most) and on GPUs with tensor cores.
         self.module.to(device=self.device).to(memory_format=torch.channels_last)
-        self._seconds_an_image = 0.0
+        self._size = BatchSize()
         self._memory_limit = 1 << 30
 
     @property
@@ -148,7 +150,7 @@ class Classifier:
         cost: float = 1.0,
         largest: int | None = None,
     ) -> None:
-        """Do `work(start, stop)` for 0…n in batches of about a tenth of a second each.
+        """Do `work(start, stop)` for 0…n in batches of a tenth of a second or less, whichever are fastest.
 
         When the memory of the device runs out, the batch is halved and done again, and `progress` says so.
 
@@ -180,10 +182,7 @@ class Classifier:
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
                 continue
-            seconds = (time.perf_counter() - began) / (stop - start) / cost
-            # The first batches pay for warming up, and others use the machine too: lean to the faster.
-            known = self._seconds_an_image
-            self._seconds_an_image = seconds if not known else 0.7 * min(known, seconds) + 0.3 * seconds
+            self._size.took((stop - start) * cost, time.perf_counter() - began)
             start = stop
             progress(start / n, note)
 
@@ -191,7 +190,7 @@ class Classifier:
         height, width = self.card.preprocessing.input_size
         limit = max(1, min(1024, 64 * 224 * 224 // (height * width)))
         if self.device.type == "cpu":
-            limit = min(limit, int(0.1 / (self._seconds_an_image * cost)) if self._seconds_an_image else 1)
+            limit = min(limit, math.ceil(self._size.passes(limit) / cost))
         else:
             limit = int(limit / cost)
         return max(1, min(limit, self._memory_limit, largest or limit))

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from core.batch_size import BatchSize
 from core.classifier import Classifier, probabilities
 from core.errors import BadCheckpoint, BadImage, OutOfMemory
 from core.model_card import ModelCard
@@ -76,7 +77,7 @@ def test_a_card_with_other_classes_than_outputs_is_named():
 def test_batches_are_halved_when_memory_runs_out_and_it_is_said():
     toy, free = classifier(limit=3), classifier()
     notes = []
-    toy._seconds_an_image = 1e-6  # so that the first batch is large
+    toy._size = BatchSize({64: 1e-6})  # so that the first batch is large
     answers = toy.predict_logits(images(40), progress=lambda share, message: notes.append(message))
     np.testing.assert_allclose(answers, free.predict_logits(images(40)), atol=1e-5)
     assert toy.module.seen[0] == 40
