@@ -7,8 +7,8 @@ One decoder for the whole project: samples, uploads, camera pictures and files o
 import hashlib
 import io
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -42,6 +42,7 @@ class ReadImage:
         sha256: Of the pixels, in hex: two files with the same picture are the same image.
         steps: How it was read, the last of them showing `pixels`.
         label: The true class's name where it is known (an image of a data set), else None.
+        masks: (H, W) bool by what they show, where the truth about the pixels is known.
     """
 
     pixels: np.ndarray
@@ -49,6 +50,7 @@ class ReadImage:
     sha256: str
     steps: tuple[Step, ...]
     label: str | None = None
+    masks: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def read_image(data: bytes, name: str = "image") -> ReadImage:

@@ -45,12 +45,19 @@ def _read(name: str) -> ReadImage:
 
 
 def open_image(path_or_sample: str) -> ReadImage:
-    """A file by its path, or a sample photo by its name; for the command line, never for a browser's text."""
+    """A file by its path, a sample photo by its name, or an image of a data set as "sutures/test/12".
+
+    For the command line, never for a browser's text.
+    """
     path = Path(path_or_sample)
     if path.is_file():
         return read_image(path.read_bytes(), path.name)
     if path_or_sample in SAMPLES:
         return sample_image(path_or_sample)
+    if path_or_sample.count("/") == 2 and path_or_sample.rpartition("/")[2].isdecimal():
+        from core.dataset_image import open_dataset_image
+
+        return open_dataset_image(path_or_sample)
     if path.suffix or len(path.parts) > 1:
         raise BadImage(f"There is no file {path_or_sample!r}. Give a path to an image, or a sample's name: "
                        f"{', '.join(sample_names())}.")  # fmt: skip

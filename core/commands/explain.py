@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ def add_parser(subparsers: Any) -> None:
         description="Say which pixels an answer rests on. Each method has settings of its own: "
         "`explain IMAGE --method NAME --help` lists them too.",
     )
-    parser.add_argument("image", help="a path, or the name of a sample such as chelsea")
+    parser.add_argument(
+        "image", help="a path, a sample such as chelsea, or one of a data set: sutures/test/3"
+    )
     parser.add_argument("--method", default=DEFAULT, help=f"(default: {DEFAULT})")
     parser.add_argument("--classifier", default="efficientnet_lite0", help="see `python -m core classifiers`")
     parser.add_argument("--target", help="a class by name or index (default: the predicted one)")
@@ -53,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     from core.explanation_file import facts_of, npz_bytes
     from core.heatmap import picture, plane_of, scale_of
     from core.images import encode
+    from core.mask_shares import fitted_masks, in_words, mask_shares
     from core.preprocessing import fit
     from core.samples import open_image
     from core.settings import check_settings
@@ -70,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
         target = card.target_index(args.target)
     result = method(classifier, pixels, target, **settings)
     facts = facts_of(result, card, args.classifier, args.image)
+    shares = mask_shares(result.values, fitted_masks(image.masks, card.preprocessing))
+    facts |= {"masks": [asdict(share) for share in shares]} if shares else {}
     if args.out:
         _write(args.out, npz_bytes(result, facts, pixels))
     if args.png:
@@ -78,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
         sheet = picture(pixels, [(title, plane, scale_of([plane]))], signed=result.signed)
         _write(args.png, encode(sheet))
     print(json.dumps(facts, ensure_ascii=False, indent=2) if args.json else _in_words(facts))
+    if shares and not args.json:
+        print(f"  where the map is strong: {in_words(shares)}")
     return 0
 
 

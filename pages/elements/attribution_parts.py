@@ -17,6 +17,7 @@ from core.explanation_file import facts_of, npz_bytes, script_text
 from core.feature_maps import feature_maps
 from core.heatmap import picture, plane_of
 from core.images import encode, enlarge
+from core.mask_shares import fitted_masks, in_words, mask_shares
 from core.progress import Progress
 from core.samples import SAMPLES
 from core.store import Answer
@@ -104,6 +105,9 @@ def facts_in_words(chosen: Chosen, result: Attribution) -> tuple[str, ...]:
         f"{key.replace('_', ' ')} {value}" for key, value in result.settings.items() if value is not None
     ]
     found = [f"{key} {value}" for key, value in result.found.items()]
+    shares = mask_shares(result.values, fitted_masks(chosen.image.masks, chosen.card.preprocessing))
+    if shares:
+        lines.append(f"Where the map is strong: {in_words(shares)}")
     return (*lines, ", ".join(parts) + (f" → {', '.join(found)}" if found else ""))
 
 

@@ -11,8 +11,9 @@ from collections import OrderedDict
 import streamlit as st
 
 from core.data_catalogue import dataset_names, open_dataset
+from core.dataset_image import open_dataset_image
 from core.errors import BadImage, ConvoscopeError, UnknownName
-from core.images import MAXIMUM_BYTES, SUFFIXES, ReadImage, image_from_pixels, read_image
+from core.images import MAXIMUM_BYTES, SUFFIXES, ReadImage, read_image
 from core.model_card import ModelCard
 from core.samples import SAMPLES, sample_image, sample_names
 from pages.elements.address import new_address, remember
@@ -62,18 +63,7 @@ def open_chosen(name: str) -> ReadImage:
                 "upload it again. Here is a sample instead."
             )
         return found
-    parts = name.split("/")
-    if len(parts) != 3:
-        return sample_image(name)
-    dataset = open_dataset(parts[0])
-    split = dataset.split(parts[1])
-    if not parts[2].isdigit() or int(parts[2]) >= len(split):
-        raise BadImage(
-            f"There is no image {parts[2]} in {parts[0]}/{parts[1]}: choose one from 0 to {len(split) - 1}."
-        )
-    index = int(parts[2])
-    label = dataset.class_names[int(split.labels[index])]
-    return image_from_pixels(split.images[index], f"{dataset.title}, {parts[1]} image {index}", label)
+    return open_dataset_image(name) if name.count("/") == 2 else sample_image(name)
 
 
 def keep_upload(data: bytes, name: str) -> str:
