@@ -22,6 +22,7 @@ else:
 
 FILLS = ("grey", "mean", "black", "white", "blur", "noise")
 VALUES = ("probability", "logit", "drop")
+FEW = 12  # places for which preparing the incremental engine is not worth it
 SMALL = 64  # pixels of the shorter side up to which every place is tried by default
 
 # (classifier, image, filled, corners, window, progress) -> (P, K) float32: the logits with the window at each
@@ -42,6 +43,7 @@ class OcclusionMap:
         logits: (n, m, K) float32.
         base_logits: (K,) float32, of the whole image.
         input_size: (H, W) of the image.
+        engine: How the logits were found: "incremental" or "full forwards".
     """
 
     window: int
@@ -52,6 +54,7 @@ class OcclusionMap:
     logits: np.ndarray
     base_logits: np.ndarray
     input_size: tuple[int, int]
+    engine: str = ""
 
     def __post_init__(self) -> None:
         expected = (len(self.tops), len(self.lefts), len(self.base_logits))
@@ -177,7 +180,8 @@ def occlusion_logits(
             a Gaussian of half a window, or noise.
         seed: Of the noise.
         known: A map of the same question with a larger stride, whose places are not asked again.
-        engine: How the logits are found; one forward pass a place where it is not given.
+        engine: How the logits are found; where it is not given, the quicker one that serves: only what the
+            window changes is computed (`core.incremental_occlusion`), or one forward pass a place.
         progress: Called after every batch.
     Shape:
         image: (H, W, C) uint8, as `core.preprocessing.fit` makes it
@@ -204,8 +208,20 @@ def occlusion_logits(
         _copy_known(known, window, fill, tops, lefts, logits, missing)
         base_logits = known.base_logits
     corners = np.stack([tops[np.nonzero(missing)[0]], lefts[np.nonzero(missing)[1]]], axis=1)
-    logits[missing] = (engine or full_forwards)(classifier, image, filled, corners, window, progress)
-    return OcclusionMap(window, stride, fill, tops, lefts, logits, base_logits, (height, width))
+    engine = engine or _quickest(classifier, image, filled, corners, window)
+    logits[missing] = engine(classifier, image, filled, corners, window, progress)
+    name = engine.__name__.replace("_", " ")
+    return OcclusionMap(window, stride, fill, tops, lefts, logits, base_logits, (height, width), name)
+
+
+def _quickest(
+    classifier: Classifier, image: np.ndarray, filled: np.ndarray, corners: np.ndarray, window: int
+) -> Engine:
+    if len(corners) < FEW:
+        return full_forwards
+    from core.incremental_occlusion import incremental_engine
+
+    return incremental_engine(classifier, image, filled, corners, window) or full_forwards
 
 
 def full_forwards(

@@ -1,0 +1,185 @@
+"""A 3×3 convolution of small blocks as products of polynomials, with as few multiplications as there can be.
+
+n numbers convolved with three taps are the product of two polynomials, of n + 2 coefficients: evaluate both
+at n + 2 points, multiply, interpolate. That takes n + 2 multiplications instead of 3n (Toom and Cook's), and
+in two dimensions (n + 2)² instead of 9n². Read backwards it finds n outputs from n + 2 inputs (Winograd's).
+With channels each multiplication is a matrix product, the same 36 matrices for every n up to 4:
+
+    Y = Q [ U ⊙ (P d) ]      U[q] = Σ_k V[q, k] w[k]  (C_in, C_out), once for the network
+
+    in:   P = V_n        Q = V_{n+2}⁻¹      n inputs → the n + 2 outputs that they reach
+    out:  P = V_{n+2}⁻ᵀ  Q = V_nᵀ           n + 2 inputs → n outputs
+
+with V_n (n + 2, n) the powers 0 … n − 1 of the points; at infinity the highest coefficient. U is the same
+for all n, since the points of a smaller n are the first ones of a larger.
+
+Source:
+    Winograd 1980, "Arithmetic complexity of computations"; Lavin, Gray 2015, arXiv:1509.09308
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.changed_block import Span
+
+LARGEST = 4  # inputs or outputs of one piece along an axis; more points cost accuracy
+POINTS = (np.inf, 0.0, 1.0, -1.0, 2.0, -2.0)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of one axis: `n` inputs or outputs, `offset` behind the first that changes."""
+
+    of_inputs: bool
+    offset: int
+    n: int
+
+    @property
+    def points(self) -> int:
+        return self.n + 2
+
+
+@lru_cache(maxsize=1024)
+def pieces(inputs: int, outputs: int) -> tuple[Piece, ...]:
+    """Cut an axis on which so many inputs and outputs change, into the form with fewer points."""
+    n = min((inputs, outputs), key=number_of_points)
+    of_inputs = n == inputs
+    return tuple(Piece(of_inputs, at, min(LARGEST, n - at)) for at in range(0, n, LARGEST))
+
+
+def number_of_points(n: int) -> int:
+    return n + 2 * -(-n // LARGEST)
+
+
+@lru_cache(maxsize=64)
+def transforms(piece_of_inputs: bool, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """P and Q of one axis."""
+    points = n + 2
+    whole = _powers(points, points)
+    if piece_of_inputs:
+        # A network's "convolution" does not turn the kernel around: so inputs and outputs are turned instead.
+        return _powers(points, n)[:, ::-1], np.linalg.inv(whole)[::-1]
+    return np.linalg.inv(whole).T, _powers(points, n).T
+
+
+def _powers(points: int, n: int) -> np.ndarray:
+    """(points, n): the value of each power at each point; at infinity, the highest coefficient."""
+    rows = [[float(k == n - 1) if np.isinf(p) else p**k for k in range(n)] for p in POINTS[:points]]
+    return np.array(rows, np.float64)
+
+
+class ProductConvolution:
+    """A 3×3 convolution of stride 1, ready for blocks.
+
+    Shape:
+        weight: (C_out, C_in, 3, 3)
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        out_channels, in_channels = weight.shape[:2]
+        powers = torch.from_numpy(_powers(len(POINTS), 3)).to(weight)  # (6, 3)
+        flat = weight.permute(2, 3, 1, 0).reshape(9, -1)  # (9, C_in · C_out)
+        self.products = (torch.kron(powers, powers) @ flat).view(-1, in_channels, out_channels)
+        self.out_channels = out_channels
+
+    def add(
+        self,
+        onto: Tensor,
+        change: Tensor,
+        before: tuple[Span, Span],
+        after: tuple[Span, Span],
+        padding: tuple[int, int],
+    ) -> None:
+        """Add the convolution of a change to what the layer gave before the change.
+
+        Shape:
+            onto: (N, h, w, C_out), at `after`
+            change: (N, n, m, C_in), at `before`
+        """
+        out_channels = onto.shape[-1]
+        flat = onto.view(-1, out_channels)  # (N · h · w, C_out)
+        table = torch.cat([change.reshape(-1, change.shape[-1]), change.new_zeros(1, change.shape[-1])])
+        lengths = torch.stack([s.last - s.first + 1 for s in (before[0], after[0], before[1], after[1])], 1)
+        parts = []
+        for alike in torch.unique(lengths, dim=0).tolist():
+            if min(alike) <= 0:
+                continue
+            windows = (lengths == torch.tensor(alike)).all(1).nonzero().flatten()
+            parts += [
+                _Part(windows, axes, before, after, padding)
+                for axes in product(pieces(*alike[:2]), pieces(*alike[2:]))
+            ]
+        transformed = [part.transformed(table, before) for part in parts]
+        products = [t.new_empty(*t.shape[:2], out_channels) for t in transformed]
+        for q in range(len(POINTS) ** 2):
+            here = [(part.points.index(q), i) for i, part in enumerate(parts) if q in part.points]
+            if not here:
+                continue
+            values = [transformed[i][j] for j, i in here]
+            multiplied = (torch.cat(values) if len(values) > 1 else values[0]) @ self.products[q]
+            for (j, i), rows in zip(here, multiplied.split([len(v) for v in values]), strict=True):
+                products[i][j] = rows
+        for part, multiplied in zip(parts, products, strict=True):
+            part.add(flat, multiplied, after)
+
+
+class _Part:
+    """Windows whose changes have one size, and one piece of rows and of columns of it."""
+
+    def __init__(
+        self,
+        windows: Tensor,
+        axes: tuple[Piece, Piece],
+        before: tuple[Span, Span],
+        after: tuple[Span, Span],
+        padding: tuple[int, int],
+    ) -> None:
+        self.windows = windows
+        self.points = [y * len(POINTS) + x for y in range(axes[0].points) for x in range(axes[1].points)]
+        (py, qy), (px, qx) = (transforms(piece.of_inputs, piece.n) for piece in axes)
+        self.forth = torch.from_numpy(np.kron(py, px).astype(np.float32))
+        self.back = torch.from_numpy(np.kron(qy, qx).astype(np.float32))
+        # On each axis: (N,) the first input or output of each window, and how many there are.
+        self.inputs: list[tuple[Tensor, int]] = []
+        self.outputs: list[tuple[Tensor, int]] = []
+        for piece, span, then, around in zip(axes, before, after, padding, strict=True):
+            if piece.of_inputs:
+                first = span.first[windows] + piece.offset
+                self.inputs.append((first, piece.n))
+                self.outputs.append((first + around - 2, piece.n + 2))
+            else:
+                first = then.first[windows] + piece.offset
+                self.inputs.append((first - around, piece.n + 2))
+                self.outputs.append((first, piece.n))
+
+    def transformed(self, table: Tensor, before: tuple[Span, Span]) -> Tensor:
+        """(points, N, C_in): the change at each point."""
+        places, inside = self._places(self.inputs, before)
+        rows = table.index_select(0, torch.where(inside, places, len(table) - 1).flatten())
+        n = len(places)
+        return (self.forth @ rows.view(n, -1)).view(len(self.points), len(self.windows), -1)
+
+    def add(self, flat: Tensor, multiplied: Tensor, after: tuple[Span, Span]) -> None:
+        """Interpolate (points, N, C_out), and add what lies on the map to (N · h · w, C_out)."""
+        places, inside = self._places(self.outputs, after)
+        found = (self.back @ multiplied.view(len(self.points), -1)).view(-1, flat.shape[1])
+        places, inside = places.flatten(), inside.flatten()
+        if not bool(inside.all()):
+            places, found = places[inside], found[inside]
+        flat.index_add_(0, places, found)
+
+    def _places(self, axes: list[tuple[Tensor, int]], kept: tuple[Span, Span]) -> tuple[Tensor, Tensor]:
+        """(n · m, N) rows of a block's table of places, and which lie inside of the block."""
+        found, inside = [], []
+        for (first, n), span in zip(axes, kept, strict=True):
+            place = first - span.start[self.windows] + torch.arange(n)[:, None]  # (n, N)
+            inside.append((place >= 0) & (place < span.length))
+            found.append(place)
+        rows, columns = kept[0].length, kept[1].length
+        places = (found[0][:, None] + self.windows * rows) * columns + found[1][None]
+        return places.flatten(0, 1), (inside[0][:, None] & inside[1][None]).flatten(0, 1)

@@ -1,0 +1,242 @@
+"""The incremental engine against whole forward passes, on random networks, images, windows and borders."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from core.changed_block import span
+from core.classifier import Classifier
+from core.incremental_occlusion import incremental_engine
+from core.local_layers import describe
+from core.model_card import ModelCard
+from core.models import models
+from core.occlusion import full_forwards, occlusion_logits
+from core.preprocessing import Preprocessing
+from core.product_convolution import ProductConvolution, pieces
+from tests.attribution.classifiers import NETWORKS, classifier, photo
+
+
+class Sum(nn.Module):
+    """A residual block: what a 1×1 convolution makes of the input, added to what a body makes of it."""
+
+    def __init__(self, body, shortcut):
+        super().__init__()
+        self.body, self.shortcut = body, shortcut
+
+    def forward(self, x):
+        return self.body(x) + self.shortcut(x)
+
+
+def _classifier(module, size, channels=3, classes=4):
+    preprocessing = Preprocessing(size, (0.5,) * channels, (0.25,) * channels, channels)
+    card = ModelCard("test", "none", tuple(f"class {i}" for i in range(classes)), preprocessing)
+    return Classifier(module, card, torch.device("cpu"))
+
+
+@st.composite
+def _layer(draw, channels):
+    """A layer that keeps or shrinks the map, and its number of channels."""
+    kind = draw(st.sampled_from(["conv", "conv", "conv3", "max", "mean", "norm", "act", "sum", "depthwise"]))
+    wide = draw(st.sampled_from([4, 8, 32]))
+    kernel, stride = draw(st.integers(1, 4)), draw(st.integers(1, 3))
+    dilation, padding = draw(st.integers(1, 2)), draw(st.integers(0, 2))
+    if kind == "conv":
+        return nn.Conv2d(channels, wide, kernel, stride, padding, dilation), wide
+    if kind == "conv3":
+        return nn.Conv2d(channels, wide, 3, padding=draw(st.integers(0, 1)), bias=draw(st.booleans())), wide
+    if kind == "depthwise":
+        return nn.Conv2d(channels, channels, 3, stride, 1, groups=channels), channels
+    if kind == "max":
+        pad = min(padding, kernel // 2)
+        return nn.MaxPool2d(kernel, stride, pad, dilation, ceil_mode=draw(st.booleans())), channels
+    if kind == "mean":
+        return nn.AvgPool2d(
+            kernel, stride, min(padding, kernel // 2), ceil_mode=draw(st.booleans())
+        ), channels
+    if kind == "norm":
+        return nn.BatchNorm2d(channels), channels
+    if kind == "act":
+        return draw(
+            st.sampled_from([nn.ReLU(), nn.GELU(), nn.Tanh(), nn.Hardswish(), nn.Dropout()])
+        ), channels
+    body = nn.Sequential(
+        nn.Conv2d(channels, wide, 3, stride, 1),
+        nn.BatchNorm2d(wide),
+        nn.ReLU(),
+        nn.Conv2d(wide, wide, 3, 1, 1),
+    )
+    return Sum(body, nn.Conv2d(channels, wide, 1, stride)), wide
+
+
+@st.composite
+def _networks(draw):
+    """(module, size, channels of the image, window): a stack of layers that leaves at least one place."""
+    size = draw(st.integers(9, 26)), draw(st.integers(9, 26))
+    colours = channels = draw(st.sampled_from([1, 3]))
+    torch.manual_seed(draw(st.integers(0, 2**20)))
+    layers, maps = [], torch.zeros(1, colours, *size)
+    for _ in range(draw(st.integers(1, 6))):
+        layer, after = draw(_layer(channels))
+        try:
+            ahead = layer.eval()(maps)
+        except RuntimeError:  # no place would be left
+            continue
+        if not ahead.isfinite().all():  # a pool whose window holds nothing but padding
+            continue
+        maps, channels = ahead, after
+        layers.append(layer)
+    end = draw(st.sampled_from(["flatten", "mean"]))
+    if end == "mean":
+        layers.append(nn.AdaptiveAvgPool2d(1))
+        maps = layers[-1](maps)
+    module = nn.Sequential(*layers, nn.Flatten(), nn.Linear(maps.numel(), 4))
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.running_mean.normal_(0, 0.3)
+            part.running_var.uniform_(0.5, 1.5)
+    return module, size, colours, draw(st.integers(1, min(size)))
+
+
+def _always(monkeypatch):
+    """Blocks and products wherever they are possible, not only where they pay."""
+    monkeypatch.setattr("core.incremental_occlusion.WORTH", 0.0)
+    monkeypatch.setattr("core.incremental_occlusion.SLOWER", 0.0)
+
+
+@settings(max_examples=80, deadline=None)
+@given(_networks(), st.integers(0, 2**20), st.booleans(), st.integers(1, 4))
+def test_equals_whole_forward_passes(network, seed, by_products, kinds):
+    module, size, colours, window = network
+    rng = np.random.default_rng(seed)
+    image, filled = (rng.integers(0, 256, (*size, colours), np.uint8) for _ in range(2))
+    corners = np.stack([rng.integers(0, side - window + 1, 24) for side in size], axis=1)
+    corners[:4] = [(a, b) for a in (0, size[0] - window) for b in (0, size[1] - window)]
+    asked = _classifier(module, size, colours)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("core.incremental_occlusion.KINDS", kinds)
+        patch.setattr("core.incremental_occlusion.FEWEST", 1)
+        _always(patch)
+        if not by_products:
+            patch.setattr("core.incremental_occlusion.SLOWER", 1e9)
+        engine = incremental_engine(asked, image, filled, corners, window)
+        assert engine is not None
+        found = engine(asked, image, filled, corners, window)
+    expected = full_forwards(asked, image, filled, corners, window)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * max(1, np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_real_architectures_at_every_place(name, monkeypatch):
+    _always(monkeypatch)
+    asked, image = classifier(name), photo()
+    filled = np.full_like(image, 128)
+    corners = np.array([(a, b) for a in (*range(0, 40, 7), 39) for b in (*range(0, 40, 7), 39)])
+    engine = incremental_engine(asked, image, filled, corners, 9)
+    assert engine is not None
+    expected = full_forwards(asked, image, filled, corners, 9)
+    np.testing.assert_allclose(
+        engine(asked, image, filled, corners, 9), expected, atol=1e-5 * max(1, np.abs(expected).max())
+    )
+
+
+def test_every_convolution_pool_and_addition_of_a_resnet_is_understood():
+    asked = classifier("resnet18")
+    with torch.inference_mode():
+        known = describe(asked.module, asked.inputs(photo()[None]))
+    kinds = [type(known.module.get_submodule(n.target)) for n in known.layers]
+    assert kinds.count(nn.Conv2d) == 20
+    assert kinds.count(nn.MaxPool2d) == 1
+    assert sum(n.op == "call_function" for n in known.pointwise) == 8
+
+
+class Follows(nn.Module):
+    """Decides by what it computes, so that it cannot be traced."""
+
+    def forward(self, x):
+        return x.mean((2, 3))[:, :1].expand(-1, 4) if x.sum() > 0 else x.mean((2, 3))[:, 1:2].expand(-1, 4)
+
+
+def _wide():
+    torch.manual_seed(0)
+    module = models["wide_cnn"](channels=3, number_of_classes=4, input_size=(32, 32), width=1 / 16)
+    return _classifier(module, (32, 32))
+
+
+def test_the_map_says_which_engine_ran():
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    asked = _wide()
+    found = occlusion_logits(asked, image, window=3, stride=2)
+    assert found.engine == "incremental"
+    plain = occlusion_logits(asked, image, window=3, stride=2, engine=full_forwards)
+    assert plain.engine == "full forwards"
+    np.testing.assert_allclose(found.logits, plain.logits, atol=1e-5)
+    assert occlusion_logits(_classifier(Follows(), (32, 32)), image, window=3).engine == "full forwards"
+    # All of the image changes the one linear layer at once: nothing is saved.
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(3072, 4))
+    assert occlusion_logits(_classifier(flat, (32, 32)), image, window=3).engine == "full forwards"
+
+
+def test_a_hook_is_not_passed_by():
+    asked, calls = _wide(), []
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    handle = asked.module.conv2.register_forward_hook(lambda *_: calls.append(1))
+    assert occlusion_logits(asked, image, window=3, stride=8).engine == "full forwards"
+    handle.remove()
+    assert calls
+    assert occlusion_logits(asked, image, window=3, stride=8).engine == "incremental"
+
+
+def test_training_statistics_are_not_place_by_place():
+    module = nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        nn.BatchNorm2d(4, track_running_stats=False),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )
+    asked = _classifier(module, (16, 16))
+    with torch.inference_mode():
+        known = describe(asked.module, torch.zeros(1, 3, 16, 16))
+    assert len(known.layers) == 1
+    assert not known.pointwise
+
+
+def test_progress_rises_to_one_and_can_end_the_work(monkeypatch):
+    monkeypatch.setattr("core.incremental_occlusion.MOST", 20)
+    image, shares = np.zeros((32, 32, 3), np.uint8), []
+    occlusion_logits(_wide(), image, window=3, stride=2, progress=lambda share, _: shares.append(share))
+    assert len(shares) > 5
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+    def stop(share, message):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        occlusion_logits(_wide(), image, window=3, stride=2, progress=stop)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 20), st.integers(1, 20))
+def test_pieces_tile_the_shorter_side(inputs, outputs):
+    made = pieces(inputs, outputs)
+    assert sum(piece.n for piece in made) == min(inputs, outputs)
+    assert [piece.offset for piece in made] == [sum(p.n for p in made[:i]) for i in range(len(made))]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(3, 16), st.integers(3, 16), st.integers(0, 2), st.integers(0, 2**20))
+def test_products_are_the_convolution(height, width, padding, seed):
+    rng = torch.Generator().manual_seed(seed)
+    weight = torch.randn(5, 6, 3, 3, generator=rng)
+    maps = torch.randn(3, 6, height, width, generator=rng)
+    expected = torch.nn.functional.conv2d(maps.double(), weight.double(), padding=padding)
+    found = torch.zeros(3, *expected.shape[2:], 5)
+    all_of = [span(torch.zeros(3, dtype=torch.int64), torch.full((3,), n - 1), n) for n in maps.shape[2:]]
+    after = [span(torch.zeros(3, dtype=torch.int64), torch.full((3,), n - 1), n) for n in expected.shape[2:]]
+    ProductConvolution(weight).add(
+        found, maps.permute(0, 2, 3, 1).contiguous(), tuple(all_of), tuple(after), (padding, padding)
+    )
+    np.testing.assert_allclose(found.permute(0, 3, 1, 2), expected, atol=2e-4)
