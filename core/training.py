@@ -24,6 +24,7 @@ from core.checkpoint import build, load_checkpoint, save_checkpoint
 from core.classifier import best_device, short_floats
 from core.data_catalogue import open_for_training
 from core.evaluation import measure
+from core.fast_convolution import fast_convolutions
 from core.freezing import freeze, head_of, set_training
 from core.frozen_features import body_and_head, can_be_cut, compute_features, features_file
 from core.history import Record
@@ -147,7 +148,7 @@ def train(
     augmentation = Augmentation(flip, crop, colour, rand_augment, cutout)
 
     torch.manual_seed(seed)
-    module = build(card).to(where).to(memory_format=torch.channels_last)
+    module = fast_convolutions(build(card).to(where).to(memory_format=torch.channels_last))
     pixels = fitted(data.train.images, data.preprocessing)
     labels = torch.from_numpy(data.train.labels)
     if hasattr(module, "initialise_from") and not state:

@@ -1,0 +1,211 @@
+"""One place for the fast convolution: how each layer is computed is measured once and remembered.
+
+    fast_convolutions(module)     # its convolutions choose for themselves from now on
+
+Nothing else changes: names, weights, hooks, copies. A layer computes directly (what PyTorch does), as one
+matrix product over its patches, or with Winograd's transform. Which is fastest depends on the processor, the
+number of threads, the shapes and on which gradients are wanted. So the first time a layer meets a kind of
+batch, the ways it could go are tried, and the answer is kept in Convoscope's cache. On a GPU and wherever the
+conditions do not hold (groups, stride, dilation, few channels, a run that is being traced), it is PyTorch's
+own convolution.
+
+The same machine and shapes give the same choice, and each way gives the same numbers every time: a run that
+is resumed goes on exactly as it began.
+"""
+
+import copy
+import time
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+from core import store
+from core.column_convolution import convolve_columns
+from core.winograd import transformed_kernel, winograd
+
+DIRECT, COLUMNS, WINOGRAD_2, WINOGRAD_4 = "direct", "columns", "winograd 2×2", "winograd 4×4"
+FEWEST_CHANNELS = 64  # with fewer, changing the space costs more than it saves
+LEAST_WORK = 2e7  # multiplications; below, a layer takes a millisecond whatever the way
+GAIN = 1.15  # another way must be so many times faster than the direct one
+
+_chosen: dict[str, str] = {}
+
+
+def fast_convolutions(module: nn.Module) -> nn.Module:
+    """Let every convolution inside choose the fastest way for the shapes it meets; returns the module.
+
+    A convolution's class becomes a subclass of what it was: names, state dict, hooks and `isinstance` stay.
+    """
+    for part in module.modules():
+        if type(part) is nn.Conv2d and part.padding_mode == "zeros" and not isinstance(part.padding, str):
+            part.__class__ = Conv2d
+    return module
+
+
+class Conv2d(nn.Conv2d):
+    """A convolution that chooses its way."""
+
+    __module__ = nn.Conv2d.__module__  # whoever asks takes it for what it is
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        plain = self.stride == self.dilation == (1, 1) and self.groups == 1
+        if not plain or not _can_choose(input, weight, self.padding):  # type: ignore[arg-type]
+            return super()._conv_forward(input, weight, bias)
+        return convolve(input, weight, bias, self.padding, owner=self)  # type: ignore[arg-type]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Conv2d":
+        twin = Conv2d.__new__(Conv2d)
+        memo[id(self)] = twin
+        twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return twin
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A file holds an ordinary convolution."""
+        return object.__new__, (nn.Conv2d,), self.__dict__
+
+
+def convolve(
+    inputs: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    padding: tuple[int, int] = (0, 0),
+    *,
+    way: str | None = None,
+    owner: nn.Module | None = None,
+) -> Tensor:
+    """The convolution of stride 1, in the way that is fastest here; under autocast in its 16-bit floats.
+
+    Args:
+        padding: Zeros above and below, left and right.
+        way: One of the constants above; None takes the one that was measured to be the fastest.
+        owner: Whose weight it is. While it needs no gradient its transform is kept as long as the owner
+            lives, and computed anew when the weight is changed.
+    Shape:
+        inputs: (N, C, H, W)
+        weight: (K, C, h, w)
+        bias: (K,)
+        returns: (N, K, H + 2·padding − h + 1, W + 2·padding − w + 1)
+    """
+    if way is None:
+        can = _can_choose(inputs, weight, padding)
+        way = choose(inputs, weight, padding, owner) if can else DIRECT
+    if way == DIRECT:
+        return F.conv2d(inputs, weight, bias, padding=padding)
+    dtype = _dtype(inputs, weight)
+    inputs = inputs.to(dtype)
+    if way == COLUMNS:
+        output = convolve_columns(inputs, weight.to(dtype), padding)
+    else:
+        m = 2 if way == WINOGRAD_2 else 4
+        kernel = _kept_kernel(owner, weight, dtype, m) if owner is not None else None
+        output = winograd(inputs, weight.to(dtype), kernel, padding, m)
+    return output if bias is None else output + bias.to(dtype)[:, None, None]
+
+
+def choose(inputs: Tensor, weight: Tensor, padding: tuple[int, int], owner: nn.Module | None = None) -> str:
+    """The fastest way for such inputs and weights with the gradients they ask for, measured once."""
+    wanted = torch.is_grad_enabled()
+    of_inputs, of_weight = wanted and inputs.requires_grad, wanted and weight.requires_grad
+    # Batches of 1, 2 to 15, 16 to 127, and more: what is fixed for a batch weighs differently in each.
+    size = (len(inputs).bit_length() + 1) // 3
+    facts = (
+        torch.__version__, torch.backends.cpu.get_cpu_capability(), torch.get_num_threads(),
+        str(_dtype(inputs, weight)), size, list(inputs.shape[1:]), list(weight.shape), list(padding),
+        of_inputs, of_weight, owner is None,
+    )  # fmt: skip
+    key = store.key_of("", "convolution", facts)
+    if key not in _chosen:
+        found = store.find(key)
+        if found is None:
+            found = store.keep(key, {"way": _fastest(inputs, weight, padding, owner, of_inputs, of_weight)})
+        _chosen[key] = found["way"]
+    return _chosen[key]
+
+
+def _fastest(
+    inputs: Tensor, weight: Tensor, padding: tuple[int, int], owner: nn.Module | None,
+    of_inputs: bool, of_weight: bool,
+) -> str:  # fmt: skip
+    inputs = inputs.detach().requires_grad_(of_inputs)
+    weight = weight if not of_weight else weight.detach().requires_grad_()
+    leaves = [tensor for tensor, asked in ((inputs, of_inputs), (weight, of_weight)) if asked]
+
+    def seconds(way: str) -> float:
+        began = time.perf_counter()
+        output = convolve(inputs, weight, None, padding, way=way, owner=owner)
+        if leaves:
+            torch.autograd.grad(output, leaves, torch.ones_like(output))
+        return time.perf_counter() - began
+
+    ways = _ways(inputs, weight)
+    for way in ways:
+        seconds(way)  # warm up
+    best = dict.fromkeys(ways, float("inf"))
+    for _ in range(3):
+        for way in ways:
+            if best[way] < 2 * min(best.values()) or best[way] == float("inf"):
+                best[way] = min(best[way], seconds(way))
+    best[DIRECT] /= GAIN
+    return min(best, key=lambda way: best[way])
+
+
+def _ways(inputs: Tensor, weight: Tensor) -> list[str]:
+    short = _dtype(inputs, weight) != torch.float32
+    ways = [DIRECT, COLUMNS]
+    if tuple(weight.shape[2:]) == (3, 3):
+        ways.append(WINOGRAD_2 if short else WINOGRAD_4)
+    return ways
+
+
+def _can_choose(inputs: Tensor, weight: Tensor, padding: tuple[int, int]) -> bool:
+    """Whether there is anything to gain, and nobody watches how the convolution is computed."""
+    if inputs.device.type != "cpu" or weight.device.type != "cpu" or inputs.ndim != 4:
+        return False
+    k, c, h, w = weight.shape
+    out = [e + 2 * p - s + 1 for e, p, s in zip(inputs.shape[2:], padding, (h, w), strict=True)]
+    return (
+        min(k, c) >= FEWEST_CHANNELS
+        and inputs.shape[1] == c
+        and min(out) > 0
+        and inputs.shape[0] * out[0] * out[1] * weight.numel() >= LEAST_WORK
+        and _dtype(inputs, weight) in (torch.float32, torch.bfloat16)
+        and (inputs.dtype == weight.dtype or torch.is_autocast_enabled("cpu"))
+        and type(inputs) in (Tensor, nn.Parameter)
+        and not _is_watched()
+    )
+
+
+def _is_watched() -> bool:
+    """Somebody traces, compiles or differentiates in another way than by one backward pass."""
+    return (
+        _get_current_dispatch_mode() is not None
+        or torch.compiler.is_compiling()
+        or torch.jit.is_tracing()
+        or torch._C._functorch.maybe_current_level() is not None
+        or forward_ad._current_level >= 0
+    )
+
+
+def _dtype(inputs: Tensor, weight: Tensor) -> torch.dtype:
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
+
+
+_kernels: WeakKeyDictionary[nn.Module, tuple[Any, Tensor]] = WeakKeyDictionary()
+
+
+def _kept_kernel(owner: nn.Module, weight: Tensor, dtype: torch.dtype, m: int) -> Tensor | None:
+    """The weight's transform; None where the weight learns, so that it would be of use only once."""
+    if weight.requires_grad:
+        return None
+    state = (weight.data_ptr(), weight._version, dtype, m)
+    known = _kernels.get(owner)
+    if known is None or known[0] != state:
+        with torch.inference_mode(False), torch.no_grad():
+            known = (state, transformed_kernel(weight.to(dtype), m))
+        _kernels[owner] = known
+    return known[1]
