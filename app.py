@@ -22,6 +22,10 @@ PAGES = {
     ],
     "Look inside": [
         st.Page("pages/filters.py", title="Filters", icon=":material/tune:"),
+        st.Page(
+            "pages/feature_visualization.py", title="Feature visualization", icon=":material/auto_awesome:"
+        ),
+        st.Page("pages/activations.py", title="Activations", icon=":material/layers:"),
     ],
     "Train and judge": [
         st.Page("pages/data.py", title="Data", icon=":material/photo_library:"),

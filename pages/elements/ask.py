@@ -6,6 +6,7 @@ Call it in the body of a page, not inside a fragment: there a click on Cancel, o
 waiting at once, and what nobody waits for is dropped.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -27,6 +28,8 @@ def ask(
     depends_on: tuple[Any, ...] = (),
     short: bool = True,
     message: str = "",
+    cancel: str = "Cancel",
+    watch: Callable[[], None] | None = None,
 ) -> Answer:
     """The answer of an analysis: stored, shared with whoever asks the same, or computed now with a bar.
 
@@ -37,18 +40,31 @@ def ask(
         depends_on: All that the answer depends on besides classifier and label, as JSON values.
         short: It takes seconds, not minutes.
         message: What the bar says; otherwise what the analysis says.
+        cancel: What is written on the button that ends it.
+        watch: Called several times a second while it runs; may draw what is there so far.
     Raises:
         ConvoscopeError: What the analysis raised.
     """
+    key = question(label, classifier, depends_on)
+    stored = store.find(key)
+    if stored is not None:
+        return stored
+    return _wait(key, label, classifier, analysis, short, message, cancel, watch)
+
+
+def question(label: str, classifier: str, depends_on: tuple[Any, ...] = ()) -> str:
+    """What such an answer is stored under. Weights that are not here yet are fetched first."""
     fingerprint = catalogue.fingerprint_of(classifier)
     if fingerprint is None:
         _fetch(classifier)
         fingerprint = catalogue.fingerprint_of(classifier) or ""
-    key = store.key_of(fingerprint, label, depends_on)
-    stored = store.find(key)
-    if stored is not None:
-        return stored
-    return _wait(key, label, classifier, analysis, short, message)
+    return store.key_of(fingerprint, label, depends_on)
+
+
+def cancelled() -> set[str]:
+    """The questions that this session has cancelled."""
+    found: set[str] = st.session_state.setdefault("cancelled_questions", set())
+    return found
 
 
 def _fetch(classifier: str) -> None:
@@ -57,25 +73,41 @@ def _fetch(classifier: str) -> None:
     _wait(key, "Loading", classifier, lambda classifier, progress: {}, False, f"Fetching {classifier}")
 
 
-def _wait(key: str, label: str, classifier: str, analysis: Analysis, short: bool, message: str) -> Answer:
-    cancelled: set[str] = st.session_state.setdefault("cancelled_questions", set())
+def _wait(
+    key: str,
+    label: str,
+    classifier: str,
+    analysis: Analysis,
+    short: bool,
+    message: str,
+    cancel: str = "Cancel",
+    watch: Callable[[], None] | None = None,
+) -> Answer:
     place = st.empty()
-    if key in cancelled:
+    if key in cancelled():
         with place.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"{message or label}: cancelled.")
-            st.button("Start again", key=f"again_{key[:16]}", on_click=cancelled.discard, args=(key,))
+            st.button("Start again", key=f"again_{key[:16]}", on_click=cancelled().discard, args=(key,))
         st.stop()
     task = worker.submit(key, classifier, analysis, short=short)
     try:
         if not task.wait(UNSEEN):
-            _show(task, key, cancelled, place, label, message)
+            _show(task, key, place, label, message, cancel, watch)
         return task.answer()
     finally:
         task.leave()
         place.empty()
 
 
-def _show(task: worker.Task, key: str, cancelled: set[str], place: Any, label: str, message: str) -> None:
+def _show(
+    task: worker.Task,
+    key: str,
+    place: Any,
+    label: str,
+    message: str,
+    cancel: str,
+    watch: Callable[[], None] | None,
+) -> None:
     with place.container(horizontal=True, vertical_alignment="center"):
         bar = st.progress(0.0, message or label)
         waited = UNSEEN
@@ -89,4 +121,6 @@ def _show(task: worker.Task, key: str, cancelled: set[str], place: Any, label: s
             bar.progress(min(1.0, max(0.0, task.share)), text)
             if waited > LONG and not button:
                 button = True
-                st.button("Cancel", key=f"cancel_{key[:16]}", on_click=cancelled.add, args=(key,))
+                st.button(cancel, key=f"cancel_{key[:16]}", on_click=cancelled().add, args=(key,))
+            if watch is not None:
+                watch()

@@ -1,0 +1,144 @@
+// A picture that grew step by step, scrubbed back and forth beside its curve. All frames are here already.
+
+const memory = new WeakMap();
+
+export default function ({ parentElement, data }) {
+  let s = memory.get(parentElement);
+  if (!s) {
+    s = { root: parentElement.querySelector(".root"), timer: null };
+    memory.set(parentElement, s);
+    build(s);
+  }
+  if (s.data === data) return;
+  s.data = data;
+  const before = s.id;
+  (s.urls ?? []).forEach((url) => URL.revokeObjectURL(url));
+  Object.assign(s, read(data));
+  stop(s);
+  // The same picture drawn anew (another theme, other words) stays where it was scrubbed to.
+  s.at = before === s.id ? Math.min(s.at, s.frames.length - 1) : s.frames.length - 1;
+  prepare(s);
+  draw(s);
+}
+
+/** Four bytes of length, the description, then one image file after the other. */
+function read(data) {
+  const length = new DataView(data.buffer, data.byteOffset, 4).getUint32(0, true);
+  const head = JSON.parse(new TextDecoder().decode(data.subarray(4, 4 + length)));
+  let at = 4 + length;
+  const urls = head.sizes.map((size) => {
+    const url = URL.createObjectURL(new Blob([data.slice(at, at + size)], { type: head.type }));
+    at += size;
+    return url;
+  });
+  return { ...head, urls };
+}
+
+function build(s) {
+  s.picture = make("img", { class: "picture", alt: "", draggable: "false" });
+  s.step = make("div", { class: "quiet mono" });
+  s.slider = make("input", { type: "range", min: 0, step: 1, "aria-label": "step of the picture" });
+  s.slider.oninput = () => { stop(s); s.at = Number(s.slider.value); draw(s); };
+  s.play = make("button", { type: "button", "aria-label": "play the steps", title: "Play the steps" }, "▶");
+  s.play.onclick = () => (s.timer ? stop(s) : start(s));
+  s.chart = make("svg", { class: "chart", role: "img" });
+  draggable(s.chart, (x) => { stop(s); goTo(s, x); });
+  s.figure = make("div", { class: "figure mono" });
+  s.words = make("div", { class: "words" });
+  s.mean = make("div", { class: "quiet" });
+  s.real = make("img", { class: "picture", alt: "" });
+  s.realWords = make("div", { class: "quiet" });
+  s.realTitle = make("h4", {}, "The best real image");
+  s.title = make("h4", {});
+  const bar = make("div", { class: "bar scrub" }, s.play, s.slider, s.step);
+  s.realPane = make("div", { class: "pane" }, s.realTitle, s.real, s.realWords);
+  s.root.replaceChildren(make("div", { class: "dream" },
+    make("div", { class: "pane" }, s.title, bar, s.picture),
+    make("div", { class: "pane" }, make("h4", {}, "How strongly it answers"), s.figure, s.words, s.mean, s.chart),
+    s.realPane));
+}
+
+function start(s) {
+  if (s.at >= s.frames.length - 1) s.at = 0;
+  s.play.textContent = "❚❚";
+  s.timer = setInterval(() => {
+    if (s.at >= s.frames.length - 1) return stop(s);
+    s.at += 1;
+    draw(s);
+  }, 120);
+  draw(s);
+}
+
+function stop(s) {
+  clearInterval(s.timer);
+  s.timer = null;
+  s.play.textContent = "▶";
+}
+
+const WIDE = 360, HIGH = 220, LEFT = 52, BOTTOM = 28, TOP = 12, RIGHT = 10;
+
+function axes(s) {
+  const values = s.frames.map((frame) => frame.activation), last = s.frames.at(-1).step || 1;
+  if (s.best !== null) values.push(s.best);
+  const low = Math.min(0, ...values), high = Math.max(...values), span = high - low || 1;
+  return {
+    x: (step) => LEFT + ((WIDE - LEFT - RIGHT) * step) / last,
+    y: (value) => TOP + (HIGH - TOP - BOTTOM) * (1 - (value - low) / (1.05 * span)),
+    low, high, last,
+  };
+}
+
+function goTo(s, share) {
+  const step = ((share * WIDE - LEFT) / (WIDE - LEFT - RIGHT)) * axes(s).last;
+  let best = 0;
+  s.frames.forEach((frame, i) => { if (Math.abs(frame.step - step) < Math.abs(s.frames[best].step - step)) best = i; });
+  s.at = best;
+  draw(s);
+}
+
+function prepare(s) {
+  s.title.textContent = s.unit;
+  s.slider.max = s.frames.length - 1;
+  for (const image of [s.picture, s.real]) image.classList.toggle("pixelated", s.width <= 128);
+  s.realPane.hidden = s.best === null;
+  if (s.best !== null) {
+    s.realPane.querySelector("h4").textContent = s.best_title;
+    s.realWords.textContent = s.best_words;
+    if (s.has_real) s.real.src = s.urls.at(-1);
+    s.real.hidden = !s.has_real;
+    s.real.alt = s.best_words;
+  }
+  const a = axes(s), line = s.frames.map((frame) => `${a.x(frame.step)},${a.y(frame.activation)}`).join(" ");
+  const text = (x, y, anchor, words) => make("text", { x, y, "text-anchor": anchor }, words);
+  s.dot = make("circle", { r: 5, class: "dot" });
+  const parts = [
+    make("line", { x1: LEFT, x2: WIDE - RIGHT, y1: a.y(a.low), y2: a.y(a.low), class: "axis" }),
+    text(LEFT - 6, a.y(a.high) + 4, "end", short(a.high)), text(LEFT - 6, a.y(a.low) + 4, "end", short(a.low)),
+    text(LEFT, HIGH - 8, "start", "step 0"), text(WIDE - RIGHT, HIGH - 8, "end", String(a.last)),
+  ];
+  if (s.best !== null) {
+    const y = a.y(s.best);
+    parts.push(make("line", { x1: LEFT, x2: WIDE - RIGHT, y1: y, y2: y, class: "best" }),
+      text(LEFT + 4, y > TOP + 16 ? y - 5 : y + 14, "start", `best real image ${short(s.best)}`));
+  }
+  s.chart.setAttribute("viewBox", `0 0 ${WIDE} ${HIGH}`);
+  s.chart.setAttribute("aria-label", `activation from ${short(s.frames[0].activation)} to ${short(s.frames.at(-1).activation)}`);
+  s.chart.replaceChildren(...parts, make("polyline", { points: line, class: "curve" }), s.dot);
+}
+
+const short = (value) => shown(Number(value.toPrecision(3)));
+
+function draw(s) {
+  const frame = s.frames[s.at], a = axes(s);
+  s.picture.src = s.urls[s.at];
+  s.picture.alt = `${s.unit} after ${frame.step} steps`;
+  s.slider.value = s.at;
+  s.step.textContent = `step ${frame.step} of ${s.planned}`;
+  s.figure.textContent = short(frame.activation);
+  const ratio = s.best > 0 && frame.activation > 0 ? frame.activation / s.best : null;
+  s.words.textContent = s.best === null ? "" : ratio === null ? `the best real image reaches ${short(s.best)}` : `${ratio.toFixed(ratio < 10 ? 1 : 0)} times the best of ${s.among}`;
+  s.mean.textContent = frame.objective === frame.activation ? s.what : `${s.what}; the mean of the map, which is climbed, is ${short(frame.objective)}`;
+  s.dot.setAttribute("cx", a.x(frame.step));
+  s.dot.setAttribute("cy", a.y(frame.activation));
+  Object.assign(s.root.dataset, { step: frame.step, activation: frame.activation, frames: s.frames.length });
+}

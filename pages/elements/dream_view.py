@@ -1,0 +1,63 @@
+"""The picture that gradient ascent made, scrubbed in the browser beside its curve and the best image."""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from core.feature_visualization import Frame
+from core.images import encode
+from pages.elements.component import component
+
+_dream_view = component("dream_view")
+EXACT = 64  # pixels of a side up to which frames travel without loss
+
+
+def dream_view(
+    frames: tuple[Frame, ...] | list[Frame],
+    unit: str,
+    *,
+    planned: int,
+    what: str,
+    best: float | None,
+    among: str,
+    best_title: str,
+    best_words: str,
+    real: np.ndarray | None,
+    key: str,
+) -> None:
+    """Draw it.
+
+    Args:
+        planned: How many steps were asked for; the frames may end before.
+        what: What the activation is, in words.
+        best: The strongest answer to a real image; None where it is not known.
+        among: What the best was found in: "360 images of Digits, test".
+        best_title: Over the best real image.
+        best_words: Under it.
+        real: (H, W, C) uint8, the best real image.
+    """
+    kind = "png" if max(frames[0].pixels.shape[:2]) <= EXACT else "jpeg"
+    pictures = [encode(frame.pixels, kind) for frame in frames]
+    if real is not None:
+        pictures.append(encode(real, kind))
+    head: dict[str, Any] = {
+        "id": f"{unit} {planned} {best_title}",
+        "unit": unit,
+        "planned": planned,
+        "what": what,
+        "best": best,
+        "among": among,
+        "best_title": best_title,
+        "best_words": best_words,
+        "has_real": real is not None,
+        "type": f"image/{kind}",
+        "width": frames[0].pixels.shape[1],
+        "frames": [
+            {"step": frame.step, "objective": frame.objective, "activation": frame.activation}
+            for frame in frames
+        ],
+        "sizes": [len(picture) for picture in pictures],
+    }
+    text = json.dumps(head).encode()
+    _dream_view(key=key, data=len(text).to_bytes(4, "little") + text + b"".join(pictures))

@@ -1,0 +1,38 @@
+"""Feature visualization: a picture of what a channel, a neuron or a class looks for."""
+
+import hashlib
+
+import streamlit as st
+
+from core.catalogue import card_of
+from core.preprocessing import fit
+from pages.elements.choose import choose_classifier, choose_image
+from pages.elements.dream_parts import Wanted, best_real, choose_settings, made, show
+from pages.elements.page import page
+from pages.elements.unit_choice import choose_unit, layers_of
+
+STARTS = ("Noise", "The chosen image")
+
+with page(
+    "Feature visualization",
+    "Let a channel, a neuron or a class paint what it answers to most, step by step.",
+    icon="✨",
+):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        with st.container(width="stretch"):
+            classifier = choose_classifier()
+        card = card_of(classifier)
+        start = st.segmented_control(
+            "Start from", STARTS, default=STARTS[0], key="dream_start", bind="query-params", required=True
+        )
+        pixels, sha256 = None, ""
+        with st.container(width="stretch"):
+            if start == STARTS[1]:
+                pixels = fit(choose_image(card).pixels, card.preprocessing)
+                sha256 = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+    unit = choose_unit(card, layers_of(classifier))
+    settings = choose_settings(card, pixels is not None)
+    wanted = Wanted(classifier, card, unit, settings, pixels, sha256)
+    dream = made(wanted)
+    if dream is not None:
+        show(wanted, dream, best_real(wanted))
