@@ -1,9 +1,9 @@
 """Fifty people at one server, clicking what is stored already: how long each of them waits.
 
 The sessions are real ones as far as the server can tell: each is a WebSocket that speaks Streamlit's own
-protocol, opens a page by its link, and every one to three seconds changes something and waits for the end of the
-run. Compared are Convoscope's settings with Streamlit's default of collecting garbage after every run. Both
-servers listen on the loopback only and end with the measurement.
+protocol, opens a page by its link, and every one to three seconds changes something and waits for the end of
+the run. Compared are Convoscope's settings with Streamlit's default of a garbage collection after every run.
+Both servers listen on the loopback only and end with the measurement.
 """
 
 import asyncio

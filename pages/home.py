@@ -5,6 +5,7 @@ import streamlit as st
 from core.images import enlarge
 from pages.elements.choose import choose, show_prediction, what_the_network_sees
 from pages.elements.page import page
+from pages.elements.photo_drop import photo_drop
 from pages.elements.tour import tour
 
 with page(
@@ -14,12 +15,13 @@ with page(
     picture, answer = st.columns([2, 3], gap="large")
     with picture:
         st.image(enlarge(chosen.image.pixels, 480), width="stretch")
+        photo_drop()
     with answer:
         st.subheader(f"{chosen.card.title or chosen.card.name} says", anchor=False)
         show_prediction(chosen)
         st.caption(
-            "The bars are probabilities (softmax of the logits). Change the image above: upload one, take "
-            "a picture, or choose one of a data set. It follows you from page to page."
+            "The bars are probabilities (softmax of the logits). Drop in a photo of yours, or choose above: "
+            "a sample, a picture of your camera, one of a data set. It follows you from page to page."
         )
     what_the_network_sees(chosen.image, chosen.card)
     tour()

@@ -9,7 +9,7 @@ _QUESTIONS = (
     ("occlusion", "Occlusion", "What does it say when a part of the image is hidden?"),
     ("attribution", "Attribution", "Which pixels does its answer rest on?"),
     ("filters", "Filters", "What does each filter look for, and what breaks without it?"),
-    ("feature_visualization", "Feature visualisation", "What would excite a filter most?"),
+    ("feature_visualization", "Feature visualization", "What would excite a filter most?"),
     ("data", "Data", "What is in the data set, and is it sound?"),
     ("train_monitor", "Train monitor", "How does a network learn, and when should it stop?"),
     ("confusion_matrices", "Confusion matrices", "What does it mix up, and how sure was it?"),

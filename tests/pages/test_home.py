@@ -85,6 +85,22 @@ def test_an_upload_becomes_the_image_and_a_bad_one_leaves_the_page_alive():
     assert len(bars(at)) == 5
 
 
+def test_a_photo_is_dropped_in_and_a_bad_one_is_named_where_it_was_dropped():
+    at = home()
+    at.file_uploader(key="photo_drop").upload(
+        "grey.png", png(np.full((50, 60, 3), 128, np.uint8)), "image/png"
+    )
+    at.run()
+    assert at.session_state["chosen_image"].startswith("upload/")
+    assert not bars(at)[0].startswith("tiger cat")
+    at.session_state["chosen_image"] = "chelsea"
+    at.run()
+    assert bars(at)[0].startswith("tiger cat")  # the file still lies there, and does not come back
+    at.file_uploader(key="photo_drop").upload("text.png", b"just text", "image/png").run()
+    assert "'text.png' is not an image that can be read" in text_of(at)
+    assert bars(at)[0].startswith("tiger cat")
+
+
 def test_the_target_can_be_chosen_and_is_named():
     at = home(target="lynx")
     assert at.selectbox(key="target").value == "lynx"
