@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from benchmarks import Row, alternate
-from core.ablation import ablated_logits, layers_of, removal_costs
+from core.ablation import ablated_logits, layers_of
+from core.ablation_atlas import ablation_atlas
 from core.classifier import Classifier
 from core.filter_index import build_index
 from core.hooks import captured
@@ -83,8 +84,8 @@ def _atlas(name: str, classifier: Classifier, pixels: np.ndarray, labels: np.nda
             right[c] = np.bincount(labels[predicted == labels], minlength=10)
         return right
 
-    ours = partial(removal_costs, classifier, get, rows, labels, layer.name)
-    differ = int((ours()[0] != plain()).any(1).sum())
+    ours = partial(ablation_atlas, classifier, get, rows, labels, layer.name)
+    differ = int((ours().right != plain()).any(1).sum())
     return Row(
         f"Each of {layer.channels} channels of {name}'s {layer.name} off, {len(rows)} images",
         "zeroing and running all", *alternate(ours, plain, 2), f"{differ} channels counted differently",

@@ -7,8 +7,6 @@ shift afterwards. A skip connection still carries what went around the convoluti
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Annotated
 
 import numpy as np
@@ -16,21 +14,17 @@ import torch
 from torch import Tensor, nn
 
 from core.channel_layers import ChannelLayer, channel_layers, check_channels, find_layer
+from core.channel_words import Channels
 from core.classifier import Classifier
-from core.confusion import confusion_matrix
 from core.errors import BadDataset, SettingError
 from core.filter_index import indexed_rows
 from core.hooks import altered, captured
 from core.image_dataset import Split
-from core.intervals import wilson_interval
-from core.network_suffix import cut_behind
 from core.prediction import match_classes
 from core.progress import Progress, no_progress
 from core.settings import Choice
 
 HOW = ("zero", "mean", "resample")
-# Which channels are off, by the name of their convolution.
-Channels = Mapping[str, Sequence[int] | np.ndarray]
 Pixels = Callable[[np.ndarray], np.ndarray]
 
 
@@ -42,49 +36,6 @@ def layers_of(classifier: Classifier) -> list[ChannelLayer]:
     """
     preprocessing = classifier.card.preprocessing
     return channel_layers(classifier.module, preprocessing.input_size, preprocessing.channels)
-
-
-def parse_channels(words: Sequence[str]) -> dict[str, list[int]]:
-    """Channels as they are typed: "conv1:100,200" gives {"conv1": [100, 200]}; 0-15 is a range.
-
-    Raises:
-        SettingError: A word has no colon, or something that is no number behind it.
-    """
-    found: dict[str, list[int]] = {}
-    for word in words:
-        name, colon, numbers = word.strip().rpartition(":")
-        if not colon or not name:
-            raise SettingError(
-                f"{word!r} names no channels: write LAYER:NUMBERS, such as conv1:100,200 or conv2:0-15."
-            )
-        for part in filter(None, numbers.split(",")):
-            first, dash, last = part.strip().partition("-")
-            if not first.isdigit() or (dash and not last.isdigit()) or len(first + last) > 10:
-                raise SettingError(
-                    f"{part!r} in {word!r} is no channel: write a number such as 7, or a range 0-15."
-                )
-            if dash and int(last) - int(first) > 100_000:
-                raise SettingError(f"{part!r} in {word!r} is more channels than any layer has.")
-            found.setdefault(name, []).extend(range(int(first), int(last or first) + 1))
-    return {name: sorted(set(channels)) for name, channels in found.items()}
-
-
-def write_channels(channels: Channels) -> list[str]:
-    """The opposite of `parse_channels`, with ranges where three or more stand in a row."""
-    words = []
-    for name, numbers in channels.items():
-        runs: list[list[int]] = []
-        for number in sorted(set(numbers)):
-            if runs and number == runs[-1][1] + 1:
-                runs[-1][1] = number
-            else:
-                runs.append([number, number])
-        parts = []
-        for first, last in runs:
-            parts += [f"{first}-{last}"] if last - first > 1 else [str(n) for n in range(first, last + 1)]
-        if parts:
-            words.append(f"{name}:{','.join(parts)}")
-    return words
 
 
 def checked(layers: Sequence[ChannelLayer], channels: Channels) -> dict[str, np.ndarray]:
@@ -176,8 +127,8 @@ def ablated_logits(
     layers = layers_of(classifier)
     off = checked(layers, channels)
     sites = {name: find_layer(layers, name).site for name in off}
-    means = _means(classifier, pixels, rows, off, sites) if how == "mean" and off else None
-    donors = _donors(len(rows), seed)
+    means = mean_channels(classifier, pixels, rows, off, sites) if how == "mean" and off else None
+    donors = donors_of(len(rows), seed)
     out = np.empty((len(rows), classifier.number_of_classes), np.float32)
 
     @torch.inference_mode()
@@ -195,7 +146,7 @@ def ablated_logits(
     return out
 
 
-def _donors(n: int, seed: int) -> np.ndarray:
+def donors_of(n: int, seed: int) -> np.ndarray:
     """Another image for each: a random circle through all of them, so that none is its own."""
     circle = np.random.default_rng(seed).permutation(n)
     donors = np.empty(n, np.int64)
@@ -203,7 +154,7 @@ def _donors(n: int, seed: int) -> np.ndarray:
     return donors
 
 
-def _means(
+def mean_channels(
     classifier: Classifier,
     pixels: Pixels,
     rows: np.ndarray,
@@ -226,72 +177,6 @@ def _means(
         name: (total / len(rows)).float()[None, :, None, None].to(classifier.device)
         for name, total in sums.items()
     }
-
-
-@dataclass(frozen=True, eq=False)
-class Effect:
-    """What changed when channels were switched off, on N images of K classes.
-
-    Attributes:
-        labels: (N,) the true class of each, in the classifier's classes.
-        before, after: (N,) the predicted class of each.
-    """
-
-    labels: np.ndarray
-    before: np.ndarray
-    after: np.ndarray
-    number_of_classes: int
-
-    @property
-    def accuracy(self) -> tuple[float, float]:
-        """Before and after."""
-        return float((self.before == self.labels).mean()), float((self.after == self.labels).mean())
-
-    @property
-    def intervals(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """The 95 % intervals of both accuracies."""
-        n = len(self.labels)
-        before, after = (int((p == self.labels).sum()) for p in (self.before, self.after))
-        return wilson_interval(before, n), wilson_interval(after, n)
-
-    @property
-    def lost(self) -> np.ndarray:
-        """Images that were right and are wrong now: positions."""
-        return np.flatnonzero((self.before == self.labels) & (self.after != self.labels))
-
-    @property
-    def gained(self) -> np.ndarray:
-        """Images that were wrong and are right now: positions."""
-        return np.flatnonzero((self.before != self.labels) & (self.after == self.labels))
-
-    @property
-    def other(self) -> np.ndarray:
-        """Images that are wrong in another way now: positions."""
-        wrong = (self.before != self.labels) & (self.after != self.labels)
-        return np.flatnonzero(wrong & (self.before != self.after))
-
-    @cached_property
-    def difference(self) -> np.ndarray:
-        """The confusion matrix after minus the one before: (K, K) int64, every row adding up to 0."""
-        k = self.number_of_classes
-        return confusion_matrix(self.labels, self.after, k) - confusion_matrix(self.labels, self.before, k)
-
-    @cached_property
-    def by_class(self) -> np.ndarray:
-        """Of every true class: images, right before, right after. (K, 3) int64."""
-        right = [self.before == self.labels, self.after == self.labels]
-        counts = [np.bincount(self.labels[r], minlength=self.number_of_classes) for r in right]
-        return np.stack([np.bincount(self.labels, minlength=self.number_of_classes), *counts], axis=1)
-
-    def flips(self) -> list[tuple[int, int, np.ndarray]]:
-        """(from, to, positions) of every change of the prediction, the most frequent first."""
-        changed = np.flatnonzero(self.before != self.after)
-        pairs = self.before[changed] * self.number_of_classes + self.after[changed]
-        found = [
-            (int(pair // self.number_of_classes), int(pair % self.number_of_classes), changed[pairs == pair])
-            for pair in np.unique(pairs)
-        ]
-        return sorted(found, key=lambda flip: (-len(flip[2]), flip[0], flip[1]))
 
 
 def random_channels(layers: Sequence[ChannelLayer], channels: Channels, seed: int) -> dict[str, list[int]]:
@@ -337,83 +222,3 @@ def random_accuracies(
         logits = ablated_logits(classifier, pixels, rows, drawn, how=how, seed=i, progress=said)
         found[i] = (logits.argmax(1) == labels).mean()
     return found
-
-
-def rank_among(accuracy: float, others: np.ndarray) -> float:
-    """How often a random set costs as much or more: the one-sided p value of a permutation test.
-
-    Source:
-        Phipson, Smyth 2010, "Permutation p-values should never be zero"
-    """
-    return float((1 + (others <= accuracy + 1e-12).sum()) / (1 + len(others)))
-
-
-def removal_costs(
-    classifier: Classifier,
-    pixels: Pixels,
-    rows: np.ndarray,
-    labels: np.ndarray,
-    layer: str,
-    *,
-    how: str = "zero",
-    progress: Progress = no_progress,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The atlas of a layer: every channel switched off alone, and how many images are right then.
-
-    What comes before the layer is computed once for all channels, and a channel that is zero on all images of
-    a batch changes nothing. Where the network cannot be cut behind the layer, every channel is a pass through
-    all of it.
-
-    Args:
-        rows, labels: (N,) which images, and their classes in the classifier's.
-        layer: A convolution's name.
-    Shape:
-        returns: (C, K) int64, right images by true class with the channel off; (K,) the same with none off
-    Raises:
-        UnknownName: There is no such convolution.
-    """
-    found = find_layer(layers_of(classifier), layer)
-    k = classifier.number_of_classes
-    right, whole = np.zeros((found.channels, k), np.int64), np.zeros(k, np.int64)
-
-    def said(done: float, c: int) -> None:
-        progress(done, f"{layer}: channel {c + 1:,} of {found.channels:,} off")
-
-    suffix = (
-        cut_behind(classifier.module, found.site, classifier.inputs(pixels(rows[:2])))
-        if how == "zero"
-        else None
-    )
-    if suffix is None:
-        baseline = ablated_logits(classifier, pixels, rows, {}).argmax(1)
-        whole[:] = np.bincount(labels[baseline == labels], minlength=k)
-        for c in range(found.channels):
-            logits = ablated_logits(classifier, pixels, rows, {layer: [c]}, how=how)
-            right[c] = np.bincount(labels[logits.argmax(1) == labels], minlength=k)
-            said((c + 1) / found.channels, c)
-        return right, whole
-    height, width = classifier.card.preprocessing.input_size
-    size = max(1, min(64, 64 * 64 * 64 // (height * width)))
-    for start in range(0, len(rows), size):
-        own = labels[start : start + size]
-        with torch.inference_mode():
-            maps = suffix.begin(classifier.inputs(pixels(rows[start : start + size])))
-            base = _right(classifier, suffix.go_on(maps.clone()), own)
-            silent = (maps == 0).all(0).flatten(1).all(1).tolist()
-        whole += base
-        for c in range(found.channels):
-            counted = base
-            if not silent[c]:
-                with torch.inference_mode():
-                    changed = maps.clone()
-                    changed[:, c] = 0
-                    counted = _right(classifier, suffix.go_on(changed), own)
-            right[c] += counted
-            said((start + len(own) * (c + 1) / found.channels) / len(rows), c)
-    return right, whole
-
-
-def _right(classifier: Classifier, output: Tensor, labels: np.ndarray) -> np.ndarray:
-    """Right images by true class: (K,) int64."""
-    predicted = classifier.as_logits(output).argmax(1).cpu().numpy()
-    return np.bincount(labels[predicted == labels], minlength=classifier.number_of_classes)

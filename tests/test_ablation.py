@@ -6,17 +6,9 @@ import torch
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 from torch import nn
 
-from core.ablation import (
-    Effect,
-    ablated_logits,
-    layers_of,
-    parse_channels,
-    random_accuracies,
-    random_channels,
-    rank_among,
-    removal_costs,
-    write_channels,
-)
+from core.ablation import ablated_logits, layers_of, random_accuracies, random_channels
+from core.ablation_effect import Effect, rank_among
+from core.channel_words import parse_channels, write_channels
 from core.errors import SettingError, UnknownName
 from core.hooks import hooks_left
 from tests.test_filter_index import CLASSES, SIZE, images_of, make
@@ -149,20 +141,6 @@ def test_all_channels_off_are_not_special():
     own = (ablated_logits(classifier, pixels_of(images), ROWS, off).argmax(1) == labels).mean()
     assert rank_among(own, others) == 1
     assert rank_among(0.1, np.array([0.5, 0.6, 0.7])) == 0.25
-
-
-@pytest.mark.parametrize(
-    ("module", "layer", "channels"), [(plain, "0", 6), (plain, "4", 5), (None, "conv1", 6)]
-)
-def test_every_channel_off_alone_equals_switching_each_off(module, layer, channels):
-    classifier, (images, labels) = make(module() if module else None), images_of(40)
-    right, whole = removal_costs(classifier, pixels_of(images), ROWS, labels, layer)
-    predicted = classifier.predict_logits(images).argmax(1)
-    assert whole.tolist() == np.bincount(labels[predicted == labels], minlength=CLASSES).tolist()
-    assert right.shape == (channels, CLASSES)
-    for c in range(channels):
-        predicted = ablated_logits(classifier, pixels_of(images), ROWS, {layer: [c]}).argmax(1)
-        assert right[c].tolist() == np.bincount(labels[predicted == labels], minlength=CLASSES).tolist()
 
 
 def test_channels_are_read_as_they_are_written():

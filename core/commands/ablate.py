@@ -3,11 +3,11 @@
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.command_line import open_both, show
+
 if TYPE_CHECKING:
-    from core.classifier import Classifier
     from core.image_dataset import ImageDataset
 
 
@@ -16,16 +16,15 @@ def add_parser(subparsers: Any) -> None:
         "ablate",
         help="switch filters off and count what changes",
         description="Switch channels off after their activation and count what changes: accuracy, classes, "
-        "images that flip. With --random, the same number of random channels of the same layers.",
+        "images that flip. With --random, the same number of random channels of the same layers. With "
+        "--each, every channel of a layer alone, the costliest first.",
     )
     parser.add_argument("classifier", help="see `python -m core classifiers`; or the folder of a checkpoint")
-    parser.add_argument(
-        "--channels",
-        nargs="+",
-        required=True,
-        metavar="LAYER:NUMBERS",
-        help="such as conv1:100,200 conv2:0-15",
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--channels", nargs="+", metavar="LAYER:NUMBERS", help="such as conv1:100,200 conv2:0-15"
     )
+    what.add_argument("--each", metavar="LAYER", help="such as conv3: each of its channels, one at a time")
     parser.add_argument("--dataset", help="see `python -m core datasets` (default: what it was trained on)")
     parser.add_argument("--split", default="test", help="(default: test)")
     parser.add_argument("--images", type=int, help="how many, every class with its share (default: all)")
@@ -36,29 +35,32 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.each and args.random:
+        from core.errors import SettingError
+
+        raise SettingError("--random compares a set of channels: leave it out with --each.")
+    if args.each:
+        return _each(args)
     import numpy as np
 
-    from core import ablation
-    from core.commands.index import show
+    from core.ablation import ablated_logits, checked, judged_rows, layers_of, random_accuracies
+    from core.ablation_effect import Effect, rank_among
+    from core.channel_words import parse_channels
     from core.training_data import fitted
 
-    channels = ablation.parse_channels(args.channels)
+    channels = parse_channels(args.channels)
     classifier, dataset = open_both(args.classifier, args.dataset)
-    ablation.checked(ablation.layers_of(classifier), channels)
+    checked(layers_of(classifier), channels)
     split = dataset.split(args.split)
     names = classifier.card.class_names
-    rows, labels, note = ablation.judged_rows(split, dataset.class_names, names, args.images)
+    rows, labels, note = judged_rows(split, dataset.class_names, names, args.images)
     pixels = fitted(split.images, classifier.card.preprocessing, show)
-    before = ablation.ablated_logits(classifier, pixels, rows, {}, progress=show)
-    after = ablation.ablated_logits(classifier, pixels, rows, channels, how=args.how, progress=show)
-    effect = ablation.Effect(labels, before.argmax(1), after.argmax(1), len(names))
+    before = ablated_logits(classifier, pixels, rows, {}, progress=show)
+    after = ablated_logits(classifier, pixels, rows, channels, how=args.how, progress=show)
+    effect = Effect(labels, before.argmax(1), after.argmax(1), len(names))
     (was, now), intervals = effect.accuracy, effect.intervals
     answer: dict[str, Any] = {
-        "classifier": args.classifier,
-        "dataset": dataset.name,
-        "split": args.split,
-        "images": len(rows),
-        "how": args.how,
+        **_asked(args, dataset, rows),
         "channels": channels,
         "accuracy": {"before": was, "after": now},
         "interval": {"before": intervals[0], "after": intervals[1]},
@@ -67,14 +69,12 @@ def run(args: argparse.Namespace) -> int:
         "difference": effect.difference.tolist(),
     }
     if args.random:
-        others = ablation.random_accuracies(
+        others = random_accuracies(
             classifier, pixels, rows, labels, channels, repeats=args.random, how=args.how, progress=show
         )
-        answer["random"] = {
-            "accuracies": others.tolist(),
-            "p": ablation.rank_among(now, others),
-        }
-    print(file=sys.stderr, end="\n" if sys.stderr.isatty() else "")
+        answer["random"] = {"accuracies": others.tolist(), "p": rank_among(now, others)}
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
     if args.json:
         print(json.dumps(answer))
         return 0
@@ -98,20 +98,60 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def open_both(name: str, dataset: str | None) -> "tuple[Classifier, ImageDataset]":
-    """A classifier by name or folder, and a data set by name, else the one it was trained on.
+def _each(args: argparse.Namespace) -> int:
+    from core.ablation import judged_rows
+    from core.ablation_atlas import ablation_atlas
+    from core.training_data import fitted
 
-    Raises:
-        SettingError: No data set was named, and the classifier's card names none.
-    """
-    from core.catalogue import load
-    from core.checkpoint import load_checkpoint
-    from core.data_catalogue import open_dataset
-    from core.errors import SettingError
+    classifier, dataset = open_both(args.classifier, args.dataset)
+    split = dataset.split(args.split)
+    names = classifier.card.class_names
+    rows, labels, note = judged_rows(split, dataset.class_names, names, args.images)
+    pixels = fitted(split.images, classifier.card.preprocessing, show)
+    atlas = ablation_atlas(classifier, pixels, rows, labels, args.each, how=args.how, progress=show)
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    order, (low, high) = atlas.ranked(), atlas.interval
+    by_class = atlas.right - atlas.whole
+    if args.json:
+        channels = [
+            {
+                "channel": int(c),
+                "change": float(atlas.change[c]),
+                "interval": [float(low[c]), float(high[c])],
+                "lost": int(atlas.lost[c]),
+                "gained": int(atlas.gained[c]),
+                "loss": float(atlas.loss[c]),
+                "by_class": by_class[c].tolist(),
+            }
+            for c in order
+        ]
+        whole = float(atlas.whole.sum() / atlas.images)
+        asked = {**_asked(args, dataset, rows), "layer": args.each, "engine": atlas.engine}
+        print(json.dumps({**asked, "accuracy": whole, "channels": channels}))
+        return 0
+    if note:
+        print(note)
+    print(
+        f"{len(rows):,} images of {dataset.title}, {args.split}; each of {len(order):,} channels of "
+        f"{args.each} off alone\naccuracy with none off {atlas.whole.sum() / atlas.images:.2%}\n"
+        f"({atlas.engine})"
+    )
+    for c in order[:20].tolist():
+        worst = int(by_class[c].argmin())
+        most = f", most of them {names[worst]} ({by_class[c, worst]:+d})" if by_class[c, worst] < 0 else ""
+        print(
+            f"channel {c:>5}  {atlas.change[c]:+7.2%}  (95 % interval {low[c]:+.2%} to {high[c]:+.2%})  "
+            f"loss {atlas.loss[c]:+.4f}  {atlas.lost[c]} lost, {atlas.gained[c]} gained{most}"
+        )
+    return 0
 
-    folder = Path(name)
-    classifier = load_checkpoint(folder) if (folder / "card.json").is_file() else load(name)
-    chosen = dataset or classifier.card.dataset
-    if not chosen:
-        raise SettingError(f"{name} does not say what it was trained on: name a data set with --dataset.")
-    return classifier, open_dataset(chosen)
+
+def _asked(args: argparse.Namespace, dataset: "ImageDataset", rows: Any) -> dict[str, Any]:
+    return {
+        "classifier": args.classifier,
+        "dataset": dataset.name,
+        "split": args.split,
+        "images": len(rows),
+        "how": args.how,
+    }

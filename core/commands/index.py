@@ -5,6 +5,8 @@ import json
 import sys
 from typing import Any
 
+from core.command_line import open_both, show
+
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
@@ -24,7 +26,6 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from core import store
-    from core.commands.ablate import open_both
     from core.filter_index import LABEL, depends_on, index_split, indexed_rows, open_index
 
     classifier, dataset = open_both(args.classifier, args.dataset)
@@ -67,8 +68,3 @@ def run(args: argparse.Namespace) -> int:
             f"selectivity {one.selectivity().mean():.2f}, {layer['place']}"
         )
     return 0
-
-
-def show(share: float, message: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{share:4.0%} {message:<60.60}", end="", file=sys.stderr, flush=True)

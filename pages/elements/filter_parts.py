@@ -9,7 +9,9 @@ import pandas as pd
 import streamlit as st
 
 from core import ablation, store
+from core.ablation_atlas import Atlas, ablation_atlas
 from core.catalogue import fingerprint_of
+from core.channel_words import Channels, parse_channels, write_channels
 from core.classifier import Classifier
 from core.errors import BadDataset
 from core.filter_index import (
@@ -42,7 +44,8 @@ LARGEST_TILE = 48
 BEYOND = (128, 128, 140, 60)  # where a patch reaches over the border, on any background
 OFF, LAYER, CHANNEL, VIEW = "fl_off", "fl_layer", "fl_channel", "fl_view"
 VIEWS = ("Channels", "One channel", "Patches by rank", "Switch off")
-COST_IMAGES = 300
+COST_IMAGES = 1000
+COSTS = "ablation atlas 1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,14 +119,14 @@ def switched_channels(layers: Sequence[dict[str, Any]]) -> dict[str, list[int]]:
     """
     words = [word for word in str(st.query_params.get(OFF, "")).split(";") if word.strip()]
     sizes = {layer["name"]: layer["channels"] for layer in layers}
-    found = ablation.parse_channels(words)
+    found = parse_channels(words)
     kept = {name: [c for c in found[name] if c < sizes[name]] for name in sizes if name in found}
     return {name: channels for name, channels in kept.items() if channels}
 
 
-def switch_off(channels: ablation.Channels) -> None:
+def switch_off(channels: Channels) -> None:
     """Make these the channels that are off; for callbacks."""
-    words = ";".join(ablation.write_channels(channels))
+    words = ";".join(write_channels(channels))
     if words:
         st.query_params[OFF] = words
     else:
@@ -152,7 +155,8 @@ def cards_view(f: Filters) -> None:
         "nearest copy of another": -cosines,
     }
     if costs is not None:
-        sorts = {"costs most": costs[0].sum(1), "costs least": -costs[0].sum(1), **sorts}
+        place = np.argsort(costs.ranked())
+        sorts = {"costs most": place, "costs least": -place, **sorts}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         order_by = st.selectbox("Sort by", list(sorts), key="fl_sort", width=210)
         preferred = st.selectbox(
@@ -338,9 +342,7 @@ def shown(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _lines(
-    f: Filters, c: int, selectivity: np.ndarray, costs: tuple[np.ndarray, np.ndarray] | None
-) -> list[str]:
+def _lines(f: Filters, c: int, selectivity: np.ndarray, costs: Atlas | None) -> list[str]:
     one, names = f.one, f.dataset.class_names
     means = one.class_means[c]
     best = [int(i) for i in one.preferred(3)[c] if np.isfinite(means[i]) and means[i] > max(0.0, one.mean[c])]
@@ -350,14 +352,17 @@ def _lines(
     figures = f"Selectivity {selectivity[c]:.2f} · largest {shown(one.top_values[c, 0])}"
     lines.append(figures + (f" · zero in {one.zeros[c]:.0%}" if one.zeros[c] > 0.001 else ""))
     if costs is not None:
-        right, whole = costs
-        change = int(right[c].sum() - whole.sum())
-        worst = int(np.argmin(right[c] - whole))
-        words = f"Without it: {change:+d} right of {COST_IMAGES}" if change else "Without it: as many right"
-        if right[c, worst] < whole[worst]:
-            words += f", most of them {f.card.class_names[worst]} ({right[c, worst] - whole[worst]:+d})"
-        lines.append(words.replace("-", "−", 1) if change < 0 else words)
+        lines.append(_cost_words(f, costs, c))
     return lines
+
+
+def _cost_words(f: Filters, costs: Atlas, c: int) -> str:
+    by_class, (low, high) = costs.right[c] - costs.whole, costs.interval
+    worst = int(np.argmin(by_class))
+    words = f"Without it {100 * costs.change[c]:+.1f} points ({100 * low[c]:+.1f} to {100 * high[c]:+.1f})"
+    if by_class[worst] < 0:
+        words += f", most of it {f.card.class_names[worst]} ({by_class[worst]:+d})"
+    return words.replace("-", "−")
 
 
 def _searched(text: str, f: Filters, dead: np.ndarray, cosines: np.ndarray) -> np.ndarray:
@@ -370,7 +375,7 @@ def _searched(text: str, f: Filters, dead: np.ndarray, cosines: np.ndarray) -> n
     known = {"dead": dead, "copy": cosines >= TWIN, "off": np.isin(np.arange(len(dead)), off)}
     if word in known:
         return known[word]
-    for channels in ablation.parse_channels([f"{f.layer['name']}:{word}"]).values():
+    for channels in parse_channels([f"{f.layer['name']}:{word}"]).values():
         inside = [c for c in channels if c < len(keep)]
         keep[inside] = True
     return keep
@@ -380,14 +385,14 @@ def _cost_question(f: Filters) -> tuple[Any, ...]:
     return (f.split.fingerprint, min(COST_IMAGES, f.images), f.layer["name"])
 
 
-def _known_costs(f: Filters) -> tuple[np.ndarray, np.ndarray] | None:
-    """(C, K) and (K,) right images with each channel off and with none, if that was measured."""
+def _known_costs(f: Filters) -> Atlas | None:
+    """What each channel of the layer costs, if that was measured."""
     fingerprint = fingerprint_of(f.classifier)
-    found = store.find(store.key_of(fingerprint or "", "removal costs 1", _cost_question(f)))
-    return None if found is None else (found["right"], found["whole"])
+    found = store.find(store.key_of(fingerprint or "", COSTS, _cost_question(f)))
+    return None if found is None else Atlas.of(found)
 
 
-def _cost_button(f: Filters, costs: tuple[np.ndarray, np.ndarray] | None) -> None:
+def _cost_button(f: Filters, costs: Atlas | None) -> None:
     if costs is not None:
         return
     asked_for = st.session_state.get("fl_cost_of") == [f.classifier, *_cost_question(f)]
@@ -409,13 +414,12 @@ def _cost_button(f: Filters, costs: tuple[np.ndarray, np.ndarray] | None) -> Non
         return
 
     def analysis(classifier: Classifier, progress: Progress) -> Answer:
-        right, whole = ablation.removal_costs(
-            classifier, pixels_of(f), rows, labels, f.layer["name"], progress=progress
-        )
-        return {"right": right, "whole": whole}
+        name = f.layer["name"]
+        atlas = ablation_atlas(classifier, pixels_of(f), rows, labels, name, progress=progress)
+        return atlas.answer()
 
     ask(
-        "removal costs 1", f.classifier, analysis, depends_on=_cost_question(f), short=False,
+        COSTS, f.classifier, analysis, depends_on=_cost_question(f), short=False,
         message=f"Switching off {f.layer['channels']:,} channels, one at a time",
     )  # fmt: skip
     st.session_state["fl_cost_of"] = None

@@ -7,6 +7,8 @@ import pandas as pd
 import streamlit as st
 
 from core import ablation
+from core.ablation_effect import Effect, rank_among
+from core.channel_words import parse_channels, write_channels
 from core.classifier import Classifier
 from core.comparison import mcnemar
 from core.errors import ConvoscopeError, SettingError, UnknownName
@@ -58,7 +60,7 @@ def switchboard(f: Filters) -> None:
         st.warning(plain(note), icon=":material/label_off:")
     before, after = _logits(f, rows, {}, "zero"), _logits(f, rows, f.off, how)
     k = f.card.number_of_classes
-    effect = ablation.Effect(labels, before.argmax(1), after.argmax(1), k)
+    effect = Effect(labels, before.argmax(1), after.argmax(1), k)
     _figures(f, effect)
     left, right = st.columns([3, 2], gap="large")
     with left:
@@ -88,7 +90,7 @@ def _logits(f: Filters, rows: np.ndarray, off: dict[str, list[int]], how: str) -
         found = ablation.ablated_logits(classifier, pixels_of(f), rows, off, how=how, progress=progress)
         return {"logits": found}
 
-    words = "; ".join(ablation.write_channels(off))
+    words = "; ".join(write_channels(off))
     answer = ask(
         "ablation 1", f.classifier, analysis, depends_on=(f.split.fingerprint, len(rows), words, how),
         short=False,
@@ -98,7 +100,7 @@ def _logits(f: Filters, rows: np.ndarray, off: dict[str, list[int]], how: str) -
     return logits
 
 
-def _figures(f: Filters, effect: ablation.Effect) -> None:
+def _figures(f: Filters, effect: Effect) -> None:
     was, now = effect.accuracy
     intervals = effect.intervals
     number = sum(map(len, f.off.values()))
@@ -123,7 +125,7 @@ def _interval(interval: tuple[float, float]) -> str:
     return f"{interval[0]:.1%} to {interval[1]:.1%}"
 
 
-def _by_class(f: Filters, effect: ablation.Effect) -> None:
+def _by_class(f: Filters, effect: Effect) -> None:
     counts = effect.by_class
     occur = np.flatnonzero(counts[:, 0])
     change = 100 * (counts[occur, 2] - counts[occur, 1]) / counts[occur, 0]
@@ -155,7 +157,7 @@ def _by_class(f: Filters, effect: ablation.Effect) -> None:
     )
 
 
-def _flips(f: Filters, effect: ablation.Effect, predictions: Predictions) -> None:
+def _flips(f: Filters, effect: Effect, predictions: Predictions) -> None:
     """The images whose prediction changed."""
     flips = effect.flips()
     st.markdown(f"**Images that flip: {sum(len(p) for _, _, p in flips):,}**")
@@ -204,7 +206,7 @@ def _pick_cell(occur: np.ndarray) -> None:
         st.session_state.pop("fl_flip", None)
 
 
-def _cell_images(effect: ablation.Effect, cell: list[int]) -> np.ndarray:
+def _cell_images(effect: Effect, cell: list[int]) -> np.ndarray:
     """Images of the cell's true class that came to its prediction or left it; −1 is any class."""
     true, predicted = cell
     changed = effect.before != effect.after
@@ -220,10 +222,10 @@ def _cell_words(names: Sequence[str], cell: list[int], images: np.ndarray) -> st
     return f"{true} to or from “{predicted}” ({len(images)})"
 
 
-def _special(f: Filters, rows: np.ndarray, labels: np.ndarray, effect: ablation.Effect, how: str) -> None:
+def _special(f: Filters, rows: np.ndarray, labels: np.ndarray, effect: Effect, how: str) -> None:
     """The chosen set among as many random channels of the same layers."""
     st.markdown("**Is this set special?**")
-    words = [f.classifier, "; ".join(ablation.write_channels(f.off)), how, len(rows)]
+    words = [f.classifier, "; ".join(write_channels(f.off)), how, len(rows)]
     if st.session_state.get("fl_special") != words:
         st.button(
             f"Compare with {REPEATS} random sets", icon=":material/casino:",
@@ -247,7 +249,7 @@ def _special(f: Filters, rows: np.ndarray, labels: np.ndarray, effect: ablation.
     )  # fmt: skip
     others, now = answer["accuracies"], effect.accuracy[1]
     worse = int((others <= now + 1e-12).sum())
-    p = ablation.rank_among(now, others)
+    p = rank_among(now, others)
     st.markdown(
         f"{worse} of {REPEATS} random sets cost as much or more (p = {p:.2f}); with a random set the "
         f"accuracy is {others.mean():.1%} on average, {others.min():.1%} to {others.max():.1%}; with the "
@@ -279,7 +281,7 @@ def _special(f: Filters, rows: np.ndarray, labels: np.ndarray, effect: ablation.
 def _typed(f: Filters, key: str) -> None:
     text = str(st.session_state.get(key, ""))
     try:
-        channels = ablation.parse_channels([word for word in text.split(";") if word.strip()])
+        channels = parse_channels([word for word in text.split(";") if word.strip()])
         sizes = {layer["name"]: layer["channels"] for layer in f.layers}
         for name, numbers in channels.items():
             if name not in sizes:

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from core import catalogue, store, worker
 from core.__main__ import main
-from core.ablation import parse_channels
+from core.channel_words import parse_channels
 from core.checkpoint import save_checkpoint
 from core.data_catalogue import open_dataset
 from core.filter_presets import random_filters, report_filters

@@ -1,0 +1,40 @@
+"""What most commands begin with: a classifier and a data set by name, and how far it is on one line."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from core.classifier import Classifier
+    from core.image_dataset import ImageDataset
+
+
+def open_classifier(name: str) -> "Classifier":
+    """A classifier by its name in the catalogue, or by the folder of its checkpoint."""
+    from core.catalogue import load
+    from core.checkpoint import load_checkpoint
+
+    folder = Path(name)
+    return load_checkpoint(folder) if (folder / "card.json").is_file() else load(name, progress=show)
+
+
+def open_both(name: str, dataset: str | None) -> "tuple[Classifier, ImageDataset]":
+    """A classifier, and a data set by name, else the one that the classifier was trained on.
+
+    Raises:
+        SettingError: No data set was named, and the classifier's card names none.
+    """
+    from core.data_catalogue import open_dataset
+    from core.errors import SettingError
+
+    classifier = open_classifier(name)
+    chosen = dataset or classifier.card.dataset
+    if not chosen:
+        raise SettingError(f"{name} does not say what it was trained on: name a data set with --dataset.")
+    return classifier, open_dataset(chosen)
+
+
+def show(share: float, message: str) -> None:
+    """Progress on one line of a terminal; nothing where the output goes to a file."""
+    if sys.stderr.isatty():
+        print(f"\r{share:4.0%} {message:<60.60}", end="", file=sys.stderr, flush=True)
