@@ -60,8 +60,11 @@ def mapped(
     and a note on how classes were matched."""
     where = (part.fingerprint, layer)
 
+    def named(progress: Progress) -> Progress:
+        return lambda share, text: progress(share, f"{title}: {text}")
+
     def look(classifier: Classifier, progress: Progress) -> Answer:
-        features, logits = features_of(classifier, part.images, layer, progress=progress)
+        features, logits = features_of(classifier, part.images, layer, progress=named(progress))
         return {"features": features, "logits": logits}
 
     seen = ask(
@@ -71,7 +74,7 @@ def mapped(
     )  # fmt: skip
 
     def compare(classifier: Classifier, progress: Progress) -> Answer:
-        space = feature_space(seen["features"], layer, progress)
+        space = feature_space(seen["features"], layer, named(progress))
         return {"indices": space.indices, "distances": space.distances}
 
     near = ask(
@@ -81,7 +84,7 @@ def mapped(
     space = FeatureSpace(seen["features"], near["indices"], near["distances"])
     picture = ask(
         "embedding", classifier,
-        lambda classifier, progress: embed(space, part.labels, progress=progress, **how),
+        lambda classifier, progress: embed(space, part.labels, progress=named(progress), **how),
         depends_on=(*where, how), short=False,
     )  # fmt: skip
     try:
@@ -138,8 +141,7 @@ def placed_image(
 
 with page(
     "Embedding",
-    "Each dot is an image. Images that look alike to the network lie side by side: see which classes it "
-    "keeps apart, which ones it cannot, and which images sit on the wrong side.",
+    "Each dot is an image, beside those that look alike to the network: which classes does it keep apart?",
     icon="🗺️",
 ):
     with st.container(horizontal=True, vertical_alignment="bottom"):
