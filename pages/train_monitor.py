@@ -4,6 +4,7 @@ import streamlit as st
 
 from core.run_list import list_runs
 from pages.elements.ablation_view import ablation_view
+from pages.elements.address import tell_choice
 from pages.elements.foreign_runs import drop_zone, foreign_runs
 from pages.elements.page import errors_shown, page
 from pages.elements.run_comparison import run_comparison
@@ -21,6 +22,9 @@ with page("Train monitor", "Start a training, watch it learn, and be told what i
         "Part", PARTS, default="Watch", key="tm_part", bind="query-params",
         label_visibility="collapsed", required=True,
     )  # fmt: skip
+    for key, parts in {"tm_run": ("Watch", "From elsewhere"), "tm_runs": ("Compare",)}.items():
+        if part not in parts:
+            tell_choice(key, [])
     match part:
         case "New run":
             with errors_shown():

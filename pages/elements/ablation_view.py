@@ -165,7 +165,7 @@ def _table(ablation: Ablation, *, was_active: bool) -> None:
         )  # fmt: skip
     st.dataframe(
         ablation_frame(rows, ablation.seeds), hide_index=True,
-        column_config={f"seed {seed}": st.column_config.TextColumn(width=140) for seed in ablation.seeds}
+        column_config={f"seed {seed}": st.column_config.TextColumn(width=135) for seed in ablation.seeds}
         | {"what it brought": st.column_config.TextColumn(width=380)},
     )  # fmt: skip
     st.caption(
@@ -214,8 +214,8 @@ def ablation_frame(rows: list[Row], seeds: tuple[int, ...]) -> pd.DataFrame:
                     else "…"
                     for seed in seeds
                 },
+                "judgement": judged,
                 "what it brought": brought,
-                "": judged,
             }
             for row, (brought, judged) in zip(rows, parts, strict=True)
         ]

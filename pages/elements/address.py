@@ -25,6 +25,24 @@ def keep_in_address(names: Iterable[str], address: Mapping[str, str]) -> None:
             del st.query_params[name]
 
 
+def adopt_choice(key: str) -> list[str] | None:
+    """The values that the address has for a widget, if a link or Back brought them; else None.
+
+    For widgets that buttons fill in too: `bind` does not tell the address of that.
+    """
+    given = st.query_params.get_all(key)
+    return given if given and given != st.session_state.get(f"{key}_in_address") else None
+
+
+def tell_choice(key: str, values: list[str]) -> None:
+    """Make the address hold what a widget of that key has now."""
+    st.session_state[f"{key}_in_address"] = values
+    if values and st.query_params.get_all(key) != values:
+        st.query_params[key] = values
+    elif not values and key in st.query_params:
+        del st.query_params[key]
+
+
 def remember(memory: dict[str, Any], names: Iterable[str], address: Mapping[str, str]) -> None:
     """Make the address hold what was done in a component, and `memory` know that it was the component."""
     memory["left"] = [*_just_left(memory), (time.monotonic(), memory["address"])]

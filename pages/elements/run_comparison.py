@@ -8,6 +8,7 @@ import streamlit as st
 from core.run_differences import base_of, changed_settings, run_difference
 from core.run_list import Run, best_figures, families, settings_of_run
 from core.training_ablation import differing_settings
+from pages.elements.address import adopt_choice, tell_choice
 from pages.elements.page import errors_shown
 from pages.elements.training_curves import View, as_csv, comparison_chart, draw_grid, view_controls
 
@@ -25,13 +26,13 @@ def run_comparison(runs: list[Run]) -> None:
     if follow:
         for key in ("tm_against", "tm_group"):  # they were of other runs
             st.session_state.pop(key, None)
-        st.session_state["tm_runs"] = [name for name in follow if name in known][:MOST]
-    elif "tm_runs" in st.session_state:
-        st.session_state["tm_runs"] = [name for name in st.session_state["tm_runs"] if name in known]
+    chosen_before = follow or adopt_choice("tm_runs") or st.session_state.get("tm_runs", [])
+    st.session_state["tm_runs"] = [name for name in chosen_before if name in known][:MOST]
     names = st.multiselect(
-        "Runs", list(known), key="tm_runs", bind="query-params", max_selections=MOST,
+        "Runs", list(known), key="tm_runs", max_selections=MOST,
         placeholder="Choose two or more; type to find them",
     )  # fmt: skip
+    tell_choice("tm_runs", names)
     view = view_controls("tm")
     if len(names) < 2:
         st.info("Choose two runs or more: their curves are laid over each other, and what differs is listed.")

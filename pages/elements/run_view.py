@@ -9,6 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.history import Record, of_kind
 from core.run_list import Run, companions, current_jobs, find_run, judge, seconds_left, settings_of_run
 from core.verdict import Verdict
+from pages.elements.address import adopt_choice, tell_choice
 from pages.elements.dataset_picker import plain
 from pages.elements.job_progress import job_progress
 from pages.elements.page import errors_shown
@@ -33,20 +34,16 @@ def run_view(runs: list[Run], place: DeltaGenerator) -> None:
     key = "tm_run"
     follow = st.session_state.pop(f"{key}_next", None)
     names = [run.name for run in runs]
+    given = adopt_choice(key)
     if follow in names:
         st.session_state[key] = follow
+    elif given and given[0] in names:
+        st.session_state[key] = given[0]
     elif st.session_state.get(key) not in names:
-        st.session_state.pop(key, None)
-        if st.query_params.get(key) not in names:
-            st.session_state[key] = names[0]
+        st.session_state[key] = names[0]
     states = {run.name: run.job.state for run in runs if run.job is not None}
-    name = place.selectbox(
-        # No default, since a default is left out of the address, and the first run is another one tomorrow.
-        "Run", names, None, key=key, bind="query-params", label_visibility="collapsed",
-        help=_queue_words(states),
-    )  # fmt: skip
-    if name is None:  # the cross in the field empties it
-        return
+    name = place.selectbox("Run", names, key=key, label_visibility="collapsed", help=_queue_words(states))
+    tell_choice(key, [name])
     run = find_run(str(name), runs)
     view = view_controls("tm")
     live = run.is_active and st.toggle(

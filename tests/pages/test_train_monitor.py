@@ -326,3 +326,21 @@ def test_a_training_by_several_implementations_is_several_runs(tmp_path):
     page.button(key="tm_others").click().run()
     assert not page.exception
     assert page.multiselect(key="tm_runs").value == ["perceptron", "perceptron/pytorch"]
+
+
+def test_a_link_leads_to_its_run_also_where_a_button_chose_it():
+    a_run("older", [0.5])
+    a_run("newer", [0.6])
+    page = open_page(tm_run="older")
+    assert page.selectbox(key="tm_run").value == "older"
+    page.session_state["tm_run_next"] = "newer"  # as a start does
+    page.run()
+    assert page.query_params["tm_run"] == "newer"
+    page.query_params["tm_run"] = "older"  # Back
+    page.run()
+    assert page.selectbox(key="tm_run").value == "older"
+    page.session_state["tm_runs_next"] = ["older", "newer"]
+    page.session_state["tm_part_next"] = "Compare"
+    page.run()
+    assert page.query_params["tm_runs"] == ["older", "newer"]
+    assert "tm_run" not in page.query_params
