@@ -6,6 +6,9 @@ anyone has opened `/` would see the names of files in the sidebar.
 """
 
 import logging
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import streamlit as st
 
@@ -40,7 +43,19 @@ PAGES = {
     ],
 }
 
-app = st.App(__file__)
+
+@asynccontextmanager
+async def lifespan(app: st.App) -> AsyncIterator[None]:
+    """What the server does besides pages: it gets ready while nobody waits, and ends the models' thread."""
+    from core.warm_up import warm_up
+
+    warm_up()
+    yield
+    if "core.worker" in sys.modules:
+        sys.modules["core.worker"].close()
+
+
+app = st.App(__file__, lifespan=lifespan)
 chosen = st.navigation(PAGES)
 if __name__ == "__main__":
     chosen.run()

@@ -6,8 +6,9 @@ the name of a network: a convolution is an `nn.Conv2d`, whatever holds it.
 
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
@@ -111,6 +112,10 @@ class NetworkDescription:
     outputs: dict[fx.Node, Any]
 
 
+# What was found out about a network, with the modules it had then and the size of its input.
+_known: WeakKeyDictionary[nn.Module, tuple[Any, NetworkDescription | None]] = WeakKeyDictionary()
+
+
 def describe(module: nn.Module, inputs: Tensor) -> NetworkDescription | None:
     """Describe a network by one run on (1, C, H, W) inputs; None where its code cannot be followed.
 
@@ -119,6 +124,19 @@ def describe(module: nn.Module, inputs: Tensor) -> NetworkDescription | None:
     """
     if any(m._forward_hooks or m._forward_pre_hooks for m in module.modules()):
         return None
+    state = (tuple(inputs.shape), inputs.device, tuple(id(m) for m in module.modules()))
+    known = _known.get(module)
+    if known is None or known[0] != state:
+        known = _known[module] = (state, _described(module, inputs))
+    description = known[1]
+    if description is None:
+        return None
+    run = fx.Interpreter(description.module, garbage_collect_values=False)
+    run.run(inputs)
+    return replace(description, outputs=run.env)
+
+
+def _described(module: nn.Module, inputs: Tensor) -> NetworkDescription | None:
     try:
         traced = fx.GraphModule(module, _Tracer().trace(module))
         run = fx.Interpreter(traced, garbage_collect_values=False)
@@ -138,12 +156,12 @@ def describe(module: nn.Module, inputs: Tensor) -> NetworkDescription | None:
         if not (_is_map(outputs[node]) and maps and all(_is_map(map) for map in maps)):
             continue
         part = traced.get_submodule(node.target) if node.op == "call_module" else None
-        layer = _layer(part, outputs[node.all_input_nodes[0]], outputs[node])
+        layer = _layer(part, maps[0], outputs[node])
         if layer is not None:
             layers[node] = layer
         elif _is_pointwise(node, part, maps, outputs):
             pointwise.add(node)
-    return NetworkDescription(traced, layers, frozenset(pointwise), frozenset(changing), outputs)
+    return NetworkDescription(traced, layers, frozenset(pointwise), frozenset(changing), {})
 
 
 def _is_map(value: Any) -> bool:

@@ -103,7 +103,7 @@ def _networks(draw):
 def _always(monkeypatch):
     """Blocks and products wherever they are possible, not only where they pay."""
     monkeypatch.setattr("core.incremental_occlusion.WORTH", 0.0)
-    monkeypatch.setattr("core.incremental_occlusion.SLOWER", 0.0)
+    monkeypatch.setattr("core.block_plan.SLOWER", 0.0)
 
 
 @settings(max_examples=80, deadline=None)
@@ -116,11 +116,11 @@ def test_equals_whole_forward_passes(network, seed, by_products, kinds):
     corners[:4] = [(a, b) for a in (0, size[0] - window) for b in (0, size[1] - window)]
     asked = _classifier(module, size, colours)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("core.incremental_occlusion.KINDS", kinds)
-        patch.setattr("core.incremental_occlusion.FEWEST", 1)
+        patch.setattr("core.block_plan.KINDS", kinds)
+        patch.setattr("core.block_plan.FEWEST", 1)
         _always(patch)
         if not by_products:
-            patch.setattr("core.incremental_occlusion.SLOWER", 1e9)
+            patch.setattr("core.block_plan.SLOWER", 1e9)
         engine = incremental_engine(asked, image, filled, corners, window)
         assert engine is not None
         found = engine(asked, image, filled, corners, window)
@@ -146,9 +146,9 @@ def test_every_convolution_pool_and_addition_of_a_resnet_is_understood():
     asked = classifier("resnet18")
     with torch.inference_mode():
         known = describe(asked.module, asked.inputs(photo()[None]))
-    kinds = [type(known.module.get_submodule(n.target)) for n in known.layers]
-    assert kinds.count(nn.Conv2d) == 20
-    assert kinds.count(nn.MaxPool2d) == 1
+    parts = [known.module.get_submodule(n.target) for n in known.layers]
+    assert sum(isinstance(part, nn.Conv2d) for part in parts) == 20
+    assert sum(isinstance(part, nn.MaxPool2d) for part in parts) == 1
     assert sum(n.op == "call_function" for n in known.pointwise) == 8
 
 

@@ -57,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
         "classifier": args.classifier,
         "target": {"index": target, "name": names[target], "probability": occluded.base(target)},
         "settings": settings | {"window": occluded.window, "stride": occluded.stride},
+        "engine": occluded.engine,
         "places": list(occluded.logits.shape[:2]),
         "share_of_flips": occluded.share_of_flips,
         "wins": [{"name": names[c], "places": count} for c, count in occluded.win_counts()],

@@ -36,6 +36,11 @@ from pages.elements.scrubber import scrubber
 LABEL = "occlusion"
 # Places of the first, coarse map: under two seconds on two cores with a small ImageNet network.
 FIRST = 64
+# How the map was computed, in small type under it.
+ENGINES = {
+    "incremental": "Computed from what each window changes; exact.",
+    "full forwards": "Computed by one forward pass for each place.",
+}
 VALUE_TITLES = {"drop": "Drop", "probability": "Probability", "logit": "Logit"}
 
 
@@ -135,7 +140,8 @@ def _draw(chosen: Chosen, choice: OcclusionChoice, found: OcclusionMap, coarse: 
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(
                 f"{VALUE_TITLES[value]} of {chosen.target_name}, {low} to {high}. Each pixel has the "
-                f"mean of the windows over it. Window {found.window}, stride {found.stride}, {choice.fill}."
+                f"mean of the windows over it. Window {found.window}, stride {found.stride}, {choice.fill}. "
+                f"{ENGINES.get(found.engine, '')}"
             )
             name = f"occlusion_{chosen.image.name.split('.')[0]}_{found.window}"
             st.download_button(
@@ -240,7 +246,7 @@ def ask_occlusion(
 
 
 def vars_of(found: OcclusionMap) -> dict[str, Any]:
-    names = ("window", "stride", "fill", "tops", "lefts", "logits", "base_logits")
+    names = ("window", "stride", "fill", "tops", "lefts", "logits", "base_logits", "engine")
     return {name: getattr(found, name) for name in names} | {"input_size": list(found.input_size)}
 
 

@@ -1,0 +1,178 @@
+"""What a window costs in blocks, and which windows go together.
+
+Behind a pool or a stride the size of a block depends on where the window lies between two strides. Windows
+whose blocks are alike make one batch, which then has one shape.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+
+from core.classifier import Classifier
+from core.local_layers import LocalLayer, NetworkDescription, Reach, padded
+from core.product_convolution import ProductConvolution, number_of_points
+
+PRODUCT_BYTES = 600 << 20  # that the products of all weights may take
+KINDS = 4  # sizes of blocks along an axis at most: more fit closer, fewer make larger batches
+FEWEST = 32  # windows of a batch, if the kinds can help it
+# A multiplication in small matrix products takes about so much longer than one in a direct convolution.
+SLOWER = 1.5
+
+
+@dataclass(eq=False)
+class LocalNetwork:
+    """A described network with what its steps give for the image, and its products of weights."""
+
+    classifier: Classifier
+    description: NetworkDescription
+    local: dict[fx.Node, list[fx.Node]] = field(
+        default_factory=dict
+    )  # step → the changing maps it is made of
+    multiplications: float = 0.0
+    _maps: dict[tuple[fx.Node, LocalLayer | None], Tensor] = field(default_factory=dict)
+    _products: dict[fx.Node, ProductConvolution | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known = self.description
+        for node in known.module.graph.nodes:
+            sources = [s for s in node.all_input_nodes if s in known.changing]
+            if node.op == "placeholder" and known.outputs[node].ndim == 4:
+                self.local[node] = []
+            elif (node in known.layers or node in known.pointwise) and all(s in self.local for s in sources):
+                self.local[node] = sources
+            self.multiplications += self.full(node)
+
+    def map(self, node: fx.Node, layer: LocalLayer | None = None) -> Tensor:
+        """(H, W, C) of the image without a window, with the padding of a layer around."""
+        if (node, layer) not in self._maps:
+            whole = self.description.outputs[node]
+            whole = padded(whole, layer) if layer is not None else whole
+            self._maps[node, layer] = whole[0].permute(1, 2, 0).contiguous()
+        return self._maps[node, layer]
+
+    def full(self, node: fx.Node) -> float:
+        """Multiplications of a step in a whole forward pass: of convolutions and linear layers."""
+        if not isinstance(node.target, str) or node.op != "call_module":
+            return 0.0
+        part, output = self.description.module.get_submodule(node.target), self.description.outputs[node]
+        if isinstance(part, nn.Conv2d):
+            return float(part.weight[0].numel() * output[0].numel())
+        return float(part.in_features * output[0].numel()) if isinstance(part, nn.Linear) else 0.0
+
+    def product(self, node: fx.Node) -> ProductConvolution | None:
+        """The products of a convolution's weights, where it is one of 3×3 and there is room for them."""
+        if node not in self._products:
+            part = self.description.layers[node].convolution
+            held = sum(p.products.nbytes for p in self._products.values() if p is not None)
+            fits = part is not None and held + 4 * part.weight.nbytes < PRODUCT_BYTES
+            self._products[node] = ProductConvolution(part.weight) if part is not None and fits else None
+        return self._products[node]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one window costs.
+
+    Attributes:
+        multiplications: As done, those in small matrix products included as they are.
+        bytes: Of the largest step.
+        by_products: The convolutions that are done as products.
+    """
+
+    multiplications: float
+    bytes: float
+    by_products: frozenset[fx.Node]
+
+    @staticmethod
+    def of(network: LocalNetwork, rows: dict[fx.Node, int], columns: dict[fx.Node, int]) -> "Plan":
+        """The plan for blocks of these sizes."""
+        total, most, by_products = 0.0, 0.0, set()
+        for node in network.description.module.graph.nodes:
+            if node not in network.local:
+                total += network.full(node)
+                continue
+            area = rows[node] * columns[node]
+            channels = network.description.outputs[node].shape[1]
+            layer = network.description.layers.get(node)
+            size = 3.0 * area * channels
+            if layer is not None:
+                source = network.local[node][0]
+                inputs = network.description.outputs[source].shape[1]
+                looked = layer.reach[0].inputs(rows[node]) * layer.reach[1].inputs(columns[node])
+                size += 2.0 * looked * inputs
+                if layer.convolution is not None:
+                    cost = float(layer.convolution.weight[0].numel() * channels * area)
+                    if _is_plain_3x3(layer.convolution):
+                        points = 1
+                        for lengths in (rows, columns):
+                            points *= number_of_points(min(lengths[source], lengths[node]))
+                        products = float(points * inputs * channels)
+                        transforms = float(points * (16 * inputs + 36 * channels))
+                        if SLOWER * (products + transforms) < cost:
+                            cost = products
+                            by_products.add(node)
+                            size += 2.0 * points * (inputs + channels)
+                    total += cost
+            most = max(most, 4 * size)
+        return Plan(total, most, frozenset(by_products))
+
+
+def _is_plain_3x3(part: nn.Conv2d) -> bool:
+    return (part.kernel_size, part.stride, part.dilation, part.groups) == ((3, 3), (1, 1), (1, 1), 1)
+
+
+def groups(network: LocalNetwork, corners: np.ndarray, window: int) -> Iterator[tuple[Plan, np.ndarray]]:
+    """Windows whose blocks are alike in size, with what one of them costs: so a batch has one shape.
+
+    Behind a pool or a stride a block's size depends on where the window lies between two strides.
+    """
+    axes = []
+    most = max(1, min(KINDS, int((len(corners) / FEWEST) ** 0.5)))
+    for axis in (0, 1):
+        places, where = np.unique(corners[:, axis], return_inverse=True)
+        lengths = block_lengths(network, torch.from_numpy(places), window, axis)
+        kinds, largest = _kinds(lengths, most)
+        axes.append((kinds[where], largest))
+    (row_kinds, row_lengths), (column_kinds, column_lengths) = axes
+    for i, rows in enumerate(row_lengths):
+        for j, columns in enumerate(column_lengths):
+            members = np.flatnonzero((row_kinds == i) & (column_kinds == j))
+            if len(members):
+                yield Plan.of(network, rows, columns), members
+
+
+def block_lengths(network: LocalNetwork, starts: Tensor, window: int, axis: int) -> list[dict[fx.Node, int]]:
+    """For every start of a window along an axis: how many places of every map change, borders left aside."""
+    ends: dict[fx.Node, tuple[Tensor, Tensor]] = {}
+    for node, sources in network.local.items():
+        layer = network.description.layers.get(node)
+        if not sources:
+            ends[node] = starts, starts + window - 1
+        elif layer is not None:
+            reach: Reach = layer.reach[axis]
+            ends[node] = reach.touched(*ends[sources[0]])
+        else:
+            ends[node] = (
+                torch.stack([ends[s][0] for s in sources]).amin(0),
+                torch.stack([ends[s][1] for s in sources]).amax(0),
+            )
+    sizes = {node: network.description.outputs[node].shape[2 + axis] for node in ends}
+    counts = {n: (last - first + 1).clamp(1, sizes[n]).tolist() for n, (first, last) in ends.items()}
+    return [{node: counts[node][i] for node in ends} for i in range(len(starts))]
+
+
+def _kinds(lengths: list[dict[fx.Node, int]], most: int) -> tuple[np.ndarray, list[dict[fx.Node, int]]]:
+    """Which of at most `most` kinds each start is of, and the largest lengths of each kind."""
+    different = sorted({tuple(each.values()) for each in lengths}, key=sum)
+    most = min(most, len(different))
+    kind_of = {each: i * most // len(different) for i, each in enumerate(different)}
+    kinds = np.array([kind_of[tuple(each.values())] for each in lengths])
+    nodes = list(lengths[0])
+    largest = []
+    for kind in range(kinds.max() + 1):
+        members = [each for each in different if kind_of[each] == kind]
+        largest.append(dict(zip(nodes, map(max, zip(*members, strict=True)), strict=True)))
+    return kinds, largest

@@ -1,0 +1,25 @@
+"""The server gets ready by itself: what the first question would have waited for is there."""
+
+import os
+import subprocess
+import sys
+
+from core.home import PROJECT
+
+
+def test_pytorch_and_the_default_network_are_ready_afterwards(tmp_path):
+    script = (
+        "import sys, core.warm_up as w\n"
+        "assert 'torch' not in sys.modules  # whoever only imports it pays nothing\n"
+        "w.warm_up().join()\n"
+        "from core import worker\n"
+        "from core.pretrained import DEFAULT\n"
+        "assert DEFAULT in worker._classifiers and worker.computed() == 1\n"
+        "worker.close()\n"
+        "print('ready')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, cwd=PROJECT,
+        env=os.environ | {"CONVOSCOPE_HOME": str(tmp_path)},
+    )  # fmt: skip
+    assert done.stdout.strip() == "ready", done.stdout[-500:] + done.stderr[-2000:]
