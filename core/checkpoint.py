@@ -7,8 +7,6 @@
 
 import dataclasses
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 
 import torch
@@ -16,6 +14,7 @@ from torch import nn
 
 from core.classifier import Classifier
 from core.errors import BadCheckpoint
+from core.home import write_whole
 from core.model_card import ModelCard
 from core.models import models
 from core.settings import check_settings
@@ -156,16 +155,3 @@ def load_tensors(module: nn.Module, tensors: dict[str, torch.Tensor], name: str)
     module.load_state_dict(
         {key: value.to(expected[key].dtype) for key, value in tensors.items()}, strict=True, assign=False
     )
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that others see all of it or the one before, after a crash too."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -14,20 +14,23 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-def convolve_columns(inputs: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
+def convolve_columns(inputs: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
     """The convolution of stride 1, differentiable once.
 
     Shape:
         inputs: (N, C, H, W), of the weight's dtype
         weight: (K, C, h, w)
+        bias: (K,), of the weight's dtype
         returns: (N, K, H + 2·padding − h + 1, W + 2·padding − w + 1), channels last in memory
     """
-    return _Columns.apply(inputs, weight, padding)
+    return _Columns.apply(inputs, weight, bias, padding)
 
 
 class _Columns(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
+    def forward(
+        ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]
+    ) -> Tensor:
         k, _, h, w = weight.shape
         image = inputs.permute(0, 2, 3, 1)  # (N, H, W, C)
         if any(padding):
@@ -36,18 +39,19 @@ class _Columns(torch.autograd.Function):
         ctx.save_for_backward(image, weight)
         ctx.padding = padding
         n, height, breadth, _ = image.shape
-        made = _patches(image, h, w) @ _filters(weight).T
-        return made.view(n, height - h + 1, breadth - w + 1, k).permute(0, 3, 1, 2)
+        made = F.linear(_patches(image, h, w), _filters(weight), bias)
+        # Detached, it counts as no view: a layer that follows may work in place.
+        return made.view(n, height - h + 1, breadth - w + 1, k).permute(0, 3, 1, 2).detach()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         image, weight = ctx.saved_tensors
         k, c, h, w = weight.shape
         n, height, breadth, _ = image.shape
         down, across = height - h + 1, breadth - w + 1
         made = gradients[0].permute(0, 2, 3, 1).reshape(-1, k)  # (N·down·across, K)
-        of_inputs = of_weight = None
+        of_inputs = of_weight = of_bias = None
         if ctx.needs_input_grad[0]:
             patches = (made @ _filters(weight)).view(n, down, across, h, w, c)
             if (h, w) == (1, 1):
@@ -62,7 +66,9 @@ class _Columns(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             filters = made.T @ _patches(image, h, w)  # (K, h·w·C)
             of_weight = filters.view(k, h, w, c).permute(0, 3, 1, 2)
-        return of_inputs, of_weight, None
+        if ctx.needs_input_grad[2]:
+            of_bias = made.sum(0)
+        return of_inputs, of_weight, of_bias, None
 
 
 def _patches(image: Tensor, h: int, w: int) -> Tensor:

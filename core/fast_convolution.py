@@ -30,7 +30,8 @@ from core.winograd import transformed_kernel, winograd
 
 DIRECT, COLUMNS, WINOGRAD_2, WINOGRAD_4 = "direct", "columns", "winograd 2×2", "winograd 4×4"
 FEWEST_CHANNELS = 64  # with fewer, changing the space costs more than it saves
-LEAST_WORK = 2e7  # multiplications; below, a layer takes a millisecond whatever the way
+LEAST_WORK = 1e8  # multiplications; below, a layer takes a millisecond or two whatever the way
+LARGEST_TRIED = 64  # images
 GAIN = 1.15  # another way must be so many times faster than the direct one
 
 _chosen: dict[str, str] = {}
@@ -97,14 +98,12 @@ def convolve(
     if way == DIRECT:
         return F.conv2d(inputs, weight, bias, padding=padding)
     dtype = _dtype(inputs, weight)
-    inputs = inputs.to(dtype)
+    inputs, bias = inputs.to(dtype), None if bias is None else bias.to(dtype)
     if way == COLUMNS:
-        output = convolve_columns(inputs, weight.to(dtype), padding)
-    else:
-        m = 2 if way == WINOGRAD_2 else 4
-        kernel = _kept_kernel(owner, weight, dtype, m) if owner is not None else None
-        output = winograd(inputs, weight.to(dtype), kernel, padding, m)
-    return output if bias is None else output + bias.to(dtype)[:, None, None]
+        return convolve_columns(inputs, weight.to(dtype), bias, padding)
+    m = 2 if way == WINOGRAD_2 else 4
+    kernel = None if owner is None else _kept_kernel(owner, weight, dtype, m)
+    return winograd(inputs, weight.to(dtype), bias, padding, m, kernel)
 
 
 def choose(inputs: Tensor, weight: Tensor, padding: tuple[int, int], owner: nn.Module | None = None) -> str:
@@ -131,7 +130,7 @@ def _fastest(
     inputs: Tensor, weight: Tensor, padding: tuple[int, int], owner: nn.Module | None,
     of_inputs: bool, of_weight: bool,
 ) -> str:  # fmt: skip
-    inputs = inputs.detach().requires_grad_(of_inputs)
+    inputs = inputs[:LARGEST_TRIED].detach().requires_grad_(of_inputs)
     weight = weight if not of_weight else weight.detach().requires_grad_()
     leaves = [tensor for tensor, asked in ((inputs, of_inputs), (weight, of_weight)) if asked]
 
@@ -142,14 +141,10 @@ def _fastest(
             torch.autograd.grad(output, leaves, torch.ones_like(output))
         return time.perf_counter() - began
 
-    ways = _ways(inputs, weight)
-    for way in ways:
-        seconds(way)  # warm up
-    best = dict.fromkeys(ways, float("inf"))
-    for _ in range(3):
-        for way in ways:
-            if best[way] < 2 * min(best.values()) or best[way] == float("inf"):
-                best[way] = min(best[way], seconds(way))
+    best = {way: seconds(way) for way in _ways(inputs, weight)}
+    for _ in range(3):  # the first run of each paid for warming up; what is far behind is not run again
+        for way in [way for way in best if best[way] < 2.5 * min(best.values())]:
+            best[way] = min(best[way], seconds(way))
     best[DIRECT] /= GAIN
     return min(best, key=lambda way: best[way])
 

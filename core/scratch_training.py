@@ -13,11 +13,12 @@ import torch
 from torch import nn
 
 from core import numpy_mlp
-from core.checkpoint import CARD, build, load_card, save_checkpoint, write_whole
+from core.checkpoint import CARD, build, load_card, save_checkpoint
 from core.classifier import Classifier
 from core.data_catalogue import open_for_training
 from core.evaluation import measure
 from core.history import FILE, Record, history_file
+from core.home import write_whole
 from core.image_dataset import Split
 from core.model_card import ModelCard
 from core.optimizers import rate_factor

@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from core.checkpoint import write_whole
-from core.home import home
+from core.home import home, write_whole
 
 Answer = dict[str, Any]
 

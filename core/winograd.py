@@ -56,27 +56,34 @@ def transformed_kernel(weight: Tensor, m: int) -> Tensor:
 
 
 def winograd(
-    inputs: Tensor, weight: Tensor, kernel: Tensor | None, padding: tuple[int, int], m: int
+    inputs: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    padding: tuple[int, int],
+    m: int,
+    kernel: Tensor | None = None,
 ) -> Tensor:
     """The convolution of stride 1 with 3×3 kernels, differentiable once.
 
     Args:
-        kernel: What `transformed_kernel` gave for the weight; None computes it.
         padding: Zeros above and below, left and right.
         m: Outputs of a tile along one axis, 2 or 4.
+        kernel: What `transformed_kernel` gave for the weight; None computes it.
     Shape:
         inputs: (N, C, H, W), of the weight's dtype
         weight: (K, C, 3, 3)
+        bias: (K,), of the weight's dtype
         returns: (N, K, H + 2·padding − 2, W + 2·padding − 2), channels last in memory
     """
-    return _Winograd.apply(inputs, weight, kernel, padding, m)
+    return _Winograd.apply(inputs, weight, bias, padding, m, kernel)
 
 
 class _Winograd(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, inputs: Tensor, weight: Tensor, kernel: Tensor | None, padding: tuple[int, int], m: int
-    ) -> Tensor:
+        ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int], m: int,
+        kernel: Tensor | None,
+    ) -> Tensor:  # fmt: skip
         bt, _, at = _changes(m, weight.dtype)
         (n, c, height, breadth), k = inputs.shape, len(weight)
         out = (height + 2 * padding[0] - 2, breadth + 2 * padding[1] - 2)
@@ -91,16 +98,19 @@ class _Winograd(torch.autograd.Function):
         if kernel is None:
             kernel = transformed_kernel(weight, m)
         product = torch.bmm(spread, kernel.transpose(1, 2))  # (a², N·tiles, K)
+        if bias is not None:
+            product[m + 3] += bias  # row (1, 1): Aᵀ has a column of ones for the point 1
         made = (at @ product.view((m + 2) ** 2, -1)).view(m, m, n, *grid, k)
         made = made.permute(2, 3, 0, 4, 1, 5).reshape(n, grid[0] * m, grid[1] * m, k)
         needs_weight = ctx.needs_input_grad[1]
         ctx.save_for_backward(kernel, spread if needs_weight else None)
         ctx.geometry = (tuple(inputs.shape), k, out, grid, padding, m)
-        return made[:, : out[0], : out[1]].permute(0, 3, 1, 2)
+        # Detached, it counts as no view: a layer that follows may work in place.
+        return made[:, : out[0], : out[1]].permute(0, 3, 1, 2).detach()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Each change of space backwards is its transpose; tiles that overlap add up."""
         kernel, spread = ctx.saved_tensors
         (n, c, height, breadth), k, out, grid, padding, m = ctx.geometry
@@ -109,7 +119,7 @@ class _Winograd(torch.autograd.Function):
         made = F.pad(made, (0, 0, 0, grid[1] * m - out[1], 0, grid[0] * m - out[0]))
         made = made.reshape(n, grid[0], m, grid[1], m, k).permute(2, 4, 0, 1, 3, 5).reshape(m * m, -1)
         product = (at.T @ made).view((m + 2) ** 2, -1, k)  # (a², N·tiles, K)
-        of_inputs = of_weight = None
+        of_inputs = of_weight = of_bias = None
         if ctx.needs_input_grad[0]:
             tiles = bt.T @ torch.bmm(product, kernel).view((m + 2) ** 2, -1)
             whole = _overlapped(tiles.view(m + 2, m + 2, n, *grid, c), m)
@@ -119,7 +129,9 @@ class _Winograd(torch.autograd.Function):
             changed = torch.bmm(product.transpose(1, 2), spread)  # (a², K, C)
             rows = g.T @ changed.view((m + 2) ** 2, -1)
             of_weight = rows.view(3, 3, k, c).permute(2, 3, 0, 1)
-        return of_inputs, of_weight, None, None, None
+        if ctx.needs_input_grad[2]:
+            of_bias = product[m + 3].sum(0)
+        return of_inputs, of_weight, of_bias, None, None, None
 
 
 def _overlapped(tiles: Tensor, m: int) -> Tensor:
