@@ -155,7 +155,21 @@ def from_scalars(scalars: Mapping[str, list[tuple[int, float]]]) -> list[Record]
     for record in records:
         merged[record["step"]] |= record
     steps = [merged[step] for step in sorted(merged)]
-    return _shares([*steps, *(epochs[epoch] for epoch in sorted(epochs))])
+    whole = [epochs[epoch] for epoch in sorted(epochs)]
+    _add_means(whole, steps)
+    return _shares([*steps, *whole])
+
+
+def _add_means(epochs: list[Record], steps: list[Record]) -> None:
+    """Training's loss and accuracy of an epoch, where only those of its steps were written: their means."""
+    for name, ours in _STEP_NAMES.items():
+        before = -1
+        for record in epochs:
+            if name not in record and "step" in record:
+                values = [s[ours] for s in steps if before < s["step"] <= record["step"] and ours in s]
+                if values:
+                    record[name] = sum(values) / len(values)
+            before = record.get("step", before)
 
 
 # Without a word for the part, a quantity is that of training.

@@ -124,6 +124,10 @@ def test_event_files_of_a_loop_that_counts_batches():
     epochs, steps = list(of_kind(records, "epoch")), list(of_kind(records, "step"))
     assert [(r["epoch"], r["step"]) for r in epochs] == [(1, 50), (2, 100), (3, 150), (4, 200)]
     assert epochs[3]["validation_loss"] == pytest.approx(5 / 40)
+    # the loop wrote no training loss of an epoch: it is the mean of those of its steps
+    assert epochs[0]["train_loss"] == pytest.approx(sum(4 / i for i in range(1, 11)) / 10)
+    assert epochs[3]["train_loss"] == pytest.approx(sum(4 / i for i in range(31, 41)) / 10)
+    assert "train_accuracy" not in epochs[0]
     assert len(steps) == 40
     assert steps[0]["loss"] == 4.0
     assert steps[0]["learning_rate"] == pytest.approx(0.1)
