@@ -18,7 +18,7 @@ from core.preprocessing import fit
 from core.progress import Progress, no_progress
 from core.samples import SAMPLES, sample_image, sample_names
 from core.training_data import fit_any
-from core.unit import outputs
+from core.unit import Unit, outputs
 
 PHOTOS = "sample photos"
 # What the page Filters offers and the command keeps: an index of another size is not looked for.
@@ -112,12 +112,14 @@ def best_answers(
 
 
 def indexed_best(name: str, card: ModelCard, layer: str | None) -> dict[str, Any] | None:
-    """The same from a stored index of filters: of the largest that the classifier's own data set has.
+    """The largest values again, from a stored index of filters, which has seen more images.
 
     Args:
         name: The classifier's, in the catalogue.
     Returns:
-        None where there is no index, or the layer is not the place where a convolution's channels count.
+        "activations", "activation_rows", "activation_names" and "activation_words", to be put over what
+        `best_answers` found; None where there is no index, or the layer is not the place where the channels
+        of a convolution count.
     """
     fingerprint = fingerprint_of(name)
     if layer is None or fingerprint is None or card.dataset not in dataset_names():
@@ -140,10 +142,10 @@ def indexed_best(name: str, card: ModelCard, layer: str | None) -> dict[str, Any
             number = sites.index(layer)
             rows = index[f"{number}/top_rows"][:, 0]
             return {
-                "words": f"{count:,} images of {dataset.title}, {split_name}",
+                "activation_words": f"{count:,} images of {dataset.title}, {split_name}",
                 "activations": index[f"{number}/top_values"][:, 0],
                 "activation_rows": np.arange(len(rows)),
-                "names": [f"{card.dataset}/{split_name}/{row}" for row in rows],
+                "activation_names": [f"{card.dataset}/{split_name}/{row}" for row in rows],
             }
     return None
 
@@ -156,15 +158,31 @@ def times_as_strong(reached: float, best: float, what: str) -> str:
     return f"{reached - best:+.3g} against the best of {what}".replace("-", "−")
 
 
-def compare(
-    reached: float, answers: Mapping[str, Any], channel: int, kind: str = "activation"
-) -> dict[str, Any]:
-    """A made picture's answer beside the best real one."""
-    best = float(answers[f"{kind}s"][channel])
-    row = int(answers[f"{kind}_rows"][channel])
-    return {
-        "reached": reached,
-        "best": best,
-        "best_image": answers["names"][row],
-        "words": times_as_strong(reached, best, answers["words"]),
-    }
+def compare(unit: Unit, objective: float, activation: float, answers: Mapping[str, Any]) -> dict[str, Any]:
+    """A made picture's answer beside the best real one.
+
+    A channel is compared by the mean of its map, which is what is climbed, and by the largest value; a place
+    of a channel with the best that any place of any image has.
+
+    Args:
+        answers: Of `best_answers`, with what `indexed_best` found put over it.
+    Returns:
+        "reached", "best", "best_image" (its name), "times" in words; and "largest": the same again for the
+        largest value on the map, where it is something else.
+    """
+
+    def against(reached: float, kind: str) -> dict[str, Any]:
+        best = float(answers[f"{kind}s"][unit.channel])
+        names, words = (
+            answers.get(f"{kind}_names", answers["names"]),
+            answers.get(f"{kind}_words", answers["words"]),
+        )
+        name = names[int(answers[f"{kind}_rows"][unit.channel])]
+        times = times_as_strong(reached, best, words)
+        return {"reached": reached, "best": best, "best_image": name, "times": times, "among": words}
+
+    if unit.place is not None:
+        return against(objective, "activation") | {"largest": None}
+    found = against(objective, "objective")
+    same = objective == activation and found["best"] == float(answers["activations"][unit.channel])
+    return found | {"largest": None if same else against(activation, "activation")}

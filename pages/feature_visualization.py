@@ -26,12 +26,13 @@ with page(
             "Start from", STARTS, default=STARTS[0], key="dream_start", bind="query-params", required=True
         )
         pixels, sha256 = None, ""
-        with st.container(width="stretch"):
-            if start == STARTS[1]:
+        if start == STARTS[1]:
+            with st.container(width="stretch"):
                 pixels = fit(choose_image(card).pixels, card.preprocessing)
                 sha256 = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+        with st.container(width=250):
+            settings = choose_settings(card, pixels is not None)
     unit = choose_unit(card, layers_of(classifier))
-    settings = choose_settings(card, pixels is not None)
     wanted = Wanted(classifier, card, unit, settings, pixels, sha256)
     dream = made(wanted)
     if dream is not None:

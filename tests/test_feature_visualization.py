@@ -262,9 +262,16 @@ def test_the_best_real_image_is_what_a_plain_loop_finds() -> None:
         assert best["activations"][c] == pytest.approx(float(maps[:, c].max()), rel=1e-5)
         assert best["activation_rows"][c] == int(maps[:, c].amax((1, 2)).argmax())
         assert best["objectives"][c] == pytest.approx(float(maps[:, c].mean((1, 2)).max()), rel=1e-5)
-    found = compare(2 * float(best["activations"][1]), best, 1)
-    assert found["words"] == "2.0 times the best of 40 images of Digits, test"
-    assert found["best_image"] == images.names[int(best["activation_rows"][1])]
+    mean, most = (float(best[kind][1]) for kind in ("objectives", "activations"))
+    found = compare(Unit("activation1", 1), 2 * mean, 3 * most, best)
+    assert found["times"] == "2.0 times the best of 40 images of Digits, test"
+    assert found["best_image"] == images.names[int(best["objective_rows"][1])]
+    assert found["largest"]["times"] == "3.0 times the best of 40 images of Digits, test"
+    place = compare(Unit("activation1", 1, (0, 0)), 12 * most, 12 * most, best)
+    assert place["times"] == "12 times the best of 40 images of Digits, test"
+    assert place["largest"] is None
+    logits = best_answers(classifier, None, images)
+    assert compare(Unit(None, 1), 1.0, 1.0, logits)["largest"] is None
     assert times_as_strong(1.0, -2.0, "x") == "+3 against the best of x"
     assert real_images(colour().card).names[0] == "chelsea"
 
@@ -328,7 +335,7 @@ def test_the_command_makes_the_same_picture(tmp_path, capsys) -> None:
     answer = json.loads(capsys.readouterr().out)
     assert answer["steps"] == [0, 3, 6]
     assert answer["settings"]["seed"] == 4
-    assert "images of Digits, test" in answer["best_real"]["words"]
+    assert "images of Digits, test" in answer["best_real"]["among"]
     assert all(file.stat().st_size > 50 for file in files.values())
     dream = visualise(catalogue.load("digits_cnn"), Unit(None, 3), steps=6, every=3, seed=4)
     with np.load(tmp_path / "a.npz") as file:

@@ -69,9 +69,9 @@ def run(args: argparse.Namespace) -> int:
     settings = check_settings(declared, (REPORT_SETTINGS if args.report else {}) | given)
     start = None if args.start is None else fit(open_image(args.start).pixels, card.preprocessing)
     dream = visualise(classifier, unit, start=start, progress=show, **settings)
-    best = compare(
-        dream.frames[-1].activation, best_answers(classifier, unit.layer, real_images(card)), unit.channel
-    )
+    first, last = dream.frames[0], dream.frames[-1]
+    answers = best_answers(classifier, unit.layer, real_images(card))
+    best = compare(unit, last.objective, last.activation, answers)
     answer = facts_of(dream, args.classifier, card.class_names)
     answer |= {"start": args.start or "noise", "best_real": best}
     if args.png:
@@ -85,12 +85,11 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(answer, ensure_ascii=False, indent=2))
         return 0
-    first, last = dream.frames[0], dream.frames[-1]
     print(
-        f"\n{answer['unit']}: {first.activation:.4g} at the start, "
-        f"{last.activation:.4g} after {last.step} steps"
+        f"\n{answer['unit']}: {first.objective:.4g} at the start, "
+        f"{last.objective:.4g} after {last.step} steps"
     )
-    print(f"  {best['words']} ({best['best']:.4g}, {title_of(best['best_image'])})")
+    print(f"  {best['times']} ({best['best']:.4g}, {title_of(best['best_image'])})")
     if dream.note:
         print(dream.note)
     return 0

@@ -17,8 +17,8 @@ from core.images import encode, enlarge
 from core.model_card import ModelCard
 from core.preprocessing import fit
 from core.progress import Progress
-from core.real_images import best_answers, indexed_best, real_images, title_of
-from core.settings import Setting, settings_of
+from core.real_images import best_answers, compare, indexed_best, real_images, title_of
+from core.settings import settings_of
 from core.store import Answer
 from core.unit import Unit
 from pages.elements.ask import ask, cancelled, question
@@ -64,29 +64,25 @@ class Wanted:
 
 
 def choose_settings(card: ModelCard, from_image: bool) -> dict[str, Any]:
-    """The form, its first settings in a row and the others behind a button."""
+    """The form, behind a button that says the most important of them."""
     declared = settings_of(visualise)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        values = _some(declared, True)
-        panel = st.popover("More settings", icon=":material/tune:")
-    with panel:
-        found = found_settings(
-            card.preprocessing.input_size, {s.name: s.default for s in declared} | values,
-            from_image=from_image,
-        )  # fmt: skip
+    defaults = {s.name: s.default for s in declared}
+    now = dict(defaults)
+    for name in MAIN:
+        key = f"dream_set_{name}"
+        now[name] = st.session_state.get(key) or st.query_params.get(key) or now[name]
+    label = f"{now['steps']} steps, {now['picture']}, seed {now['seed']}"
+    with st.popover(label, icon=":material/tune:", width="stretch"):
+        values = settings_form([s for s in declared if s.name in MAIN], "dream_set")
+        found = found_settings(card.preprocessing.input_size, defaults | values, from_image=from_image)
         open_ones = [s for s in declared if s.optional and found[s.name] is not None]
         words = ", ".join(f"{s.title} {found[s.name]:g}" for s in open_ones)
-        st.caption(f"What is left open is found by the size of the picture: {words}.")
-        columns = st.columns(2)
+        st.caption(f"What is left open below is found by the size of the picture: {words}.")
         rest = [s for s in declared if s.name not in MAIN]
-        for i, column in enumerate(columns):
+        for i, column in enumerate(st.columns(2)):
             with column:
                 values |= settings_form(rest[i::2], "dream_set")
     return {s.name: values[s.name] for s in declared}
-
-
-def _some(declared: tuple[Setting, ...], main: bool) -> dict[str, Any]:
-    return settings_form([s for s in declared if (s.name in MAIN) == main], "dream_set")
 
 
 def made(wanted: Wanted) -> Dream | None:
@@ -184,7 +180,7 @@ def _draw_growing(frames: list[Frame], wanted: Wanted) -> None:
     left.caption(f"step {last.step} of {wanted.settings['steps']}")
     middle.markdown("**How strongly it answers**")
     table = pd.DataFrame(
-        {"step": [frame.step for frame in frames], "activation": [frame.activation for frame in frames]}
+        {"step": [frame.step for frame in frames], "answer": [frame.objective for frame in frames]}
     )
     middle.vega_lite_chart(
         table,
@@ -194,7 +190,7 @@ def _draw_growing(frames: list[Frame], wanted: Wanted) -> None:
             "encoding": {
                 "x": {"field": "step", "type": "quantitative",
                       "scale": {"domain": [0, wanted.settings["steps"]]}},
-                "y": {"field": "activation", "type": "quantitative"},
+                "y": {"field": "answer", "type": "quantitative"},
             },
         },
         width="stretch",
@@ -202,39 +198,38 @@ def _draw_growing(frames: list[Frame], wanted: Wanted) -> None:
 
 
 def best_real(wanted: Wanted) -> Answer:
-    """The strongest answer to a real image: from the stored index of filters, else looked for now."""
+    """The strongest answers to real images: looked for now, and from the index of filters if it is stored."""
     card, layer = wanted.card, wanted.unit.layer
-    known = indexed_best(wanted.classifier, card, layer)
-    if known is not None:
-        return known
     images = real_images(card)
 
     def analysis(classifier: Classifier, progress: Progress) -> Answer:
         return best_answers(classifier, layer, images, progress)
 
-    return ask(
+    found = ask(
         "best real answers 1", wanted.classifier, analysis, depends_on=(layer, *images.key), short=False,
         message=f"Looking for the best of {images.words}",
     )  # fmt: skip
+    return found | (indexed_best(wanted.classifier, card, layer) or {})
 
 
-def show(wanted: Wanted, dream: Dream, best: Answer | None) -> None:
+def show(wanted: Wanted, dream: Dream, best: Answer) -> None:
     """The scrubber, what the network says of the picture, and the downloads."""
     unit, card = wanted.unit, wanted.card
     if unit.layer is None:
         what = "the logit of the class"
+    elif unit.place is not None:
+        what = "the value at this place"
     else:
-        what = "the value at this place" if unit.place is not None else "the largest value on its map"
-    name = None if best is None else best["names"][int(best["activation_rows"][unit.channel])]
-    image = None if name is None else open_chosen(name)
-    words = "" if image is None or name is None else title_of(name)
-    if image is not None and image.label:
-        words += f", {image.label}"
+        what = "the mean of its map" if _has_map(dream) else "its value"
+    last = dream.frames[-1]
+    found = compare(unit, last.objective, last.activation, best)
+    image = open_chosen(found["best_image"])
+    words = title_of(found["best_image"]) + (f", {image.label}" if image.label else "")
+    largest = found["largest"]
     dream_view(
-        dream.frames, dream.unit.title(card.class_names), planned=wanted.settings["steps"], what=what,
-        best=None if best is None else float(best["activations"][unit.channel]),
-        among="" if best is None else best["words"], best_title="The best real image", best_words=words,
-        real=None if image is None else fit(image.pixels, card.preprocessing), key="dream_scrubber",
+        dream.frames, wanted.title, planned=wanted.settings["steps"], what=what, best=found["best"],
+        among=found["among"], best_words=words, real=fit(image.pixels, card.preprocessing),
+        largest=None if largest is None else (largest["best"], largest["among"]), key="dream_scrubber",
     )  # fmt: skip
     if dream.note:
         st.info(dream.note, icon=":material/info:")
@@ -245,6 +240,10 @@ def show(wanted: Wanted, dream: Dream, best: Answer | None) -> None:
             order = np.argsort(-shares)[:3]
             said = ", ".join(f"{plain(card.class_names[i])} {shares[i]:.1%}" for i in order)
             st.caption(f"The network takes the picture for {said}.")
+
+
+def _has_map(dream: Dream) -> bool:
+    return any(frame.objective != frame.activation for frame in dream.frames)
 
 
 def _downloads(wanted: Wanted, dream: Dream) -> None:

@@ -78,8 +78,7 @@ function stop(s) {
 const WIDE = 360, HIGH = 220, LEFT = 52, BOTTOM = 28, TOP = 12, RIGHT = 10;
 
 function axes(s) {
-  const values = s.frames.map((frame) => frame.activation), last = s.frames.at(-1).step || 1;
-  if (s.best !== null) values.push(s.best);
+  const values = [s.best, ...s.frames.map((frame) => frame.objective)], last = s.frames.at(-1).step || 1;
   const low = Math.min(0, ...values), high = Math.max(...values), span = high - low || 1;
   return {
     x: (step) => LEFT + ((WIDE - LEFT - RIGHT) * step) / last,
@@ -100,15 +99,10 @@ function prepare(s) {
   s.title.textContent = s.unit;
   s.slider.max = s.frames.length - 1;
   for (const image of [s.picture, s.real]) image.classList.toggle("pixelated", s.width <= 128);
-  s.realPane.hidden = s.best === null;
-  if (s.best !== null) {
-    s.realPane.querySelector("h4").textContent = s.best_title;
-    s.realWords.textContent = s.best_words;
-    if (s.has_real) s.real.src = s.urls.at(-1);
-    s.real.hidden = !s.has_real;
-    s.real.alt = s.best_words;
-  }
-  const a = axes(s), line = s.frames.map((frame) => `${a.x(frame.step)},${a.y(frame.activation)}`).join(" ");
+  s.realWords.textContent = s.best_words;
+  s.real.src = s.urls.at(-1);
+  s.real.alt = s.best_words;
+  const a = axes(s), line = s.frames.map((frame) => `${a.x(frame.step)},${a.y(frame.objective)}`).join(" ");
   const text = (x, y, anchor, words) => make("text", { x, y, "text-anchor": anchor }, words);
   s.dot = make("circle", { r: 5, class: "dot" });
   const parts = [
@@ -116,14 +110,18 @@ function prepare(s) {
     text(LEFT - 6, a.y(a.high) + 4, "end", short(a.high)), text(LEFT - 6, a.y(a.low) + 4, "end", short(a.low)),
     text(LEFT, HIGH - 8, "start", "step 0"), text(WIDE - RIGHT, HIGH - 8, "end", String(a.last)),
   ];
-  if (s.best !== null) {
-    const y = a.y(s.best);
-    parts.push(make("line", { x1: LEFT, x2: WIDE - RIGHT, y1: y, y2: y, class: "best" }),
-      text(LEFT + 4, y > TOP + 16 ? y - 5 : y + 14, "start", `best real image ${short(s.best)}`));
-  }
+  const y = a.y(s.best);
+  parts.push(make("line", { x1: LEFT, x2: WIDE - RIGHT, y1: y, y2: y, class: "best" }),
+    text(LEFT + 4, y > TOP + 16 ? y - 5 : y + 14, "start", `best real image ${short(s.best)}`));
   s.chart.setAttribute("viewBox", `0 0 ${WIDE} ${HIGH}`);
-  s.chart.setAttribute("aria-label", `activation from ${short(s.frames[0].activation)} to ${short(s.frames.at(-1).activation)}`);
+  s.chart.setAttribute("aria-label", `${s.what} from ${short(s.frames[0].objective)} to ${short(s.frames.at(-1).objective)}`);
   s.chart.replaceChildren(...parts, make("polyline", { points: line, class: "curve" }), s.dot);
+}
+
+/** As `core.real_images.times_as_strong` says it. */
+function times(reached, best, among) {
+  if (reached > 0 && best > 0) return `${(reached / best).toFixed(reached < 10 * best ? 1 : 0)} times the best of ${among}`;
+  return `${reached < best ? "−" : "+"}${short(Math.abs(reached - best))} against the best of ${among}`;
 }
 
 const short = (value) => shown(Number(value.toPrecision(3)));
@@ -134,11 +132,10 @@ function draw(s) {
   s.picture.alt = `${s.unit} after ${frame.step} steps`;
   s.slider.value = s.at;
   s.step.textContent = `step ${frame.step} of ${s.planned}`;
-  s.figure.textContent = short(frame.activation);
-  const ratio = s.best > 0 && frame.activation > 0 ? frame.activation / s.best : null;
-  s.words.textContent = s.best === null ? "" : ratio === null ? `the best real image reaches ${short(s.best)}` : `${ratio.toFixed(ratio < 10 ? 1 : 0)} times the best of ${s.among}`;
-  s.mean.textContent = frame.objective === frame.activation ? s.what : `${s.what}; the mean of the map, which is climbed, is ${short(frame.objective)}`;
+  s.figure.textContent = short(frame.objective);
+  s.words.textContent = times(frame.objective, s.best, s.among);
+  s.mean.textContent = s.largest ? `${s.what}, which is climbed. The largest value on it is ${short(frame.activation)}: ${times(frame.activation, ...s.largest)} (${short(s.largest[0])}).` : s.what;
   s.dot.setAttribute("cx", a.x(frame.step));
-  s.dot.setAttribute("cy", a.y(frame.activation));
-  Object.assign(s.root.dataset, { step: frame.step, activation: frame.activation, frames: s.frames.length });
+  s.dot.setAttribute("cy", a.y(frame.objective));
+  Object.assign(s.root.dataset, { step: frame.step, objective: frame.objective, activation: frame.activation, frames: s.frames.length });
 }

@@ -19,38 +19,35 @@ def dream_view(
     *,
     planned: int,
     what: str,
-    best: float | None,
+    best: float,
     among: str,
-    best_title: str,
     best_words: str,
-    real: np.ndarray | None,
+    real: np.ndarray,
+    largest: tuple[float, str] | None,
     key: str,
 ) -> None:
     """Draw it.
 
     Args:
         planned: How many steps were asked for; the frames may end before.
-        what: What the activation is, in words.
-        best: The strongest answer to a real image; None where it is not known.
+        what: What is climbed, in words.
+        best: The strongest answer to a real image, by the same measure.
         among: What the best was found in: "360 images of Digits, test".
-        best_title: Over the best real image.
-        best_words: Under it.
+        best_words: Which image it is.
         real: (H, W, C) uint8, the best real image.
+        largest: The same two for the largest value of the map, where that is not what is climbed.
     """
     kind = "png" if max(frames[0].pixels.shape[:2]) <= EXACT else "jpeg"
-    pictures = [encode(frame.pixels, kind) for frame in frames]
-    if real is not None:
-        pictures.append(encode(real, kind))
+    pictures = [encode(pixels, kind) for pixels in (*(frame.pixels for frame in frames), real)]
     head: dict[str, Any] = {
-        "id": f"{unit} {planned} {best_title}",
+        "id": f"{unit} {planned}",
         "unit": unit,
         "planned": planned,
         "what": what,
         "best": best,
         "among": among,
-        "best_title": best_title,
         "best_words": best_words,
-        "has_real": real is not None,
+        "largest": largest,
         "type": f"image/{kind}",
         "width": frames[0].pixels.shape[1],
         "frames": [

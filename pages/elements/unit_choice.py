@@ -78,7 +78,7 @@ def choose_unit(card: ModelCard, layers: Layers) -> Unit:
         shape = layers.shapes[layer]
         last = shape[0] - 1
         channel = st.number_input(
-            f"Channel, 0 to {last}", 0, last, min(1, last), key=CHANNEL, bind="query-params", width=130
+            f"Channel, 0 to {last}", 0, last, min(1, last), key=CHANNEL, bind="query-params", width=115
         )
         place = None
         if kind == "Neuron" and len(shape) == 3:
@@ -118,7 +118,7 @@ def choose_layer(layers: Layers, key: str = LAYER, *, at: float = 0.5) -> str:
     shape = " × ".join(map(str, layers.shapes[shown]))
     layer = st.selectbox(
         f"Layer {names.index(shown)}: {shape}", names, names.index(first), key=key, bind="query-params",
-        width=330,
+        width=230,
         help="All layers in the order in which they run; the label has the number of the chosen one, and its "
         "channels × rows × columns. The strip chooses the place after a convolution's activation.",
     )  # fmt: skip
