@@ -20,6 +20,9 @@ def add_parser(subparsers: Any) -> None:
         "--dataset", default="", help="its name (default: what the classifier was trained on)"
     )
     parser.add_argument("--folder", type=Path, help="of images in class folders, with --dataset image_folder")
+    parser.add_argument(
+        "--settings", help='of the data set, such as "grid_leak=0.95" (default: as it was trained on)'
+    )
     parser.add_argument("--split", default="test", help="train, val or test (default: test)")
     parser.add_argument("--matrix", type=Path, metavar="FILE", help="write the confusion matrix as CSV too")
     parser.add_argument("--json", action="store_true", help="print JSON instead of sentences")
@@ -27,13 +30,15 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from core.catalogue import load
+    from core.catalogue import checkpoint_folder, load
     from core.checkpoint import load_checkpoint
+    from core.checkpoint_check import dataset_settings_of
     from core.data_catalogue import open_dataset
     from core.errors import SettingError
     from core.evaluation_report import evaluate
     from core.matrix_file import write_matrix
     from core.prediction import match_classes, predict_split, predictions_of
+    from core.settings import assignments_in
 
     def show(share: float, message: str) -> None:
         if sys.stderr.isatty():
@@ -46,7 +51,13 @@ def run(args: argparse.Namespace) -> int:
     name = args.dataset or classifier.card.dataset
     if not name:
         raise SettingError(f"The card of {args.checkpoint} names no data set: give one with --dataset NAME.")
-    settings = {"folder": str(args.folder)} if args.folder else {}
+    settings: dict[str, Any] = {}
+    own = checkpoint_folder(args.checkpoint) or folder
+    if args.settings is not None:
+        settings = dict(assignments_in(args.settings))
+    elif name == classifier.card.dataset and own.is_dir():
+        settings = dataset_settings_of(own)
+    settings |= {"folder": str(args.folder)} if args.folder else {}
     dataset = open_dataset(name, progress=show, **settings)
     split = dataset.split(args.split)
     match_classes(dataset.class_names, classifier.card.class_names)  # before the long part
