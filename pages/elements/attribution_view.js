@@ -139,6 +139,10 @@ function legend(s, map, signed) {
   const range = `Values ${precise(low)} to ${precise(high)}${s.view.scale === "shared" && s.maps.length > 1 ? " in all maps" : ""}` +
     (cut ? `; ${cut === 1 ? "1 value" : `${cut} values`} beyond the scale (99th percentile) cut to it` : "");
   const parts = limit > 0 ? [ramp, ends, make("p", { class: "lines quiet" }, range)] : [];
+  const own = map.own[s.view.mode], most = Math.max(Math.abs(own.low), Math.abs(own.high));
+  if (most > 0 && most < 0.2 * limit) {
+    parts.unshift(make("p", { class: "lines problem" }, `Pale, since its values reach only ${precise(most).slice(1)} on a scale to ${precise(limit).slice(1)} that is shared by all maps. Other methods and classes measure in other sizes: with its own scale it can be seen.`));
+  }
   if (map.warning) parts.unshift(make("p", { class: "lines problem" }, map.warning));
   return [...parts, ...map.facts.map((line) => make("p", { class: "lines" }, line))];
 }

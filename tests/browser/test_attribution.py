@@ -32,3 +32,15 @@ def test_the_overlay_follows_opacity_and_grid(page, server):
     canvas.press("ArrowRight")
     assert "place 3, 3" in page.locator(".panel .value").nth(1).text_content()
     assert not page.errors
+
+
+def test_a_map_that_is_pale_on_a_shared_scale_says_so(page, server):
+    page.goto(
+        f"{server}/attribution?classifier=efficientnet_lite0&image=chelsea&att_scale=shared"
+        "&att_methods=Grad-CAM&att_methods=Vanilla+backprop"
+    )
+    page.locator(".panel canvas").nth(2).wait_for(timeout=120_000)
+    page.get_by_text("Pale, since its values reach only").wait_for()
+    page.get_by_role("button", name="Own").click()
+    page.get_by_text("Pale, since its values reach only").wait_for(state="detached")
+    assert not page.errors
