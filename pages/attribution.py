@@ -5,6 +5,7 @@ import streamlit as st
 from core.attribution import methods
 from pages.elements.attribution_parts import Asked, explain, settings_of_methods, show
 from pages.elements.choose import choose, what_the_network_sees
+from pages.elements.mask_scores import mask_scores
 from pages.elements.page import page
 
 COMPARE = ("Methods", "Classes")
@@ -51,4 +52,5 @@ with page("Attribution", "Lay over the image what each pixel contributes to an a
             Asked(name, target, settings[name]) for name in picked if name in settings for target in targets
         ]
         show(chosen, explain(chosen, asked), by_class=compare == "Classes")
+        mask_scores(chosen, settings)
     what_the_network_sees(chosen.image, chosen.card)
