@@ -71,12 +71,12 @@ def found_settings(
     small, fourier = side <= 64, settings["picture"] == FOURIER
     found = {
         "learning_rate": (0.02 if from_image else 0.1 if small else 0.05) if fourier else 0.1,
-        "decay": 1.5 if small else 1.0,
+        "decay": 1.5 if small else 1.25,
         "stay_near": 0.0 if not fourier else 1.0 if side <= 16 else 0.5 if small else 0.1,
         "noise": 0.1,
-        "jitter": round(max(0.25, side / 28), 2) if fourier else 0.0,
-        "rotate": (5.0 if small else 10.0) if fourier else 0.0,
-        "scale": (0.05 if small else 0.1) if fourier else 0.0,
+        "jitter": round(max(0.25, side / (28 if small else 14)), 2) if fourier else 0.0,
+        "rotate": (5.0 if small else 15.0) if fourier else 0.0,
+        "scale": (0.05 if small else 0.25) if fourier else 0.0,
         "views": 4 if small and fourier else 1,
     }
     return {name: found.get(name) if value is None else value for name, value in settings.items()}

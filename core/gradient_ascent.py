@@ -2,13 +2,15 @@
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.classifier import Classifier
 from core.gradients import NotFinite
 from core.hooks import opened_relus
 from core.random_views import Wobble, random_views
 from core.unit import Unit, outputs
+
+CEILING = 6.0  # of a ReLU6
 
 
 class Ascent:
@@ -22,8 +24,10 @@ class Ascent:
         preprocessing = classifier.card.preprocessing
         self.mean = torch.tensor(preprocessing.mean, device=classifier.device)[:, None, None]
         self.std = torch.tensor(preprocessing.std, device=classifier.device)[:, None, None]
+        self._has_ceiling = any(isinstance(part, nn.ReLU6) for part in classifier.module.modules())
         self.opened = 0  # steps whose gradient was let through silent ReLUs
         self.blocked = 0  # steps in a row without any gradient
+        self.full = False  # the unit has reached the most that a ReLU6 lets through
 
     def pull(self, picture: Tensor) -> tuple[float, Tensor]:
         """The objective over some views, and its gradient with the length 1 (or 0 where there is none)."""
@@ -41,6 +45,7 @@ class Ascent:
                 f"The answer of {self.unit.title(self.classifier.card.class_names)}", self.classifier
             )
         self.blocked = 0 if length > 0 else self.blocked + 1
+        self.full = self._has_ceiling and abs(objective - CEILING) < 1e-4
         return objective, gradient / length if length > 0 else gradient
 
     def _gradient(self, picture: Tensor) -> tuple[float, Tensor]:
@@ -57,11 +62,13 @@ class Ascent:
         return float(objective.detach()), torch.zeros_like(picture) if gradient is None else gradient
 
     def note(self, title: str) -> str:
+        if self.blocked and self.full:
+            return f"Nothing is left to climb: {title} is at {CEILING:g}, the most its ReLU6 lets through."
         if self.blocked:
             return (
                 f"The picture stopped changing: no pixel has any influence on {title} here, not even with "
                 "all ReLUs left open. The channel is dead, or a silent activation that is no layer of its "
-                "own stands in the way: try the convolution before it, another seed, or an image to start from."
+                "own stands in the way: try the convolution before it, another seed, or an image as start."
             )
         if self.opened:
             steps = "step" if self.opened == 1 else "steps"

@@ -199,6 +199,15 @@ def test_a_channel_that_no_pixel_moves_is_said_to_be_dead() -> None:
     assert "no pixel has any influence on 0, channel 0" in dream.note
 
 
+def test_a_channel_at_the_ceiling_of_its_relu6_is_said_to_be_full() -> None:
+    classifier = colour()
+    with torch.no_grad():
+        classifier.module[2].bias[1] = 50
+    dream = visualise(classifier, Unit("3", 1), steps=30, every=10)
+    assert dream.frames[-1].objective == 6
+    assert "is at 6, the most its ReLU6 lets through" in dream.note
+
+
 def test_an_open_relu_blocks_only_what_pushes_further_out() -> None:
     module = nn.Sequential(nn.ReLU6(inplace=True))
     values = torch.tensor([-2.0, -2.0, 3.0, 3.0, 9.0, 9.0])

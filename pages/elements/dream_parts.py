@@ -56,7 +56,11 @@ class Wanted:
     def depends_on(self) -> tuple[Any, ...]:
         unit = self.unit
         place = None if unit.place is None else list(unit.place)
-        return (unit.layer, unit.channel, place, self.settings, self.start_sha256)
+        # With what was found for the settings left open, so that another way of finding is another answer.
+        settings = found_settings(
+            self.card.preprocessing.input_size, self.settings, from_image=self.start is not None
+        )
+        return (unit.layer, unit.channel, place, settings, self.start_sha256)
 
     @property
     def title(self) -> str:
