@@ -37,7 +37,7 @@ def test_the_overlay_follows_opacity_and_grid(page, server):
 def test_a_map_that_is_pale_on_a_shared_scale_says_so(page, server):
     page.goto(
         f"{server}/attribution?classifier=efficientnet_lite0&image=chelsea&att_scale=shared"
-        "&att_methods=Grad-CAM&att_methods=Vanilla+backprop"
+        "&att_methods=Grad-CAM&att_methods=Vanilla+backprop&att_grad_cam_output=probability"
     )
     page.locator(".panel canvas").nth(2).wait_for(timeout=120_000)
     page.get_by_text("Pale, since its values reach only").wait_for()
