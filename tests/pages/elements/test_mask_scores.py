@@ -18,7 +18,7 @@ def _few_sutures(tmp_path, monkeypatch):
 
 def _page(image):
     page = AppTest.from_file(str(PROJECT / "pages" / "attribution.py"), default_timeout=60)
-    page.query_params.update({"classifier": "digits_cnn", "image": image, "att_methods": "saliency"})
+    page.query_params.update({"classifier": "digits_cnn", "image": image, "att_methods": "Vanilla backprop"})
     page.session_state["att_masks_open"] = True
     return page.run()
 
