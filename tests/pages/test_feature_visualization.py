@@ -10,11 +10,13 @@ from streamlit.testing.v1 import AppTest
 from core import catalogue, store, worker
 from core.activations import activations, one_channel_of_each, order_of, painted
 from core.checkpoint import save_checkpoint
-from core.errors import SettingError
+from core.errors import UnknownName
+from core.feature_visualization import Frame
 from core.home import PROJECT, home
 from core.model_card import ModelCard
 from core.models import models
 from core.preprocessing import Preprocessing
+from pages.elements import ask, dream_parts
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -106,6 +108,28 @@ def test_a_large_picture_waits_for_a_click():
     assert component(page, "dream_scrubber")[0]["width"] == 72
 
 
+def test_what_was_there_when_it_was_stopped_is_kept_and_it_can_start_again(monkeypatch):
+    asked = []
+
+    def question(*arguments):
+        asked.append(ask.question(*arguments))
+        return asked[-1]
+
+    monkeypatch.setattr(dream_parts, "question", question)
+    page = open_page(classifier="runs/large", dream_set_seed="9")
+    frames = [Frame(step, np.full((72, 72, 1), step, np.uint8), 0.5, 1.0) for step in (0, 2)]
+    monkeypatch.setitem(dream_parts._growing, asked[-1], frames)
+    page.session_state["cancelled_questions"] = {asked[-1]}
+    page.run()
+    assert not page.exception
+    assert "Stopped after 2 of 6 steps." in words(page)
+    head, _ = component(page, "dream_scrubber")
+    assert [frame["step"] for frame in head["frames"]] == [0, 2]
+    next(b for b in page.button if b.label == "Start again").click().run()
+    next(b for b in page.button if b.label == "Make the picture").click().run()
+    assert [frame["step"] for frame in component(page, "dream_scrubber")[0]["frames"]] == [0, 2, 4, 6]
+
+
 def test_as_in_the_report_sets_layer_filter_steps_and_pixels():
     page = open_page()
     next(b for b in page.button if b.label == "As in the report").click().run()
@@ -184,6 +208,5 @@ def test_scales_have_zero_in_one_place():
     assert activations(classifier, store_image(), list(dict(classifier.module.named_modules()))[-1]).shape[
         1:
     ] == (1, 1)
-    with pytest.raises(Exception, match="There is no"):
+    with pytest.raises(UnknownName, match="There is no layer named 'nowhere'"):
         activations(classifier, store_image(), "nowhere")
-    assert issubclass(SettingError, Exception)
