@@ -15,6 +15,7 @@ function gradientAt(w, lowest) {
 function drawStep(s) {
   const w = s.values.loss_w, lowest = s.values.loss_lowest, rate = s.values.loss_rate[0], decay = s.values.loss_decay[0], steps = s.values.loss_steps[0];
   const g = gradientAt(w, lowest), next = w.map((v, i) => v - rate * (g[i] + decay * v));
+  const secret = s.predict && Object.keys(s.guesses).length < 2;
   const path = [w];
   for (let i = 0; i < steps; i++) { const at = path[i], slope = gradientAt(at, lowest); path.push(at.map((v, k) => v - rate * (slope[k] + decay * v))); }
   const chart = plot(470, 400, [-4, 4], [-3.4, 3.4], "the loss over two weights: drag the points");
@@ -24,14 +25,17 @@ function drawStep(s) {
   }
   const arrow = (from, to, name) => chart.svg.append(make("line", { x1: chart.x(from[0]), y1: chart.y(from[1]), x2: chart.x(to[0]), y2: chart.y(to[1]), class: `arrow ${name}` }));
   const dot = (at, name, r = 6) => chart.svg.append(make("circle", { cx: chart.x(clamp(at[0], -9, 9)), cy: chart.y(clamp(at[1], -9, 9)), r, class: name }));
-  chart.svg.append(make("polyline", { class: "path", fill: "none", points: path.filter((v) => v.every((n) => Math.abs(n) < 50)).map(([a, b]) => `${chart.x(a).toFixed(1)},${chart.y(b).toFixed(1)}`).join(" ") }));
-  const afterGradient = w.map((v, i) => v - rate * g[i]);
-  arrow(w, afterGradient, "entropy");
-  arrow(afterGradient, next, "squared");
+  // What is drawn of the step would give the answer away.
+  if (!secret) {
+    chart.svg.append(make("polyline", { class: "path", fill: "none", points: path.filter((v) => v.every((n) => Math.abs(n) < 50)).map(([a, b]) => `${chart.x(a).toFixed(1)},${chart.y(b).toFixed(1)}`).join(" ") }));
+    const afterGradient = w.map((v, i) => v - rate * g[i]);
+    arrow(w, afterGradient, "entropy");
+    arrow(afterGradient, next, "squared");
+    dot(lowest.map((a, i) => (CURVATURE[i] * a) / (CURVATURE[i] + decay)), "compromise", 5);
+    dot(next, "squared dot", 5);
+  }
   dot([0, 0], "origin", 4);
   dot(lowest, "lowest");
-  dot(lowest.map((a, i) => (CURVATURE[i] * a) / (CURVATURE[i] + decay)), "compromise", 5);
-  dot(next, "squared dot", 5);
   dot(w, "handle dot", 8);
   Object.entries({ tabindex: 0, role: "application", "data-field": "bowl" }).forEach(([k, v]) => chart.svg.setAttribute(k, v));
   let held = null;
@@ -53,7 +57,6 @@ function drawStep(s) {
   const put = (name, i) => (v) => s.set({ [name]: s.values[name].map((old, k) => (k === i ? v : old)) });
   const number = (name, i) => numberInput(s, s.values[name][i], `${name}.${i}`, (v) => Math.abs(v) <= 4, "a number from −4 to 4", put(name, i));
   const figure = (i) => predicted(s, `new w${i + 1}`, next[i], s.redraw);
-  const secret = s.predict && Object.keys(s.guesses).length < 2;
   const table = make("table", {}, make("tr", {}, ...["", "w1", "w2"].map((t) => make("th", {}, t))),
     make("tr", {}, make("th", {}, "w"), make("td", {}, number("loss_w", 0)), make("td", {}, number("loss_w", 1))),
     make("tr", {}, make("th", {}, "lowest point a"), make("td", {}, number("loss_lowest", 0)), make("td", {}, number("loss_lowest", 1))),

@@ -196,9 +196,11 @@ def test_a_step_with_l2(page, server):
 def test_predict_first(page, server):
     _open(page, server, loss_part="A step with L2", loss_predict="true")
     assert page.locator("[data-figure]").count() == 0
+    assert page.locator("line.arrow").count() == 0
     page.get_by_label("new w1: your answer").fill("-1.35")
     page.get_by_label("new w1: your answer").press("Enter")
     page.get_by_label("new w2: your answer").fill("7")
     page.get_by_label("new w2: your answer").press("Enter")
     assert "right" in page.locator(".right").inner_text()
     page.get_by_text("you wrote 7").wait_for()
+    assert page.locator("line.arrow").count() == 2
