@@ -158,3 +158,46 @@ def test_a_run_becomes_a_checkpoint_that_answers_as_measured(implementation: str
     assert measure(classifier, test)["accuracy"] == metrics["test"]["accuracy"] > 0.9
     best = max(r["validation_accuracy"] for r in records if r["kind"] == "epoch")
     assert metrics["validation"]["accuracy"] == best
+
+
+def test_a_rate_of_nearly_nothing_stops_every_implementation() -> None:
+    train = blobs()
+    rates = [0.05, 1e-12]
+    networks = []
+    for implementation in (numpy_mlp, torch_mlp):
+        network = numpy_mlp.initialise([6, 8, 3], "tanh", seed=2)
+        records = implementation.train_epochs(network, train, None, rates=rates, batch_size=16, seed=0)
+        networks.append((network, next(records), network.weights[0].copy(), list(records)))
+    classifier = sklearn_mlp.make_classifier([8], "tanh", batch_size=16, seed=2)
+    records = sklearn_mlp.train_epochs(classifier, train, None, rates=rates, classes=3)
+    first = next(records)
+    before = classifier.coefs_[0].copy()
+    assert [r["learning_rate"] for r in (first, *records)] == rates
+    np.testing.assert_allclose(classifier.coefs_[0], before, atol=1e-9)
+    for network, first, before, rest in networks:
+        assert [r["learning_rate"] for r in (first, *rest)] == rates
+        np.testing.assert_allclose(network.weights[0], before, atol=1e-9)
+
+
+def test_three_ways_are_three_histories_beside_one_checkpoint(tmp_path: Path) -> None:
+    from core.checkpoint import load_card
+    from core.history import append_record, read_history, variants
+    from core.scratch_training import train_three_ways
+
+    folder = tmp_path / "perceptron"
+    plan: dict[str, Any] = {"dataset": "digits", "widths": "20", "epochs": 3, "schedule": "linear"}
+    for file, record in train_three_ways(folder, implementation="numpy", command="as typed", **plan):
+        append_record(folder / file, record)
+    assert variants(folder) == ["pytorch", "scikit-learn"]
+    ends = {}
+    for name in ("", "_pytorch", "_scikit-learn"):
+        history = read_history(folder / f"history{name}.jsonl")
+        assert [r["kind"] for r in history] == ["start", *["epoch"] * 3, "end"]
+        assert [r["learning_rate"] for r in history[1:4]] == pytest.approx([0.1, 0.2 / 3, 0.1 / 3])
+        ends[name] = history[-1]["metrics"]["test"]["accuracy"]
+    card = load_card(folder)
+    assert card.command == "as typed"
+    assert card.metrics["test"]["accuracy"] == ends[""]
+    others = {name: figures["test"]["accuracy"] for name, figures in card.metrics["others"].items()}
+    assert others == {"scikit-learn": ends["_scikit-learn"], "pytorch": ends["_pytorch"]}
+    assert ends["_pytorch"] == pytest.approx(ends[""], abs=0.02)  # the same steps, but for rounding
