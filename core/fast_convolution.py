@@ -31,6 +31,7 @@ from core.winograd import transformed_kernel, winograd
 DIRECT, COLUMNS, WINOGRAD_2, WINOGRAD_4 = "direct", "columns", "winograd 2×2", "winograd 4×4"
 FEWEST_CHANNELS = 64  # with fewer, changing the space costs more than it saves
 LEAST_WORK = 1e8  # multiplications; below, a layer takes a millisecond or two whatever the way
+MOST_BYTES = 2**30  # of intermediate results; a larger batch is computed in parts
 LARGEST_TRIED = 64  # images
 GAIN = 1.15  # another way must be so many times faster than the direct one
 
@@ -98,6 +99,10 @@ def convolve(
     if way == DIRECT:
         return F.conv2d(inputs, weight, bias, padding=padding)
     dtype = _dtype(inputs, weight)
+    most = max(1, MOST_BYTES // _bytes_an_image(way, inputs, weight, dtype))
+    if len(inputs) > most:
+        parts = inputs.split(most)
+        return torch.cat([convolve(p, weight, bias, padding, way=way, owner=owner) for p in parts])
     inputs, bias = inputs.to(dtype), None if bias is None else bias.to(dtype)
     if way == COLUMNS:
         return convolve_columns(inputs, weight.to(dtype), bias, padding)
@@ -186,6 +191,16 @@ def _is_watched() -> bool:
     )
 
 
+def _bytes_an_image(way: str, inputs: Tensor, weight: Tensor, dtype: torch.dtype) -> int:
+    """About what a way allocates for each image besides its output."""
+    k, c, h, w = weight.shape
+    places = inputs.shape[2] * inputs.shape[3]
+    if way == COLUMNS:
+        return places * c * h * w * dtype.itemsize
+    # Tiles and what they are multiplied to: 2.25 or 4 numbers for each place and channel.
+    return int(places * (2 * c + k) * (2.25 if way == WINOGRAD_4 else 4) * dtype.itemsize)
+
+
 def _dtype(inputs: Tensor, weight: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
 
@@ -195,7 +210,7 @@ _kernels: WeakKeyDictionary[nn.Module, tuple[Any, Tensor]] = WeakKeyDictionary()
 
 def _kept_kernel(owner: nn.Module, weight: Tensor, dtype: torch.dtype, m: int) -> Tensor | None:
     """The weight's transform; None where the weight learns, so that it would be of use only once."""
-    if weight.requires_grad:
+    if weight.requires_grad or weight.is_inference():
         return None
     state = (weight.data_ptr(), weight._version, dtype, m)
     known = _kernels.get(owner)

@@ -44,6 +44,9 @@ _MATRICES = {
 }  # fmt: skip
 
 
+MOST_KEPT = 2**28  # bytes of transformed inputs kept for the weight's gradient; more are made again
+
+
 def transformed_kernel(weight: Tensor, m: int) -> Tensor:
     """G g Gᵀ of every kernel, to be kept where the weights stay the same.
 
@@ -84,26 +87,21 @@ class _Winograd(torch.autograd.Function):
         ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int], m: int,
         kernel: Tensor | None,
     ) -> Tensor:  # fmt: skip
-        bt, _, at = _changes(m, weight.dtype)
-        (n, c, height, breadth), k = inputs.shape, len(weight)
-        out = (height + 2 * padding[0] - 2, breadth + 2 * padding[1] - 2)
-        grid = tuple(-(-extent // m) for extent in out)  # tiles down, tiles across
-        below, right = (g * m - o for g, o in zip(grid, out, strict=True))
-        image = inputs.permute(0, 2, 3, 1)  # (N, H, W, C)
-        image = F.pad(image, (0, 0, padding[1], padding[1] + right, padding[0], padding[0] + below))
-        image = image.contiguous()
-        each, row, column, _ = image.stride()
-        tiles = image.as_strided((m + 2, m + 2, n, *grid, c), (row, column, each, m * row, m * column, 1))
-        spread = (bt @ tiles.reshape((m + 2) ** 2, -1)).view((m + 2) ** 2, -1, c)  # (a², N·tiles, C)
+        at = _changes(m, weight.dtype)[2]
+        k = len(weight)
+        out = (inputs.shape[2] + 2 * padding[0] - 2, inputs.shape[3] + 2 * padding[1] - 2)
+        grid = (-(-out[0] // m), -(-out[1] // m))  # tiles down, tiles across
+        spread = _spread(inputs, grid, padding, m)  # (a², N·tiles, C)
         if kernel is None:
             kernel = transformed_kernel(weight, m)
-        product = torch.bmm(spread, kernel.transpose(1, 2))  # (a², N·tiles, K)
+        product = torch.bmm(spread, kernel.transpose(1, 2))  # (a², N·tiles, K), a = m + 2
         if bias is not None:
             product[m + 3] += bias  # row (1, 1): Aᵀ has a column of ones for the point 1
-        made = (at @ product.view((m + 2) ** 2, -1)).view(m, m, n, *grid, k)
-        made = made.permute(2, 3, 0, 4, 1, 5).reshape(n, grid[0] * m, grid[1] * m, k)
-        needs_weight = ctx.needs_input_grad[1]
-        ctx.save_for_backward(kernel, spread if needs_weight else None)
+        made = (at @ product.view((m + 2) ** 2, -1)).view(m, m, -1, *grid, k)
+        made = made.permute(2, 3, 0, 4, 1, 5).reshape(-1, grid[0] * m, grid[1] * m, k)
+        of_weight = ctx.needs_input_grad[1]
+        keeps = of_weight and spread.nbytes <= MOST_KEPT
+        ctx.save_for_backward(kernel, spread if keeps else None, inputs if of_weight and not keeps else None)
         ctx.geometry = (tuple(inputs.shape), k, out, grid, padding, m)
         # Detached, it counts as no view: a layer that follows may work in place.
         return made[:, : out[0], : out[1]].permute(0, 3, 1, 2).detach()
@@ -112,7 +110,7 @@ class _Winograd(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Each change of space backwards is its transpose; tiles that overlap add up."""
-        kernel, spread = ctx.saved_tensors
+        kernel, spread, inputs = ctx.saved_tensors
         (n, c, height, breadth), k, out, grid, padding, m = ctx.geometry
         bt, g, at = _changes(m, kernel.dtype)
         made = gradients[0].permute(0, 2, 3, 1)
@@ -126,12 +124,31 @@ class _Winograd(torch.autograd.Function):
             top, left = padding
             of_inputs = whole[:, top : top + height, left : left + breadth].permute(0, 3, 1, 2)
         if ctx.needs_input_grad[1]:
+            if spread is None:
+                spread = _spread(inputs, grid, padding, m)
             changed = torch.bmm(product.transpose(1, 2), spread)  # (a², K, C)
             rows = g.T @ changed.view((m + 2) ** 2, -1)
             of_weight = rows.view(3, 3, k, c).permute(2, 3, 0, 1)
         if ctx.needs_input_grad[2]:
             of_bias = product[m + 3].sum(0)
         return of_inputs, of_weight, of_bias, None, None, None
+
+
+def _spread(inputs: Tensor, grid: tuple[int, int], padding: tuple[int, int], m: int) -> Tensor:
+    """Bᵀ d B of every tile.
+
+    Shape:
+        inputs: (N, C, H, W)
+        grid: Tiles down, tiles across.
+        returns: ((m+2)², N·down·across, C)
+    """
+    (down, across), (top, left) = grid, padding
+    n, c, height, breadth = inputs.shape
+    right, below = across * m + 2 - left - breadth, down * m + 2 - top - height
+    image = F.pad(inputs.permute(0, 2, 3, 1), (0, 0, left, right, top, below)).contiguous()  # (N, H', W', C)
+    each, row, column, _ = image.stride()
+    tiles = image.as_strided((m + 2, m + 2, n, down, across, c), (row, column, each, m * row, m * column, 1))
+    return (_changes(m, inputs.dtype)[0] @ tiles.reshape((m + 2) ** 2, -1)).view((m + 2) ** 2, -1, c)
 
 
 def _overlapped(tiles: Tensor, m: int) -> Tensor:

@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core import fast_convolution
+from core import fast_convolution, winograd
 from core.fast_convolution import COLUMNS, DIRECT, WINOGRAD_2, WINOGRAD_4, convolve, fast_convolutions
 from core.hooks import captured
 from core.layer_trace import trace_layers
+from core.training import train
 
 WAYS = (DIRECT, COLUMNS, WINOGRAD_2, WINOGRAD_4)
 
@@ -72,6 +73,23 @@ def test_every_way_gives_the_convolution_and_its_gradients(way, shape, kernel, p
         torch.autograd.grad(found, leaves, back), torch.autograd.grad(expected, leaves, back), strict=True
     ):
         torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("way", [COLUMNS, WINOGRAD_2, WINOGRAD_4])
+def test_little_memory_changes_nothing(monkeypatch, way):
+    inputs, weight = (
+        torch.randn(3, 5, 9, 8, dtype=torch.float64),
+        torch.randn(6, 5, 3, 3, dtype=torch.float64),
+    )
+    inputs.requires_grad_(), weight.requires_grad_()
+    results = []
+    for limit in (2**28, 0):
+        monkeypatch.setattr(winograd, "MOST_KEPT", limit)
+        monkeypatch.setattr(fast_convolution, "MOST_BYTES", limit)
+        output = convolve(inputs, weight, None, (1, 1), way=way)
+        results.append([output, *torch.autograd.grad(output.square().sum(), (inputs, weight))])
+    for mine, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(mine, theirs)
 
 
 @pytest.mark.parametrize("way", [COLUMNS, WINOGRAD_2, WINOGRAD_4])
@@ -228,3 +246,24 @@ def test_the_fastest_way_is_chosen_and_the_direct_one_if_nothing_gains(monkeypat
     assert fast_convolution._fastest(*arguments) == DIRECT  # less than GAIN
     cost[WINOGRAD_4] = 1.0
     assert fast_convolution._fastest(*arguments) == WINOGRAD_4
+
+
+def test_a_training_that_is_resumed_goes_on_exactly(monkeypatch, tmp_path):
+    asked = always(monkeypatch, WINOGRAD_2)
+    monkeypatch.setattr(fast_convolution, "FEWEST_CHANNELS", 8)
+    settings = {
+        "dataset": "digits", "architecture": "small_cnn", "epochs": 2, "batch_size": 64, "train_images": 300,
+        "architecture_settings": "widths=8,16; hidden=8", "learning_rate": 0.01,
+    }  # fmt: skip
+    left = iter([False] * 3 + [True])
+    whole = list(train(tmp_path / "whole", **settings))
+    parts = [
+        *train(tmp_path / "parts", stop=lambda: next(left), **settings),
+        *train(tmp_path / "parts", **settings),
+    ]
+    assert set(asked) == {(16, 8, 3, 3)}
+    losses = [[r["train_loss"] for r in records if r["kind"] == "epoch"] for records in (whole, parts)]
+    assert losses[0] == losses[1]
+    assert losses[0][1] < losses[0][0]
+    for file in ("weights.safetensors", "last.safetensors"):
+        assert (tmp_path / "parts" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
