@@ -66,7 +66,7 @@ class LocalNetwork:
         """The products of a convolution's weights, where it is one of 3×3 and there is room for them."""
         if node not in self._products:
             part = self.description.layers[node].convolution
-            held = sum(p.products.nbytes for p in self._products.values() if p is not None)
+            held = sum(p.nbytes for p in self._products.values() if p is not None)
             fits = part is not None and held + 4 * part.weight.nbytes < PRODUCT_BYTES
             self._products[node] = ProductConvolution(part.weight) if part is not None and fits else None
         return self._products[node]

@@ -103,6 +103,7 @@ class NetworkDescription:
         pointwise: The steps that work place by place, on one map or on several of one size.
         changing: The steps that depend on the input.
         outputs: The output of every step for the input it was described with.
+        proven: The windows with which answers from blocks were compared with those of whole passes.
     """
 
     module: fx.GraphModule
@@ -110,6 +111,7 @@ class NetworkDescription:
     pointwise: frozenset[fx.Node]
     changing: frozenset[fx.Node]
     outputs: dict[fx.Node, Any]
+    proven: set[int]
 
 
 # What was found out about a network, with the modules it had then and the size of its input.
@@ -127,13 +129,14 @@ def describe(module: nn.Module, inputs: Tensor) -> NetworkDescription | None:
     state = (tuple(inputs.shape), inputs.device, tuple(id(m) for m in module.modules()))
     known = _known.get(module)
     if known is None or known[0] != state:
-        known = _known[module] = (state, _described(module, inputs))
-    description = known[1]
-    if description is None:
+        found = _described(module, inputs)
+        _known[module] = (state, None if found is None else replace(found, outputs={}))
+        return found
+    if known[1] is None:
         return None
-    run = fx.Interpreter(description.module, garbage_collect_values=False)
+    run = fx.Interpreter(known[1].module, garbage_collect_values=False)
     run.run(inputs)
-    return replace(description, outputs=run.env)
+    return replace(known[1], outputs=run.env)
 
 
 def _described(module: nn.Module, inputs: Tensor) -> NetworkDescription | None:
@@ -161,7 +164,7 @@ def _described(module: nn.Module, inputs: Tensor) -> NetworkDescription | None:
             layers[node] = layer
         elif _is_pointwise(node, part, maps, outputs):
             pointwise.add(node)
-    return NetworkDescription(traced, layers, frozenset(pointwise), frozenset(changing), {})
+    return NetworkDescription(traced, layers, frozenset(pointwise), frozenset(changing), outputs, set())
 
 
 def _is_map(value: Any) -> bool:

@@ -83,9 +83,23 @@ class ProductConvolution:
     def __init__(self, weight: Tensor) -> None:
         out_channels, in_channels = weight.shape[:2]
         powers = torch.from_numpy(_powers(len(POINTS), 3)).to(weight)  # (6, 3)
-        flat = weight.permute(2, 3, 1, 0).reshape(9, -1)  # (9, C_in · C_out)
-        self.products = (torch.kron(powers, powers) @ flat).view(-1, in_channels, out_channels)
-        self.out_channels = out_channels
+        flat = weight.permute(2, 3, 0, 1).reshape(9, -1)  # (9, C_out · C_in)
+        products = (torch.kron(powers, powers) @ flat).view(-1, out_channels, in_channels)
+        self.nbytes = products.nbytes
+        # PyTorch multiplies by MKL, which is not at its best on AMD's processors; oneDNN, with the weights in
+        # its own order, is 1.5 times as fast there. It has no public name.
+        self._packed = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        self._products = [
+            torch.ops.mkldnn._reorder_linear_weight(each.contiguous(), 256) if self._packed else each.t()
+            for each in products
+        ]
+
+    def _times(self, values: Tensor, q: int) -> Tensor:
+        """(N, C_out) from (N, C_in): the product at one point."""
+        if not self._packed:
+            return values @ self._products[q]
+        found: Tensor = torch.ops.mkldnn._linear_pointwise(values, self._products[q], None, "none", [], "")
+        return found
 
     def add(
         self,
@@ -121,7 +135,7 @@ class ProductConvolution:
             if not here:
                 continue
             values = [transformed[i][j] for j, i in here]
-            multiplied = (torch.cat(values) if len(values) > 1 else values[0]) @ self.products[q]
+            multiplied = self._times(torch.cat(values) if len(values) > 1 else values[0], q)
             for (j, i), rows in zip(here, multiplied.split([len(v) for v in values]), strict=True):
                 products[i][j] = rows
         for part, multiplied in zip(parts, products, strict=True):
