@@ -1,6 +1,9 @@
 """Data: what a network is taught with, before anyone trains on it."""
 
+from contextlib import suppress
+
 import streamlit as st
+from streamlit.errors import StreamlitPageNotFoundError
 
 from pages.elements.dataset_parts import batch, duplicates, left_out, overview, upload
 from pages.elements.dataset_picker import dataset_picker, dataset_settings, opened, plain
@@ -39,6 +42,12 @@ with page("Data", "Look at the images before you train on them, or bring your ow
             f"**{splits}** images · {dataset.number_of_classes} classes · {width} × {height} pixels, "
             f"{colours}"
         )
+        if "train" in dataset.splits:
+            with suppress(StreamlitPageNotFoundError):  # this page runs alone: nothing has read app.py yet
+                st.page_link(
+                    "pages/train_monitor.py", label="Train on these images", icon=":material/play_arrow:",
+                    query_params={"tm_part": "New run", "tm_set": entry.name},
+                )  # fmt: skip
         if dataset.note:
             st.info(plain(dataset.note), icon=":material/info:")
         match part:
