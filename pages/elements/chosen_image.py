@@ -59,8 +59,8 @@ def open_chosen(name: str) -> ReadImage:
                 _uploads.move_to_end(found.sha256[:16])
         if found is None:
             raise BadImage(
-                "The link leads to an uploaded image, and uploads stay with the session that made them: "
-                "upload it again. Here is a sample instead."
+                "The link leads to an uploaded image that this server does not have, or has forgotten: "
+                "uploads are kept in its memory only. Upload it again; here is a sample instead."
             )
         return found
     return open_dataset_image(name) if name.count("/") == 2 else sample_image(name)
@@ -154,16 +154,19 @@ def _upload() -> None:
     )
     if file is not None:
         _take(file, f"upload {file.file_id}")
-        st.caption("A link to this page shows a sample to others: uploads stay with you.")
+        st.caption(
+            "Uploads are kept in the server's memory only: a link to this page shows yours until it is "
+            "forgotten, at the latest when the server ends."
+        )
 
 
 def _camera() -> None:
     picture = st.camera_input("A picture of your camera", key="image_camera")
     if picture is not None:
-        _take(picture, f"camera {picture.file_id}")
+        _take(picture, f"camera {picture.file_id}", "Your camera")
 
 
-def _take(file: "st.runtime.uploaded_file_manager.UploadedFile", once: str) -> None:
+def _take(file: "st.runtime.uploaded_file_manager.UploadedFile", once: str, name: str = "") -> None:
     """Make a file the chosen image, once: it must not come back after something else was chosen."""
     if st.session_state.get("image_taken") == once:
         if error := st.session_state.get("image_refused"):
@@ -172,7 +175,7 @@ def _take(file: "st.runtime.uploaded_file_manager.UploadedFile", once: str) -> N
     st.session_state["image_taken"] = once
     st.session_state["image_refused"] = None
     try:
-        _choose(keep_upload(file.getvalue(), file.name))
+        _choose(keep_upload(file.getvalue(), name or file.name))
     except BadImage as error:
         st.session_state["image_refused"] = str(error)
         st.error(str(error), icon=":material/error:")

@@ -13,7 +13,8 @@ _LIMIT = f"{MAXIMUM_BYTES // 2**20} MB"
 _STYLE = f"""<style>
 .st-key-{_KEY} [data-testid="stFileUploaderDropzoneInstructions"] span {{ font-size: 0; }}
 .st-key-{_KEY} [data-testid="stFileUploaderDropzoneInstructions"] span::after {{
-  font-size: 0.875rem; content: "or drop it here: JPEG, PNG, WebP, BMP, TIFF or GIF, up to {_LIMIT}";
+  font-size: 0.875rem; white-space: normal;
+  content: "or drop it here: JPEG, PNG, WebP, BMP, TIFF or GIF, up to {_LIMIT}";
 }}
 </style>"""
 

@@ -10,6 +10,7 @@ _QUESTIONS = (
     ("attribution", "Attribution", "Which pixels does its answer rest on?"),
     ("filters", "Filters", "What does each filter look for, and what breaks without it?"),
     ("feature_visualization", "Feature visualization", "What would excite a filter most?"),
+    ("activations", "Activations", "What does each layer make of the image?"),
     ("data", "Data", "What is in the data set, and is it sound?"),
     ("train_monitor", "Train monitor", "How does a network learn, and when should it stop?"),
     ("confusion_matrices", "Confusion matrices", "What does it mix up, and how sure was it?"),

@@ -48,7 +48,7 @@ def test_a_link_opens_its_image_and_classifier():
     ("image", "words"),
     [
         ("nothing", "no sample image named"),
-        ("upload/0123456789abcdef", "uploads stay with the session"),
+        ("upload/0123456789abcdef", "does not have, or has forgotten"),
         ("fashion_mnist/test/999999", "no image 999999"),
         ("fashion_mnist/nowhere/1", "nowhere"),
         ("../../etc/passwd", "no sample image named"),
