@@ -60,4 +60,4 @@ def _flattens(node: fx.Node) -> bool:
         return False
     start = node.kwargs.get("start_dim", node.args[1] if len(node.args) > 1 else 0)
     end = node.kwargs.get("end_dim", node.args[2] if len(node.args) > 2 else -1)
-    return start == 1 and end == -1
+    return bool(start == 1 and end == -1)

@@ -18,6 +18,14 @@ def open_classifier(name: str) -> "Classifier":
     return load_checkpoint(folder) if (folder / "card.json").is_file() else load(name, progress=show)
 
 
+def checkpoint_of(name: str) -> Path | None:
+    """The folder of that classifier's checkpoint; None where its weights are not in one."""
+    from core.catalogue import checkpoint_folder
+
+    folder = Path(name)
+    return folder if (folder / "card.json").is_file() else checkpoint_folder(name)
+
+
 def open_both(name: str, dataset: str | None) -> "tuple[Classifier, ImageDataset]":
     """A classifier, and a data set by name, else the one that the classifier was trained on.
 

@@ -1,11 +1,14 @@
 """What every channel of every convolution answers to most, found in one pass over a data set.
 
 Nothing grows with the data set: of each channel only its strongest and weakest images are kept, with sums and
-counts. Images are read class by class, so that one running list is enough for the strongest of each class.
+counts. Images are read class by class, in batches whose size depends on the network alone, and what was added
+up is saved now and then: an index that was killed goes on from there, and comes to the same figures.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,16 +19,17 @@ from core.channel_layers import ChannelLayer, channel_layers, find_layer
 from core.classifier import Classifier
 from core.errors import SettingError
 from core.filter_twins import kernel_pictures, nearest_kernels
-from core.hooks import captured
+from core.hooks import observed
 from core.image_dataset import Split, stratified_indices
+from core.index_part import read_part, save_part
+from core.layer_sums import LayerSums, Seen
 from core.progress import Progress, no_progress
 from core.training_data import fitted
 
-BINS = 32
-# Above this number of classes, the lists and histograms of each class would outgrow everything else.
-MOST_CLASSES = 100
-LABEL = "filter index 1"
-_SMALLEST = 2.0**-20
+LABEL = "filter index 2"
+# Bytes of the largest map of a batch: what several cores' last cache holds.
+BATCH = 16 * 2**20
+SAVE_EVERY = 20.0  # seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +106,7 @@ def build_index(
     *,
     k: int = 16,
     layers: Sequence[str] | None = None,
+    part: Path | None = None,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Index every channel of every convolution.
@@ -111,6 +116,7 @@ def build_index(
         labels: The class of each row, in the classes of the data set.
         k: How many images are kept of each kind.
         layers: Names of convolutions; all of them if not given.
+        part: A file of this very question, from which to go on, and where to save what is done so far.
         progress: Called after every batch.
     Shape:
         labels: (N,) int64
@@ -128,29 +134,42 @@ def build_index(
     found = channel_layers(classifier.module, preprocessing.input_size, preprocessing.channels)
     if layers is not None:
         found = [find_layer(found, name) for name in layers]
-    running = [_Running(layer, number_of_classes, k, classifier.device) for layer in found]
-    sites = list(dict.fromkeys(layer.site for layer in found))
     order = np.argsort(labels, kind="stable")
-    total = len(order)
+    total, size = len(order), _batch_size(found)
+    running = [LayerSums(layer.channels, number_of_classes, k, classifier.device) for layer in found]
+    done = read_part(part, running, size) if part is not None else 0
+    saved = time.monotonic()
 
     @torch.inference_mode()
-    def work(start: int, stop: int) -> None:
-        rows = order[start:stop]
-        inputs = classifier.inputs(pixels(rows))
-        with captured(classifier.module, sites) as maps:
+    def work(batch: int, _: int) -> None:
+        chosen = order[done + batch * size : done + (batch + 1) * size]
+        inputs, own = classifier.inputs(pixels(chosen)), labels[chosen]
+        rows = torch.as_tensor(chosen, device=classifier.device)
+        seen: list[tuple[LayerSums, Seen]] = []
+        by_site: dict[str, list[LayerSums]] = {}
+        for layer, one in zip(found, running, strict=True):
+            by_site.setdefault(layer.site, []).append(one)
+
+        def reader(sums: list[LayerSums]) -> Callable[[Tensor], None]:
+            return lambda maps: seen.extend((one, one.look(maps, rows, own)) for one in sums)
+
+        with observed(classifier.module, {site: reader(sums) for site, sums in by_site.items()}):
             classifier.module(inputs)
-        # All that needs memory comes before anything is added up: a batch that fails is done again.
-        reduced = [_reduce(maps[layer.site]) for layer in found]
-        for number in np.unique(labels[rows]):
-            part = np.flatnonzero(labels[rows] == number)
-            inside = slice(int(part[0]), int(part[-1]) + 1)
-            for one, figures in zip(running, reduced, strict=True):
-                one.add(int(number), rows[inside], maps[one.layer.site][inside], [f[inside] for f in figures])
+        # All that needs memory came before anything is added up: a batch that fails is done again.
+        for one, what in seen:
+            one.add(what, rows, own)
 
     def said(share: float, note: str) -> None:
-        progress(share, note or f"Indexing filters: {round(share * total):,} of {total:,} images")
+        nonlocal saved
+        now = min(total, done + round(share * batches) * size)
+        if part is not None and now < total and time.monotonic() - saved > SAVE_EVERY:
+            save_part(part, running, size, now)
+            saved = time.monotonic()
+        progress(now / total, note or f"Indexing filters: {now:,} of {total:,} images")
 
-    classifier.in_batches(total, work, said)
+    batches = -(-(total - done) // size)
+    classifier.in_batches(batches, work, said, cost=size, largest=1)
+    counts = np.bincount(labels, minlength=number_of_classes)
     answer: dict[str, Any] = {
         "layers": [described(layer) for layer in found],
         "images": total,
@@ -158,7 +177,8 @@ def build_index(
         "number_of_classes": number_of_classes,
     }
     for i, one in enumerate(running):
-        for name, values in one.finished().items():
+        height, width = found[i].map_size
+        for name, values in one.finished(counts, height * width).items():
             answer[f"{i}/{name}"] = values
         field = found[i].field
         if field is not None:
@@ -174,19 +194,23 @@ def index_split(
     *,
     images: int | None = None,
     k: int = 16,
+    part: Path | None = None,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """The index of a split, with rows of the split, near copies, and the kernels of the first convolution.
 
     Args:
         images: How many images, every class with its share; None for all of them.
+        part: As in `build_index`.
     Returns:
         What `build_index` returns, and for each layer the nearest kernel of every channel with its cosine.
     """
     rows = indexed_rows(split.labels, images)
-    part = split if len(rows) == len(split) else split.take(rows)
-    pixels = fitted(part.images, classifier.card.preprocessing, lambda share, text: progress(0.0, text))
-    answer = build_index(classifier, pixels, part.labels, number_of_classes, k=k, progress=progress)
+    some = split if len(rows) == len(split) else split.take(rows)
+    pixels = fitted(some.images, classifier.card.preprocessing, lambda share, text: progress(0.0, text))
+    answer = build_index(
+        classifier, pixels, some.labels, number_of_classes, k=k, part=part, progress=progress
+    )
     parts = dict(classifier.module.named_modules())
     for i, layer in enumerate(answer["layers"]):
         for name in ("top_rows", "norm_rows", "weak_rows", "class_rows"):
@@ -253,156 +277,10 @@ def _intervals(axis: Any, size: int) -> np.ndarray:
     return np.stack([low, high, begin, length], axis=1)
 
 
-def _reduce(maps: Tensor) -> list[Tensor]:
-    """Of every image and channel: largest value, sum, sum of squares, number of zeros. Each (N, C)."""
-    # Products and sums along memory are two to ten times as fast as vector_norm and count_nonzero.
-    squares = (maps * maps).sum((2, 3))
-    zeros = torch.eq(maps, 0, out=torch.empty_like(maps)).sum((2, 3))
-    return [maps.amax((2, 3)), maps.sum((2, 3)), squares, zeros.long()]
-
-
-class _Best:
-    """The k largest values of every channel, kept while values stream by; of equal ones the first stays."""
-
-    def __init__(self, channels: int, k: int, device: torch.device, *, places: bool = False) -> None:
-        self.values = torch.full((channels, k), -torch.inf, device=device)
-        self.rows = torch.full((channels, k), -1, dtype=torch.int64, device=device)
-        self.places = torch.zeros((channels, k), dtype=torch.int64, device=device) if places else None
-
-    def add(self, values: Tensor, rows: Tensor, maps: Tensor | None = None) -> None:
-        """Args: values: (n, C); rows: (n,); maps: (n, C, H, W), where places are kept."""
-        k = self.values.shape[1]
-        entering = values > self.values[:, -1]
-        channels = torch.nonzero(entering.any(0)).flatten()
-        if not len(channels):
-            return
-        old = self.values[channels]
-        new = values[:, channels].T.masked_fill(~entering[:, channels].T, -torch.inf)
-        merged = torch.cat([old, new], dim=1)
-        best, source = torch.sort(merged, dim=1, descending=True, stable=True)
-        best, source = best[:, :k], source[:, :k]
-        is_new = source >= k
-        image = (source - k).clamp(min=0)
-        kept = source.clamp(max=k - 1)
-        self.values[channels] = best
-        self.rows[channels] = torch.where(is_new, rows[image], self.rows[channels].gather(1, kept))
-        if self.places is not None and maps is not None:
-            places = self.places[channels].gather(1, kept)
-            where = torch.nonzero(is_new)
-            picked = maps[image[where[:, 0], where[:, 1]], channels[where[:, 0]]].flatten(1)
-            places[where[:, 0], where[:, 1]] = picked.argmax(1)
-            self.places[channels] = places
-
-    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        rows = torch.where(torch.isneginf(self.values), -1, self.rows).cpu().numpy().astype(np.int32)
-        places = self.places if self.places is not None else torch.zeros_like(self.rows)
-        return self.values.cpu().numpy(), rows, places.cpu().numpy().astype(np.int32)
-
-
-Best = tuple[np.ndarray, np.ndarray, np.ndarray]
-
-
-class _Running:
-    """All that is added up of one layer while images come class by class."""
-
-    def __init__(self, layer: ChannelLayer, classes: int, k: int, device: torch.device) -> None:
-        c = layer.channels
-        self.layer, self.k, self.device = layer, k, device
-        self.by_class = classes <= MOST_CLASSES
-        self.number = -1
-        self.strongest: list[tuple[int, Best]] = []
-        self.merged: dict[str, Best] = {}
-        self._open_class()
-        self.sums = torch.zeros((classes, c), dtype=torch.float64, device=device)
-        self.squares = torch.zeros(c, dtype=torch.float64, device=device)
-        self.zeros = torch.zeros(c, dtype=torch.int64, device=device)
-        self.counts = np.zeros(classes, np.int64)
-        self.tops = torch.full((c,), _SMALLEST, device=device)
-        self.histogram = torch.zeros((c, classes if self.by_class else 1, BINS + 1), device=device)
-
-    def _open_class(self) -> None:
-        c = self.layer.channels
-        self.best = {
-            "top": _Best(c, self.k, self.device, places=True),
-            "norm": _Best(c, self.k, self.device),
-            "weak": _Best(c, self.k, self.device),
-        }
-
-    def add(self, number: int, rows: np.ndarray, maps: Tensor, figures: list[Tensor]) -> None:
-        if number != self.number:
-            self._close_class()
-            self.number = number
-        largest, total, squares, zeros = figures
-        index = torch.as_tensor(rows, device=self.device)
-        self.best["top"].add(largest, index, maps)
-        self.best["norm"].add(squares.sqrt(), index)
-        self.best["weak"].add(-largest, index)
-        self.sums[number] += total.double().sum(0)
-        self.squares += squares.double().sum(0)
-        self.zeros += zeros.sum(0)
-        self.counts[number] += len(rows)
-        self._count(number if self.by_class else 0, largest)
-
-    def _count(self, number: int, largest: Tensor) -> None:
-        largest = largest.nan_to_num(0.0, 0.0, 0.0)  # a network that overflows has no histogram worth a loop
-        highest = largest.amax(0)
-        while bool((highest > self.tops).any()):
-            grown = highest > self.tops
-            old = self.histogram[grown]
-            pairs = old[..., 1:].unflatten(-1, (BINS // 2, 2)).sum(-1)
-            joined = torch.zeros_like(old)
-            joined[..., :1], joined[..., 1 : BINS // 2 + 1] = old[..., :1], pairs
-            self.histogram[grown] = joined
-            self.tops[grown] *= 2
-        bins = torch.ceil(largest * (BINS / self.tops)).clamp(0, BINS).long().T
-        self.histogram[:, number].scatter_add_(1, bins, torch.ones_like(bins, dtype=torch.float32))
-
-    def _close_class(self) -> None:
-        if self.number < 0:
-            return
-        for kind, best in self.best.items():
-            arrays = best.arrays()
-            if kind == "top" and self.by_class:
-                self.strongest.append((self.number, arrays))
-            self.merged[kind] = _merge(self.merged[kind], arrays, self.k) if kind in self.merged else arrays
-        self._open_class()
-
-    def finished(self) -> dict[str, np.ndarray]:
-        self._close_class()
-        c, classes, k = self.layer.channels, len(self.counts), self.k
-        shape = (c, classes if self.by_class else 0, k)
-        by_class = (
-            np.full(shape, -np.inf, np.float32), np.full(shape, -1, np.int32), np.zeros(shape, np.int32)
-        )  # fmt: skip
-        for number, arrays in self.strongest:
-            for whole, part in zip(by_class, arrays, strict=True):
-                whole[:, number] = part
-        top, norm, weak = (self.merged[kind] for kind in ("top", "norm", "weak"))
-        places = self.layer.map_size[0] * self.layer.map_size[1]
-        sums, values = self.sums.cpu().numpy(), int(self.counts.sum()) * places
-        mean = sums.sum(0) / values
-        variance = np.maximum(0, self.squares.cpu().numpy() / values - mean**2)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            means = (sums / (self.counts * places)[:, None]).T
-        return {
-            "top_values": top[0], "top_rows": top[1], "top_places": top[2],
-            "norm_values": norm[0], "norm_rows": norm[1],
-            "weak_values": 0.0 - weak[0], "weak_rows": weak[1],
-            "class_values": by_class[0], "class_rows": by_class[1], "class_places": by_class[2],
-            "class_means": means.astype(np.float32),
-            "histograms": self.histogram.cpu().numpy().astype(np.int32),
-            "histogram_tops": self.tops.cpu().numpy(),
-            "mean": mean.astype(np.float32),
-            "std": np.sqrt(variance).astype(np.float32),
-            "zeros": (self.zeros.cpu().numpy() / values).astype(np.float32),
-        }  # fmt: skip
-
-
-def _merge(first: Best, second: Best, k: int) -> Best:
-    """The k best of both; of equal values the lower row comes first."""
-    values, rows, places = (np.concatenate([a, b], axis=1) for a, b in zip(first, second, strict=True))
-    order = np.lexsort((rows, -values), axis=1)[:, :k]
-    return tuple(np.take_along_axis(a, order, 1) for a in (values, rows, places))  # type: ignore[return-value]
+def _batch_size(layers: Sequence[ChannelLayer]) -> int:
+    """Images a batch: a matter of the network alone, so that an index is always added up the same way."""
+    largest = max(layer.channels * layer.map_size[0] * layer.map_size[1] for layer in layers)
+    return max(1, min(512, BATCH // (4 * largest)))
 
 
 def field_box(answer: dict[str, Any], layer: int, place: int) -> tuple[int, int, int, int] | None:

@@ -82,6 +82,29 @@ def captured(module: nn.Module, layers: Iterable[str]) -> Iterator[dict[str, Ten
 
 
 @contextmanager
+def observed(module: nn.Module, functions: Mapping[str, Callable[[Tensor], None]]) -> Iterator[None]:
+    """Read some layers' outputs at the moment they are made, while they are in the cache: nothing is copied.
+
+    A function must neither change what it is given nor keep it: a later layer may overwrite it.
+
+    Raises:
+        UnknownName: There is no such layer.
+        NoTensor: Its output is not one tensor.
+    """
+
+    def reader(name: str, function: Callable[[Tensor], None]) -> Hook:
+        def read(part: nn.Module, inputs: Any, output: Any) -> None:
+            if not isinstance(output, Tensor):
+                raise NoTensor(name, output)
+            function(output)
+
+        return read
+
+    with _hooked((part, reader(name, functions[name])) for name, part in _parts(module, functions)):
+        yield
+
+
+@contextmanager
 def altered(module: nn.Module, functions: Mapping[str, Callable[[Tensor], Tensor]]) -> Iterator[None]:
     """Put something else in the place of a layer's output: `{layer: function of its output}`.
 

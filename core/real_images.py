@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from core import store
-from core.catalogue import fingerprint_of
+from core.catalogue import checkpoint_folder, fingerprint_of
 from core.classifier import Classifier
 from core.data_catalogue import dataset_names, open_dataset
 from core.errors import ConvoscopeError
-from core.filter_index import LABEL, depends_on, indexed_rows
+from core.filter_index import indexed_rows
+from core.index_file import find_index, index_key
 from core.model_card import ModelCard
 from core.preprocessing import fit
 from core.progress import Progress, no_progress
@@ -133,9 +133,8 @@ def indexed_best(name: str, card: ModelCard, layer: str | None) -> dict[str, Any
         if split is None:
             continue
         for count in sorted({len(split), *(n for n in INDEX_SIZES if n < len(split))}, reverse=True):
-            index = store.find(
-                store.key_of(fingerprint, LABEL, depends_on(split.fingerprint, count, INDEX_K))
-            )
+            key = index_key(fingerprint, split.fingerprint, count, INDEX_K)
+            index = find_index(key, checkpoint_folder(name))
             sites = [one["site"] for one in index["layers"]] if index else []
             if index is None or layer not in sites:
                 continue

@@ -75,6 +75,29 @@ def keep(key: str, answer: Answer) -> Answer:
     return dict(answer)
 
 
+def open_file(path: Path, key: str) -> Answer | None:
+    """An answer in a file of its own, which was made with `to_bytes`; None where there is none.
+
+    Args:
+        key: What it is known by in memory, too.
+    """
+    with _lock:
+        if key in _memory and path.exists():
+            _memory.move_to_end(key)
+            return dict(_memory[key][0])
+    try:
+        answer = _read(path.read_bytes())
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    _remember(key, answer)
+    return dict(answer)
+
+
+def to_bytes(answer: Answer) -> bytes:
+    """An answer as the contents of a file."""
+    return _write(answer)
+
+
 def size() -> int:
     """How many bytes of answers are on disk."""
     return sum(path.stat().st_size for path in home("cache").glob("*/*.npz"))

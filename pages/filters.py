@@ -7,18 +7,11 @@ from core.data_catalogue import dataset_names
 from pages.elements.channel_map import channel_map
 from pages.elements.choose import choose_classifier
 from pages.elements.dataset_picker import dataset_picker, opened, plain
-from pages.elements.filter_parts import (
-    LAYER,
-    VIEW,
-    VIEWS,
-    Filters,
-    asked,
-    cards_view,
-    channel_view,
-    rank_view,
-    switched_channels,
-)
+from pages.elements.filter_card_view import cards_view
+from pages.elements.filter_channel_view import channel_view
 from pages.elements.filter_pictures import layer_strip
+from pages.elements.filter_ranks import rank_view
+from pages.elements.filters_asked import LAYER, VIEW, VIEWS, Filters, asked, switched_channels
 from pages.elements.page import errors_shown, page
 from pages.elements.switchboard import switchboard
 

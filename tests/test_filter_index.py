@@ -10,8 +10,9 @@ from torch import nn
 from core.channel_layers import NoConvolution, channel_layers, find_layer
 from core.classifier import Classifier
 from core.errors import SettingError, UnknownName
-from core.filter_index import BINS, build_index, field_box, indexed_rows, open_index
+from core.filter_index import build_index, field_box, indexed_rows, open_index
 from core.hooks import hooks_left
+from core.layer_sums import BINS
 from core.model_card import ModelCard
 from core.preprocessing import Preprocessing
 from core.receptive_field import receptive_field
@@ -205,3 +206,54 @@ def test_bad_questions_are_refused():
         channel_layers(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), (2, 2), 1)
     with pytest.raises(UnknownName, match="'conv'"):
         find_layer(channel_layers(Skipping(), (SIZE, SIZE), 1), "conv")
+
+
+class Killed(BaseException):
+    """As a signal would end it."""
+
+
+@pytest.mark.parametrize("batch", [1, 4 * 5 * SIZE * SIZE * 6])
+def test_a_killed_index_goes_on_and_ends_as_if_it_had_not_been(tmp_path, monkeypatch, batch):
+    monkeypatch.setattr("core.filter_index.SAVE_EVERY", 0.0)
+    monkeypatch.setattr("core.filter_index.BATCH", batch)
+    images, labels = images_of()
+    expected = indexed(make(), images, labels)
+    part, asked = tmp_path / "x.part", []
+
+    def stop_at(images):
+        def progress(share, message):
+            if share * 53 >= images:
+                raise Killed
+
+        return progress
+
+    for stop in (12, 31, 44):
+        with pytest.raises(Killed):
+            indexed(make(), images, labels, part=part, progress=stop_at(stop))
+    answer = build_index(
+        make(), lambda rows: asked.extend(rows.tolist()) or images[rows], labels, CLASSES, part=part
+    )
+    assert len(asked) < 20  # what was saved is not looked at again
+    assert answer.keys() == expected.keys()
+    for name, value in expected.items():
+        if isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(answer[name], value, err_msg=name)
+        else:
+            assert answer[name] == value
+
+
+@pytest.mark.parametrize("spoil", ["cut", "other settings", "nothing"])
+def test_a_part_that_cannot_be_used_is_begun_anew(tmp_path, monkeypatch, spoil):
+    monkeypatch.setattr("core.filter_index.SAVE_EVERY", 0.0)
+    monkeypatch.setattr("core.filter_index.BATCH", 4 * 5 * SIZE * SIZE * 6)
+    images, labels = images_of()
+    part, told = tmp_path / "x.part", []
+    if spoil != "nothing":
+        indexed(make(), images, labels, k=3 if spoil == "other settings" else 16, part=part)
+        assert part.exists()
+    if spoil == "cut":
+        part.write_bytes(part.read_bytes()[:200])
+    answer = indexed(make(), images, labels, part=part, progress=lambda share, message: told.append(share))
+    assert told[0] < 0.2
+    expected = indexed(make(), images, labels)
+    np.testing.assert_array_equal(answer["2/top_rows"], expected["2/top_rows"])

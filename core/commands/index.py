@@ -5,7 +5,7 @@ import json
 import sys
 from typing import Any
 
-from core.command_line import open_both, show
+from core.command_line import checkpoint_of, open_both, show
 
 
 def add_parser(subparsers: Any) -> None:
@@ -13,7 +13,7 @@ def add_parser(subparsers: Any) -> None:
         "index",
         help="find what every filter answers to most",
         description="Find the strongest images of every channel of every convolution, in one pass over a "
-        "data set. The page Filters opens the result at once.",
+        "data set. Killed, it goes on from where it was. The page Filters opens the result at once.",
     )
     parser.add_argument("classifier", help="see `python -m core classifiers`; or the folder of a checkpoint")
     parser.add_argument("--dataset", help="see `python -m core datasets` (default: what it was trained on)")
@@ -25,20 +25,23 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from core import store
-    from core.filter_index import LABEL, depends_on, index_split, indexed_rows, open_index
+    from core.filter_index import index_split, indexed_rows, open_index
+    from core.index_file import find_index, index_key, keep_index, part_path
 
     classifier, dataset = open_both(args.classifier, args.dataset)
+    folder = checkpoint_of(args.classifier)
     split = dataset.split(args.split)
     count = len(indexed_rows(split.labels, args.images))
-    key = store.key_of(classifier.fingerprint, LABEL, depends_on(split.fingerprint, count, args.k))
-    answer = store.find(key)
+    key = index_key(classifier.fingerprint, split.fingerprint, count, args.k)
+    answer = find_index(key, folder)
     if answer is None:
         found = index_split(
-            classifier, split, dataset.number_of_classes, images=args.images, k=args.k, progress=show
-        )
-        print(file=sys.stderr)
-        answer = store.keep(key, found)
+            classifier, split, dataset.number_of_classes, images=args.images, k=args.k,
+            part=part_path(key, folder), progress=show,
+        )  # fmt: skip
+        if sys.stderr.isatty():
+            print(file=sys.stderr)
+        answer = keep_index(key, folder, found)
     index = open_index(answer)
     if args.json:
         layers = [

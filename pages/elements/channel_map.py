@@ -13,7 +13,7 @@ from core.progress import Progress
 from core.store import Answer
 from pages.elements.ask import ask
 from pages.elements.choose import choose_image
-from pages.elements.filter_parts import Filters, shown
+from pages.elements.filters_asked import Filters, shown
 
 ORANGE = np.array((255, 120, 0), np.float32)
 

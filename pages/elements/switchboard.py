@@ -18,7 +18,8 @@ from core.store import Answer
 from pages.elements.ask import ask
 from pages.elements.confusion_grid import confusion_grid
 from pages.elements.dataset_picker import plain
-from pages.elements.filter_parts import OFF, Filters, pixels_of, preset_buttons, switch_off
+from pages.elements.filter_ranks import preset_buttons
+from pages.elements.filters_asked import OFF, Filters, pixels_of, switch_off
 from pages.elements.image_wall import image_wall
 from pages.elements.page import errors_shown
 

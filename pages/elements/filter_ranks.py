@@ -1,0 +1,61 @@
+"""The patches of some filters side by side, and whole sets of filters to begin with."""
+
+import numpy as np
+import streamlit as st
+
+from core.filter_presets import random_filters, report_filters
+from pages.elements.dataset_picker import plain
+from pages.elements.filter_tiles import patch_tiles
+from pages.elements.filters_asked import Filters, K, switch_off
+
+BEYOND = (128, 128, 140, 60)  # where a patch reaches over the border, on any background
+
+
+def rank_view(f: Filters) -> None:
+    """The patches of some filters, a column each, the strongest on top."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        preset_buttons(f)
+        k = st.slider("Ranks", 1, K, 9, key="fl_ranks", width=220)
+    if not f.off:
+        st.info(
+            "Choose filters first: ten at random, or switch some off on their cards.",
+            icon=":material/grid_view:",
+        )
+        return
+    st.caption(
+        "One column for each chosen filter, the strongest patch on top. “Switch off” takes "
+        "these same filters away."
+    )
+    numbers = {layer["name"]: i for i, layer in enumerate(f.layers)}
+    chosen = [(name, c) for name, channels in f.off.items() for c in channels][:40]
+    for column, (name, c) in zip(st.columns(max(10, len(chosen)), gap="xsmall"), chosen, strict=False):
+        one = f.index[name]
+        stack = patch_tiles(f, numbers[name], one.top_rows[c : c + 1, :k], one.top_places[c : c + 1, :k], 64)[
+            0
+        ]
+        stack[stack[..., 3] == 0] = BEYOND
+        gap = np.zeros((len(stack), 4, stack.shape[2], 4), np.uint8)
+        with column:
+            st.markdown(f"**{plain(name)}**  \n{c}")
+            st.image(np.concatenate([stack, gap], axis=1).reshape(-1, stack.shape[2], 4), width="content")
+
+
+def preset_buttons(f: Filters) -> None:
+    """Buttons for whole sets of filters."""
+    report = preset(f)
+    if report:
+        st.button("The report's ten", icon=":material/menu_book:", on_click=switch_off, args=(report,))
+    st.button("Ten at random", icon=":material/shuffle:", on_click=_ten_at_random, args=(f,))
+    st.button("None", icon=":material/clear_all:", on_click=switch_off, args=({},), disabled=not f.off)
+
+
+def preset(f: Filters, *, seed: int | None = None) -> dict[str, list[int]]:
+    """The report's ten filters, or ten at random."""
+    if seed is None:
+        return report_filters(f.card.architecture, f.layers)
+    return random_filters(f.layers, 10, seed)
+
+
+def _ten_at_random(f: Filters) -> None:
+    seed = st.session_state["fl_seed"] = st.session_state.get("fl_seed", -1) + 1
+    switch_off(preset(f, seed=seed))

@@ -1,0 +1,43 @@
+"""Patches of images as pictures of one size, and the lines of figures that stand with a channel."""
+
+import numpy as np
+
+from core.ablation_atlas import Atlas
+from core.filter_patches import tile
+from pages.elements.filter_costs import cost_words
+from pages.elements.filters_asked import Filters, shown
+
+LARGEST_TILE = 48
+
+
+def patch_tiles(
+    f: Filters, number: int, rows: np.ndarray, places: np.ndarray, side: int | None = None
+) -> np.ndarray:
+    """Patches as squares of one size: (N, k) rows and places to (N, k, side, side, 4) uint8."""
+    height, width = f.card.preprocessing.input_size
+    first = f.box(number, 0)
+    longest = max(height, width) if first is None else max(min(first[2], height), min(first[3], width))
+    side = side or min(LARGEST_TILE, longest)
+    out = np.zeros((*rows.shape, side, side, 4), np.uint8)
+    seen: dict[int, np.ndarray] = {}
+    for at in np.ndindex(*rows.shape):
+        row = int(rows[at])
+        if row >= 0:
+            if row not in seen:
+                seen[row] = f.pixels(row)
+            out[at] = tile(seen[row], f.box(number, int(places[at])), side)
+    return out
+
+
+def figure_lines(f: Filters, c: int, selectivity: np.ndarray, costs: Atlas | None) -> list[str]:
+    one, names = f.one, f.dataset.class_names
+    means = one.class_means[c]
+    best = [int(i) for i in one.preferred(3)[c] if np.isfinite(means[i]) and means[i] > max(0.0, one.mean[c])]
+    lines = []
+    if best and not one.dead()[c]:
+        lines.append("Prefers " + ", ".join(f"{names[i]} ({shown(means[i])})" for i in best))
+    figures = f"Selectivity {selectivity[c]:.2f} · largest {shown(one.top_values[c, 0])}"
+    lines.append(figures + (f" · zero in {one.zeros[c]:.0%}" if one.zeros[c] > 0.001 else ""))
+    if costs is not None:
+        lines.append(cost_words(f, costs, c))
+    return lines

@@ -1,0 +1,145 @@
+"""The index of a classifier on a data set, as the page Filters asks for it, and which channels are off."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from core import ablation
+from core.catalogue import checkpoint_folder
+from core.channel_words import Channels, parse_channels, write_channels
+from core.classifier import Classifier
+from core.filter_index import LABEL, LayerIndex, depends_on, field_box, index_split, indexed_rows, open_index
+from core.image_dataset import ImageDataset, Split
+from core.index_file import find_index, index_key_of, keep_index, part_path
+from core.model_card import ModelCard
+from core.progress import Progress
+from core.store import Answer
+from core.training_data import fit_any, fitted
+from pages.elements.ask import ask
+
+K = 16
+OFF, LAYER, CHANNEL, VIEW = "fl_off", "fl_layer", "fl_channel", "fl_view"
+VIEWS = ("Channels", "One channel", "Patches by rank", "Switch off")
+
+
+@dataclass(frozen=True, eq=False)
+class Filters:
+    """A classifier's index on a split, and what was chosen in it.
+
+    Attributes:
+        answer: As the store keeps it; `index` is the same by layer.
+        number: Of the chosen layer in `answer["layers"]`.
+        off: Channels that are switched off, by layer.
+    """
+
+    classifier: str
+    card: ModelCard
+    dataset: ImageDataset
+    split_name: str
+    images: int
+    answer: Answer
+    index: dict[str, LayerIndex]
+    number: int = 0
+    off: dict[str, list[int]] = field(default_factory=dict)
+
+    @property
+    def split(self) -> Split:
+        return self.dataset.split(self.split_name)
+
+    @property
+    def layers(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.answer["layers"]
+        return found
+
+    @property
+    def layer(self) -> dict[str, Any]:
+        return self.layers[self.number]
+
+    @property
+    def one(self) -> LayerIndex:
+        return self.index[self.layer["name"]]
+
+    def pixels(self, row: int) -> np.ndarray:
+        """(H, W, C) uint8 of an image as the network sees it."""
+        return fit_any(self.split.images[row], self.card.preprocessing)
+
+    def box(self, number: int, place: int) -> tuple[int, int, int, int] | None:
+        return field_box(self.answer, number, place)
+
+    def class_of(self, row: int) -> str:
+        return self.dataset.class_names[int(self.split.labels[row])]
+
+
+def asked(classifier: str, card: ModelCard, dataset: ImageDataset, split_name: str, images: int) -> Filters:
+    """The index, computed the first time with a bar. For the body of a page, not a fragment."""
+    split = dataset.split(split_name)
+    count = len(indexed_rows(split.labels, images))
+
+    key, folder = index_key_of(classifier, split.fingerprint, count, K), checkpoint_folder(classifier)
+
+    def analysis(classifier: Classifier, progress: Progress) -> Answer:
+        part = part_path(key, folder)
+        found = index_split(
+            classifier, split, dataset.number_of_classes, images=count, k=K, part=part, progress=progress
+        )
+        return keep_index(key, folder, found)
+
+    answer = find_index(key, folder)
+    if answer is None:
+        answer = ask(
+            LABEL, classifier, analysis, depends_on=depends_on(split.fingerprint, count, K), short=False,
+            message=f"Looking through {count:,} images for what every filter answers to",
+        )  # fmt: skip
+    return Filters(classifier, card, dataset, split_name, count, answer, open_index(answer))
+
+
+def switched_channels(layers: Sequence[dict[str, Any]]) -> dict[str, list[int]]:
+    """What the address says is off, as far as this network has it.
+
+    Raises:
+        SettingError: It cannot be read.
+    """
+    words = [word for word in str(st.query_params.get(OFF, "")).split(";") if word.strip()]
+    sizes = {layer["name"]: layer["channels"] for layer in layers}
+    found = parse_channels(words)
+    kept = {name: [c for c in found[name] if c < sizes[name]] for name in sizes if name in found}
+    return {name: channels for name, channels in kept.items() if channels}
+
+
+def switch_off(channels: Channels) -> None:
+    """Make these the channels that are off; for callbacks."""
+    words = ";".join(write_channels(channels))
+    if words:
+        st.query_params[OFF] = words
+    else:
+        st.query_params.pop(OFF, None)
+
+
+def toggle_channel(f: Filters, channel: int) -> None:
+    if not 0 <= channel < f.layer["channels"]:
+        return
+    name = f.layer["name"]
+    own = set(f.off.get(name, [])) ^ {channel}
+    channels = {**f.off, name: sorted(own)}
+    switch_off({layer["name"]: channels[layer["name"]] for layer in f.layers if channels.get(layer["name"])})
+
+
+def pixels_of(f: Filters) -> ablation.Pixels:
+    """Rows of the split as the network sees them."""
+    height, width = f.card.preprocessing.input_size
+    if f.split.images.shape[1:] == (height, width, f.card.preprocessing.channels):
+        return fitted(f.split.images, f.card.preprocessing)
+    return lambda rows: np.stack([f.pixels(int(row)) for row in rows])
+
+
+def chosen_channel(channels: int) -> int:
+    """The channel that the address names, else the first."""
+    text = str(st.query_params.get(CHANNEL, "0"))
+    return min(int(text), channels - 1) if text.isdecimal() and len(text) < 7 else 0
+
+
+def shown(value: float) -> str:
+    return f"{value:.3g}"
