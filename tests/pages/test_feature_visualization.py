@@ -8,6 +8,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from core import catalogue, store, worker
+from core.__main__ import main
 from core.activations import activations, one_channel_of_each, order_of, painted
 from core.checkpoint import save_checkpoint
 from core.errors import UnknownName
@@ -16,6 +17,7 @@ from core.home import PROJECT, home
 from core.model_card import ModelCard
 from core.models import models
 from core.preprocessing import Preprocessing
+from core.real_images import best_answers, indexed_best, real_images
 from pages.elements import ask, dream_parts
 
 
@@ -128,6 +130,22 @@ def test_what_was_there_when_it_was_stopped_is_kept_and_it_can_start_again(monke
     next(b for b in page.button if b.label == "Start again").click().run()
     next(b for b in page.button if b.label == "Make the picture").click().run()
     assert [frame["step"] for frame in component(page, "dream_scrubber")[0]["frames"]] == [0, 2, 4, 6]
+
+
+def test_the_stored_index_of_filters_says_which_image_is_the_best(capsys):
+    card = catalogue.card_of("runs/tiny")
+    assert indexed_best("runs/tiny", card, "activation2") is None
+    assert main(["index", "runs/tiny"]) == 0
+    known = indexed_best("runs/tiny", card, "activation2")
+    images = real_images(card, 100_000)
+    best = best_answers(catalogue.load("runs/tiny"), "activation2", images)
+    np.testing.assert_allclose(known["activations"], best["activations"], rtol=1e-4, atol=1e-6)
+    alive = best["activations"] > 0
+    named = [known["activation_names"][row] for row in known["activation_rows"]]
+    found = [images.names[row] for row in best["activation_rows"]]
+    assert alive.sum() > 20
+    assert np.mean([a == b for a, b in zip(named, found, strict=True)], where=alive) > 0.9  # but for ties
+    assert indexed_best("runs/tiny", card, "pool1") is None
 
 
 def test_as_in_the_report_sets_layer_filter_steps_and_pixels():
