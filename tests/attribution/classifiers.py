@@ -1,6 +1,8 @@
 """Small networks with random weights, made the same every time."""
 
 from collections.abc import Callable
+from copy import deepcopy
+from functools import cache
 
 import numpy as np
 import timm
@@ -33,6 +35,14 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 
 def classifier(name: str, device: str = "cpu") -> Classifier:
     """The network of that name, prepared as ours all are; "one_logit" has one output for two classes."""
+    classes = 2 if name == "one_logit" else 5
+    preprocessing = Preprocessing((SIDE, SIDE), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    card = ModelCard(name, name, tuple(f"class {i}" for i in range(classes)), preprocessing)
+    return Classifier(deepcopy(_module(name)), card, torch.device(device))
+
+
+@cache  # drawing millions of random weights takes longer than most of what is tested with them
+def _module(name: str) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         module = NETWORKS[name]()
@@ -40,10 +50,7 @@ def classifier(name: str, device: str = "cpu") -> Classifier:
             if isinstance(part, nn.BatchNorm2d):
                 part.running_mean.normal_(0, 0.1)
                 part.running_var.uniform_(0.5, 1.5)
-    classes = 2 if name == "one_logit" else 5
-    preprocessing = Preprocessing((SIDE, SIDE), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    card = ModelCard(name, name, tuple(f"class {i}" for i in range(classes)), preprocessing)
-    return Classifier(prepare_for_analysis(module), card, torch.device(device))
+    return prepare_for_analysis(module)
 
 
 def photo(seed: int = 0) -> np.ndarray:
