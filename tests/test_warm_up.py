@@ -15,6 +15,8 @@ def test_pytorch_and_the_default_network_are_ready_afterwards(tmp_path):
         "from core import worker\n"
         "from core.pretrained import DEFAULT\n"
         "assert DEFAULT in worker._classifiers and worker.computed() == 1\n"
+        "import gc\n"
+        "assert gc.get_freeze_count() > 100_000  # what was imported is no more looked at\n"
         "worker.close()\n"
         "print('ready')\n"
     )
