@@ -34,7 +34,8 @@ class Comparison:
         if self.p_value >= 0.05:
             return f"{counts}: the difference could well be chance (McNemar, p = {self.p_value:.2g})."
         better = "first" if first > second else "second"
-        return f"{counts}: the {better} is better by more than chance (McNemar, p = {self.p_value:.2g})."
+        p = f"p = {self.p_value:.2g}" if self.p_value >= 1e-6 else "p < 0.000001"
+        return f"{counts}: the {better} is better by more than chance (McNemar, {p})."
 
 
 def compare(first: Predictions, second: Predictions) -> Comparison:

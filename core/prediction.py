@@ -138,6 +138,12 @@ def match_classes(theirs: Sequence[str], ours: Sequence[str]) -> tuple[np.ndarra
             f"The data set's {len(theirs)} classes ({_some(theirs)}) are none of the classifier's "
             f"{len(ours)} ({_some(ours)}): choose a data set with the classes it was trained on."
         )
+    known = [name for name, index in zip(theirs, found, strict=True) if index >= 0]
+    if len(known) == 1 < len(theirs):
+        raise BadDataset(
+            f"Of the data set's {len(theirs)} classes the classifier knows “{known[0]}” only, and one class "
+            "cannot be mixed up: choose a data set with the classes it was trained on."
+        )
     if len({int(i) for i in found if i >= 0}) < len(theirs) - len(missing):
         raise BadDataset(
             f"Two of the data set's classes ({_some(theirs)}) have the same name as one class of the "

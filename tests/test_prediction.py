@@ -116,10 +116,15 @@ def test_two_classes_of_one_name_are_refused():
         match_classes(["Cat", "cat"], ["cat", "dog"])
 
 
+def test_one_known_class_makes_no_matrix():
+    with pytest.raises(BadDataset, match="3 classes the classifier knows “Sandal” only"):
+        match_classes(["Shirt", "Sandal", "Coat"], ["tench", "sandal", "toaster"])
+
+
 def test_a_split_of_unknown_classes_alone_is_refused():
     split = Split(np.zeros((1, 2, 2, 1), np.uint8), np.array([1]))
     with pytest.raises(BadDataset, match="No image is left to judge"):
-        predictions_of(np.zeros((1, 2), np.float32), split, ["cat", "axolotl"], ["cat", "dog"])
+        predictions_of(np.zeros((1, 2), np.float32), split, ["cat", "axolotl", "dog"], ["cat", "dog"])
 
 
 def run(*arguments):

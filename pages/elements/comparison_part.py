@@ -78,6 +78,6 @@ def comparison_part(first: Judged, second: Judged) -> None:
             order_by = np.argsort(-other.predictions.confidence[positions], kind="stable")
             st.caption("Probabilities are those of the other one, which is wrong here.")
             if len(positions):
-                wall(other, positions[order_by], key="cm_only_wall")
+                wall(other, positions[order_by], key="cm_only_wall", beside=True)
             else:
                 st.caption("There is none.")

@@ -180,8 +180,9 @@ def class_table(matrix: np.ndarray, names: Sequence[str]) -> None:
     )  # fmt: skip
     st.caption(
         "Recall is the share of a class that is recognised, often called the class's accuracy; precision the "
-        "share of what is called by its name that belongs there. The 95 % intervals are Wilson's. A macro "
-        "average counts every class the same, a weighted one by its images. Click a column's head to sort."
+        "share of what is called by its name that belongs there. The 95\u00a0% intervals are Wilson's. A "
+        "macro average counts every class the same, a weighted one by its images. Click a column's head to "
+        "sort."
     )
 
 

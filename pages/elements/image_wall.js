@@ -2,11 +2,12 @@
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".root");
   const length = new DataView(data.buffer, data.byteOffset, 4).getUint32(0, true);
-  const { tiles, height, width, chosen } = JSON.parse(new TextDecoder().decode(data.subarray(4, 4 + length)));
+  const { tiles, height, width, beside, chosen } = JSON.parse(new TextDecoder().decode(data.subarray(4, 4 + length)));
   root.pick = (id) => setTriggerValue("picked", id);
   // The same pictures stay the same buttons: one that is replaced while it is pressed would lose the click.
   const shown = JSON.stringify([tiles, height, width]);
   if (root.shown !== shown) draw(root, tiles, height, width, data.subarray(4 + length));
+  root.firstChild.classList.toggle("beside", beside);
   root.shown = shown;
   for (const button of root.querySelectorAll("button")) button.setAttribute("aria-pressed", String(Number(button.dataset.id) === chosen));
 }

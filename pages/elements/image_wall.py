@@ -26,11 +26,13 @@ def image_wall(
     split_name: str,
     key: str,
     a_page: int = 24,
+    beside: bool = False,
 ) -> None:
     """Draw images with their probabilities, page by page.
 
     Args:
         positions: Of the images in `predictions`, in the order in which they are drawn.
+        beside: They scroll by themselves, so that what they stand beside stays in sight.
         dataset: The catalogue's name of the data set that `split`, named `split_name`, is of.
     """
     pages = -(-len(positions) // a_page)
@@ -58,6 +60,7 @@ def image_wall(
         "tiles": [_tile(predictions, int(position)) for position in some],
         "height": pictures.shape[1],
         "width": pictures.shape[2],
+        "beside": beside,
         "chosen": int(chosen[2]) if mine else None,
     }
     text = json.dumps(head).encode()

@@ -3,7 +3,7 @@
 import csv
 import io
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,19 +59,22 @@ def judged(classifier: str, dataset: ImageDataset, split_name: str) -> Judged:
     """
     split = dataset.split(split_name)
     card = catalogue.card_of(classifier)
-    match_classes(dataset.class_names, card.class_names)  # before anything is computed
+    matching, _ = match_classes(dataset.class_names, card.class_names)  # before anything is computed
+    rows = np.flatnonzero(matching[split.labels] >= 0)
+    whole = not 0 < len(rows) < len(split)
+    part = split if whole else split.take(rows)  # images of classes that it does not know would be left out
     answer = ask(
         "predictions of a split",
         classifier,
-        lambda classifier, progress: {"logits": predict_split(classifier, split, progress)},
-        depends_on=(split.fingerprint,),
+        lambda classifier, progress: {"logits": predict_split(classifier, part, progress)},
+        depends_on=(split.fingerprint,) if whole else (split.fingerprint, matching.tolist()),
         short=False,
-        message=f"Predicting {len(split):,} images",
+        message=f"Predicting {len(part):,} images",
     )
-    return judged_predictions(
-        classifier, dataset.name, split_name, split,
-        predictions_of(answer["logits"], split, dataset.class_names, card.class_names),
-    )  # fmt: skip
+    predictions = predictions_of(answer["logits"], part, dataset.class_names, card.class_names)
+    if not whole:
+        predictions = replace(predictions, rows=rows[predictions.rows])
+    return judged_predictions(classifier, dataset.name, split_name, split, predictions)
 
 
 def judged_predictions(
@@ -143,10 +146,18 @@ def cell_images(judged: Judged, cell: tuple[int, int] | None, *, key: str) -> No
     if not len(positions):
         st.caption("No image is in this cell.")
         return
-    wall(judged, positions, key=f"{key}_wall", zip_name=f"{judged.dataset}_{judged.split_name}.zip")
+    wall(
+        judged,
+        positions,
+        key=f"{key}_wall",
+        zip_name=f"{judged.dataset}_{judged.split_name}.zip",
+        beside=True,
+    )
 
 
-def wall(judged: Judged, positions: np.ndarray, *, key: str, zip_name: str = "") -> None:
+def wall(
+    judged: Judged, positions: np.ndarray, *, key: str, zip_name: str = "", beside: bool = False
+) -> None:
     """Images with their probabilities, and a button that saves them."""
     image_wall(
         judged.predictions,
@@ -155,6 +166,7 @@ def wall(judged: Judged, positions: np.ndarray, *, key: str, zip_name: str = "")
         dataset=judged.dataset,
         split_name=judged.split_name,
         key=key,
+        beside=beside,
     )
     st.caption("The most confident come first. Click an image to make it the chosen image of every page.")
     if zip_name:

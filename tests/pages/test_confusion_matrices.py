@@ -180,3 +180,29 @@ def test_only_the_classes_that_occur_are_shown():
     judged = judged_predictions("m", "digits", "test", open_dataset("digits").split("test"), many)
     assert judged.names == tuple(f"n{i}" for i in range(100, 107))
     assert np.array_equal(judged.positions((1, 2)), predictions.where(true=1, predicted=2))
+
+
+def test_images_of_unknown_classes_are_not_even_predicted(monkeypatch, home):
+    from dataclasses import replace
+
+    from pages.elements import judged as module
+
+    monkeypatch.setenv("CONVOSCOPE_HOME", str(home))
+    dataset = open_dataset("digits")
+    names = tuple(f"new {name}" if int(name) > 4 else name for name in dataset.class_names)
+    split, asked = dataset.split("test"), []
+
+    def answered(label, classifier, analysis, **about):
+        from core.catalogue import load
+
+        answer = analysis(load(classifier), lambda share, text: None)
+        asked.append(len(answer["logits"]))
+        return answer
+
+    monkeypatch.setattr(module, "ask", answered)
+    found = module.judged("runs/good", replace(dataset, class_names=names), "test")
+    known = np.flatnonzero(split.labels <= 4)
+    assert asked == [len(known)]
+    assert np.array_equal(found.predictions.rows, known)
+    assert np.array_equal(found.predictions.labels, split.labels[known])
+    assert "5 of the data set's 10 classes are unknown" in found.predictions.note
