@@ -30,13 +30,14 @@ with page(
     layers = layers_of(classifier)
     seen = Seen(classifier, card, layers, pixels, sha256)
     forget_missing_layer(layers, "act_layer")
-    view = st.segmented_control(
-        "View", VIEWS, default=VIEWS[0], key="act_view", bind="query-params", required=True,
-        label_visibility="collapsed",
-    )  # fmt: skip
-    if view == VIEWS[1]:
-        number_view(seen)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        view = st.segmented_control(
+            "Show", VIEWS, default=VIEWS[0], key="act_view", bind="query-params", required=True
+        )
+        layer = choose_layer(layers, "act_layer", at=0.0) if view == VIEWS[0] else None
+        controls = st.container(horizontal=True, vertical_alignment="bottom", width="stretch")
+    if layer is None:
+        number_view(seen, controls)
     else:
-        layer = choose_layer(layers, "act_layer", at=0.0)
         convolution_strip(layers, layer, "act_layer", ("act_page",))
-        layer_view(seen, layer)
+        layer_view(seen, layer, controls)

@@ -1,13 +1,14 @@
 """The views of the page Activations: all channels of a layer, one of them large, one number everywhere."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from core.activations import ORDERS, SCALES, activations, one_channel_of_each, order_of, painted
 from core.classifier import Classifier
-from core.heatmap import overlay
+from core.heatmap import colours, overlay
 from core.images import enlarge
 from core.model_card import ModelCard
 from core.progress import Progress
@@ -35,20 +36,24 @@ class Seen:
     sha256: str
 
 
-def layer_view(seen: Seen, layer: str) -> None:
-    """Every channel's map, page by page, and one of them large."""
+def layer_view(seen: Seen, layer: str, controls: Any) -> None:
+    """Every channel's map, page by page, and one of them large.
+
+    Args:
+        controls: The container for order and scale.
+    """
 
     def analysis(classifier: Classifier, progress: Progress) -> Answer:
         return {"maps": activations(classifier, seen.pixels, layer)}
 
     maps = ask("activations 1", seen.classifier, analysis, depends_on=(seen.sha256, layer))["maps"]
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        order = st.selectbox("Order", ORDERS, key="act_order", bind="query-params", width=180)
+    with controls:
+        order = st.selectbox("Order", ORDERS, key="act_order", bind="query-params", width=160)
         scale = _scale()
-        pages = -(-len(maps) // A_PAGE)
-        if st.session_state.get(PAGE, 1) > pages:
-            st.session_state[PAGE] = 1
-        number = st.pagination(pages, key=PAGE) if pages > 1 else 1
+    pages = -(-len(maps) // A_PAGE)
+    if st.session_state.get(PAGE, 1) > pages:
+        st.session_state[PAGE] = 1
+    number = st.pagination(pages, key=PAGE) if pages > 1 else 1
     flat = maps.reshape(len(maps), -1)
     some = order_of(maps, order or ORDERS[0])[(number - 1) * A_PAGE : number * A_PAGE]
     chosen = chosen_channel(len(maps))
@@ -67,14 +72,18 @@ def layer_view(seen: Seen, layer: str) -> None:
     )  # fmt: skip
 
 
-def number_view(seen: Seen) -> None:
-    """The channel with one number in every convolution, side by side from the first layer to the last."""
+def number_view(seen: Seen, controls: Any) -> None:
+    """The channel with one number in every convolution, side by side from the first layer to the last.
+
+    Args:
+        controls: The container for number and scale.
+    """
     places = list(dict.fromkeys(layer["site"] for layer in seen.layers.convolutions))
     if not places:
         st.info("This network has no convolution, so no layer has channels with a map.")
         return
     most = max(layer["channels"] for layer in seen.layers.convolutions)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with controls:
         if int(st.session_state.get(NUMBER) or 0) >= most:
             del st.session_state[NUMBER]
         channel = int(
@@ -122,16 +131,18 @@ def _large(seen: Seen, layer: str, maps: np.ndarray, channel: int) -> None:
             enlarge(overlay(seen.pixels, one, limit, signed=bool((one < 0).any()), grid=True), 320),
             width="stretch", caption="over the image",
         )  # fmt: skip
-        grey = np.rint(255 * np.clip(one / limit, 0, 1) if limit > 0 else np.zeros(one.shape)).astype(
-            np.uint8
-        )
-        alone.image(enlarge(np.stack([grey] * 3, 2), 320), width="stretch", caption="alone: white is most")
+        signed = bool((one < 0).any())
+        alone.image(
+            enlarge(_alone(one, limit, signed), 320), width="stretch",
+            caption="alone: white is 0, red above, blue below" if signed else "alone: black is 0, white most",
+        )  # fmt: skip
         row, column = np.unravel_index(int(one.argmax()), one.shape)
         with words:
             st.markdown(f"**Channel {channel}**")
             st.markdown(
                 f"From {one.min():.3g} to {one.max():.3g}, the most at row {row}, column {column} of "
-                f"{one.shape[0]} × {one.shape[1]}; exactly 0 at {(one == 0).mean():.0%} of the places."
+                f"{one.shape[0]} × {one.shape[1]}; exactly 0 at {(one == 0).mean():.0%} of the "
+                "places.".replace("-", "−")
             )
             shared = {"classifier": seen.classifier}
             st.page_link(
@@ -149,6 +160,16 @@ def _large(seen: Seen, layer: str, maps: np.ndarray, channel: int) -> None:
                     },
                 )  # fmt: skip
             st.button("Close", icon=":material/close:", on_click=_close)
+
+
+def _alone(one: np.ndarray, limit: float, signed: bool) -> np.ndarray:
+    """(H, W, 3) uint8"""
+    if not signed:
+        share = one / limit if limit > 0 else np.zeros(one.shape)
+        return np.repeat(np.rint(255 * share).astype(np.uint8)[..., None], 3, axis=2)
+    layer = colours(one, limit).astype(np.float32)
+    alpha = layer[..., 3:] / 255
+    return np.rint(255 * (1 - alpha) + layer[..., :3] * alpha).astype(np.uint8)
 
 
 def _scale(first: str = SCALES[0]) -> str:
