@@ -1,13 +1,14 @@
-"""The filter index against a bare forward pass; every channel off alone against running everything."""
+"""The filter index against a bare forward pass; a channel switched off against running everything."""
 
-from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 
 from benchmarks import Row, alternate
-from core.ablation import ablated_logits, layers_of
-from core.ablation_atlas import ablation_atlas
+from core.ablation import layers_of, switched_off
+from core.channel_layers import ChannelLayer
+from core.channel_removal import ChannelRemoval, channel_removal
 from core.classifier import Classifier
 from core.filter_index import build_index
 from core.hooks import captured
@@ -15,21 +16,21 @@ from core.model_card import ModelCard
 from core.models import models
 from core.preprocessing import Preprocessing
 
-K = 16
+K = 9
 
 
 def measure() -> list[Row]:
     rows = []
     for name, settings, images in (
-        ("speed_cnn", {"widths": "64,128,128"}, 128),
-        ("wide_cnn", {"width": 0.125}, 128),
+        ("wide_cnn", {}, 64),
+        ("resnet18", {"width": 0.25}, 512),
+        ("small_cnn", {}, 1024),
     ):
         classifier = _classifier(name, settings)
         rng = np.random.default_rng(0)
         pixels = rng.integers(0, 256, (images, 32, 32, 3), dtype=np.uint8)
-        labels = rng.integers(0, 10, images)
-        rows += _index(name, classifier, pixels, labels)
-        rows.append(_atlas(name, classifier, pixels[:16], labels[:16]))
+        rows += _index(name, classifier, pixels, rng.integers(0, 10, images))
+    rows += _atlas()
     return rows
 
 
@@ -44,7 +45,7 @@ def _index(name: str, classifier: Classifier, pixels: np.ndarray, labels: np.nda
         return classifier.predict_logits(pixels)
 
     @torch.inference_mode()
-    def keep_all() -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    def keep_all() -> dict[str, Any]:
         kept: dict[str, list[torch.Tensor]] = {site: [] for site in sites}
         for start in range(0, len(pixels), 32):
             with captured(classifier.module, sites) as maps:
@@ -70,26 +71,55 @@ def _index(name: str, classifier: Classifier, pixels: np.ndarray, labels: np.nda
     ]
 
 
-def _atlas(name: str, classifier: Classifier, pixels: np.ndarray, labels: np.ndarray) -> Row:
-    layer = layers_of(classifier)[-1]
-    rows = np.arange(len(pixels))
+def _atlas() -> list[Row]:
+    """Of the wide CNN, by the channel: for all of a layer the plain way takes minutes."""
+    classifier = _classifier("wide_cnn", {})
+    images, tried = 32, 2
+    pixels = np.random.default_rng(0).integers(0, 256, (images, 32, 32, 3), dtype=np.uint8)
+    inputs = classifier.inputs(pixels)
+    rows = []
+    for layer in layers_of(classifier)[1:]:
+        removal = channel_removal(classifier.module, layer.site, inputs[:2])
+        assert removal is not None
+        some = max(tried, layer.channels // 64 if layer.name == "conv2" else layer.channels // 4)
 
-    def get(wanted: np.ndarray) -> np.ndarray:
-        return pixels[wanted]
+        def ours(removal: ChannelRemoval = removal, some: int = some) -> dict[int, torch.Tensor]:
+            removal.begin(inputs)
+            found: dict[int, torch.Tensor] = {}
+            for image, channel, logits in removal.each(range(some)):
+                for c in range(tried):
+                    if bool((here := channel == c).any()):
+                        found.setdefault(c, removal.base.clone())[image[here]] = logits[here]
+            return found
 
-    def plain() -> np.ndarray:
-        right = np.zeros((layer.channels, 10), np.int64)
-        for c in range(layer.channels):
-            predicted = ablated_logits(classifier, get, rows, {layer.name: [c]}).argmax(1)
-            right[c] = np.bincount(labels[predicted == labels], minlength=10)
-        return right
+        @torch.inference_mode()
+        def begin(removal: ChannelRemoval = removal) -> None:
+            removal.begin(inputs)
 
-    ours = partial(ablation_atlas, classifier, get, rows, labels, layer.name)
-    differ = int((ours().right != plain()).any(1).sum())
-    return Row(
-        f"Each of {layer.channels} channels of {name}'s {layer.name} off, {len(rows)} images",
-        "zeroing and running all", *alternate(ours, plain, 2), f"{differ} channels counted differently",
-    )  # fmt: skip
+        @torch.inference_mode()
+        def plain(layer: ChannelLayer = layer) -> list[torch.Tensor]:
+            found = []
+            for c in range(tried):
+                with switched_off(classifier.module, [layer], {layer.name: [c]}):
+                    found.append(classifier.module(inputs))
+            return found
+
+        expected, found = plain(), ours()
+        apart = max(float((found[c] - expected[c]).abs().max()) for c in found)
+        some_of_it, all_run = alternate(ours, plain, 3)
+        once, _ = alternate(begin, begin, 3)
+        # What is computed once is shared by all channels of the layer, not only by those tried here.
+        each = (some_of_it - once) / some + once / layer.channels
+        rows.append(
+            Row(
+                f"One of {layer.channels} channels of wide_cnn's {layer.name} off, {images} images",
+                "zeroing and running all",
+                each,
+                all_run / tried,
+                f"{apart:.1e} apart",
+            )
+        )
+    return rows
 
 
 def _classifier(name: str, settings: dict) -> Classifier:

@@ -12,7 +12,7 @@ one linear layer), this is a closed form. An image on which d_c is 0 keeps its a
 all channels at once, by switching all of them off.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,7 @@ class ChannelRemoval:
 
     Attributes:
         channels: Of the layer.
+        base: The network's output with none off, of the images of the last `begin`.
         engine: What is computed for each channel, in words for people.
         images_at_once: How many images `begin` can be given for the memory not to grow out of hand.
     """
@@ -113,6 +114,7 @@ class ChannelRemoval:
         self.images_at_once = max(1, min(256, KEPT // (4 * every)))
         self._last = self._last_uses()
         self.engine = self._words()
+        self.base = known[graph.output]
         self._kept: dict[fx.Node, Any] = {}
         self._shares: dict[fx.Node, Tensor] = {}
         self._without: dict[fx.Node, Tensor] = {}
@@ -183,7 +185,8 @@ class ChannelRemoval:
         kept = {*self._around, *self._seen, *(one.node for one in self._linear)}
         self._kept = {node: value for node, value in known.items() if node in kept}
         self._without = {node: without[node] for node in self._seen}
-        return known[graph.output]
+        self.base = known[graph.output]
+        return self.base
 
     def _is_beside(self, node: fx.Node) -> bool:
         """Needed once more, by a step that is run with everything off."""
@@ -196,13 +199,19 @@ class ChannelRemoval:
         return value.transpose(0, 1).contiguous()
 
     @torch.inference_mode()
-    def each(self) -> Iterator[tuple[Tensor, Tensor, Any]]:
+    def each(self, channels: Sequence[int] | range | None = None) -> Iterator[tuple[Tensor, Tensor, Any]]:
         """Every image with every channel off alone, some at a time; without those it changes nothing for.
 
+        Args:
+            channels: Which; all of them if not given.
         Shape:
             yields: (P,) int64 images, (P,) int64 channels, the network's outputs for these (P, …)
         """
-        channel, image = self._active.nonzero(as_tuple=True)
+        active = self._active
+        if channels is not None:
+            active = torch.zeros_like(active)
+            active[list(channels)] = self._active[list(channels)]
+        channel, image = active.nonzero(as_tuple=True)
         for start in range(0, len(channel), self._together):
             part = slice(start, start + self._together)
             yield image[part], channel[part], self._answers(image[part], channel[part])

@@ -1,14 +1,17 @@
 """The patches of some filters side by side, and whole sets of filters to begin with."""
 
-import numpy as np
+import io
+
 import streamlit as st
+from PIL import Image
 
 from core.filter_presets import random_filters, report_filters
-from pages.elements.dataset_picker import plain
+from core.patch_sheet import patch_sheet
 from pages.elements.filter_tiles import patch_tiles
 from pages.elements.filters_asked import Filters, K, switch_off
 
-BEYOND = (128, 128, 140, 60)  # where a patch reaches over the border, on any background
+MOST = 40  # filters in one picture
+SIDE = 64  # pixels of a patch
 
 
 def rank_view(f: Filters) -> None:
@@ -27,17 +30,20 @@ def rank_view(f: Filters) -> None:
         "these same filters away."
     )
     numbers = {layer["name"]: i for i, layer in enumerate(f.layers)}
-    chosen = [(name, c) for name, channels in f.off.items() for c in channels][:40]
-    for column, (name, c) in zip(st.columns(max(10, len(chosen)), gap="xsmall"), chosen, strict=False):
-        one = f.index[name]
-        stack = patch_tiles(f, numbers[name], one.top_rows[c : c + 1, :k], one.top_places[c : c + 1, :k], 64)[
-            0
-        ]
-        stack[stack[..., 3] == 0] = BEYOND
-        gap = np.zeros((len(stack), 4, stack.shape[2], 4), np.uint8)
-        with column:
-            st.markdown(f"**{plain(name)}**  \n{c}")
-            st.image(np.concatenate([stack, gap], axis=1).reshape(-1, stack.shape[2], 4), width="content")
+    chosen = [(name, c) for name, channels in f.off.items() for c in channels]
+    if len(chosen) > MOST:
+        st.info(f"The first {MOST} of {len(chosen)} filters are shown.", icon=":material/grid_view:")
+    tiles = []
+    for name, c in chosen[:MOST]:
+        one, some = f.index[name], slice(c, c + 1)
+        found = int((one.top_rows[c, :k] >= 0).sum())
+        places = one.top_places[some, :found]
+        tiles.append(patch_tiles(f, numbers[name], one.top_rows[some, :found], places, SIDE)[0])
+    sheet = patch_sheet(tiles, [(name, str(c)) for name, c in chosen[:MOST]])
+    st.image(sheet, width="content")
+    out = io.BytesIO()
+    Image.fromarray(sheet).save(out, "PNG")
+    st.download_button("Picture", out.getvalue(), "patches.png", "image/png", icon=":material/download:")
 
 
 def preset_buttons(f: Filters) -> None:

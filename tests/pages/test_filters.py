@@ -83,6 +83,8 @@ def test_the_cost_of_every_channel_is_measured_once_and_can_be_sorted_by():
     assert not page.exception
     assert "costs most" in page.selectbox(key="fl_sort").options
     assert "What does each cost?" not in [b.label for b in page.button]
+    assert "intervals of the difference on the same 200 images" in words(page)
+    assert "share subtracted from" in words(page)  # which engine ran
 
 
 def test_the_switchboard_counts_and_compares():
@@ -118,6 +120,18 @@ def test_a_link_to_what_this_network_does_not_have_still_opens():
     assert "names no channels" in page.error[0].value
 
 
+def test_an_index_lies_beside_its_checkpoint_and_opens_from_there(monkeypatch):
+    open_page()
+    files = list((home("runs") / "tiny" / "filter_index").glob("*"))
+    assert files
+    assert {file.suffix for file in files} == {".npz"}  # nothing half done is left
+    store.forget_memory()
+    for file in home("cache").glob("*/*.npz"):
+        file.unlink()
+    monkeypatch.setattr("core.worker.submit", lambda *a, **k: pytest.fail("it was computed again"))
+    open_page()
+
+
 def test_the_commands_print_what_the_page_shows(capsys):
     assert main(["index", "runs/tiny", "--images", "200", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -147,6 +161,21 @@ def test_the_commands_print_what_the_page_shows(capsys):
     assert np.sum(found["difference"]) == 0
     assert main(arguments) == 0
     assert "with p = 1.000" in capsys.readouterr().out
+    arguments = ["ablate", "runs/tiny", "--images", "200", "--each", "conv2"]
+    assert main([*arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert "share subtracted" in found["engine"] or "closed form" in found["engine"]
+    channel = found["channels"][0]
+    assert len(found["channels"]) == 6
+    assert channel["change"] == min(c["change"] for c in found["channels"])
+    off = ["--channels", f"conv2:{channel['channel']}", "--json"]
+    assert main(["ablate", "runs/tiny", "--images", "200", *off]) == 0
+    alone = json.loads(capsys.readouterr().out)["accuracy"]
+    assert channel["change"] == pytest.approx(alone["after"] - alone["before"], abs=1e-9)
+    assert main(arguments) == 0
+    assert "accuracy with none off" in capsys.readouterr().out
+    assert main([*arguments, "--random", "3"]) == 2
+    assert "leave it out with --each" in capsys.readouterr().err
     assert main(["ablate", "runs/tiny", "--channels", "conv1:9"]) == 2
     assert "Channel 9 of 'conv1' does not exist" in capsys.readouterr().err
 
