@@ -107,7 +107,9 @@ def run_chart(history: list[Record], quantity: str, view: View, verdict: Verdict
             "symbol": "none", "silent": True, "animation": False, "data": marks,
             "label": {"position": "end", "rotate": 0, "fontSize": 11},
         }  # fmt: skip
-    return _option(series, quantity, by, logarithmic)
+    option = _option(series, quantity, by, logarithmic)
+    option["grid"]["top"] += 14 * max(0, len(marks) - 1)  # each mark's words stand above the last one's
+    return option
 
 
 def comparison_chart(
