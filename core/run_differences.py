@@ -72,10 +72,10 @@ def run_difference(
     """
     changed = changed_settings(base, other)
     of = "test" if "test_accuracy" in base_figures and "test_accuracy" in figures else "validation"
-    values = [each.get(f"{of}_accuracy") for each in (base_figures, figures)]
-    if values[0] is None or values[1] is None:
+    values: list[Any] = [each.get(f"{of}_accuracy") for each in (base_figures, figures)]
+    if None in values:
         return RunDifference(changed, None, None, of)
-    images = [each.get(f"{of}_images") for each in (base_figures, figures)]
+    images: list[Any] = [each.get(f"{of}_images") for each in (base_figures, figures)]
     interval = None
     if all(images):
         counts = [round(value * n) for value, n in zip(values, images, strict=True)]
