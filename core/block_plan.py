@@ -4,8 +4,11 @@ Behind a pool or a stride the size of a block depends on where the window lies b
 whose blocks are alike make one batch, which then has one shape.
 """
 
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -13,9 +16,10 @@ from torch import Tensor, fx, nn
 
 from core.classifier import Classifier
 from core.local_layers import LocalLayer, NetworkDescription, Reach, padded
-from core.product_convolution import ProductConvolution, number_of_points
+from core.product_convolution import PackedMatrix, ProductConvolution, number_of_points
 
 PRODUCT_BYTES = 600 << 20  # that the products of all weights may take
+MANY = 1 << 12  # weights of a 1×1 convolution from which they are kept in oneDNN's order
 KINDS = 4  # sizes of blocks along an axis at most: more fit closer, fewer make larger batches
 FEWEST = 32  # windows of a batch, if the kinds can help it
 # A multiplication in small matrix products takes about so much longer than one in a direct convolution.
@@ -33,7 +37,6 @@ class LocalNetwork:
     )  # step → the changing maps it is made of
     multiplications: float = 0.0
     _maps: dict[tuple[fx.Node, LocalLayer | None], Tensor] = field(default_factory=dict)
-    _products: dict[fx.Node, ProductConvolution | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         known = self.description
@@ -63,13 +66,44 @@ class LocalNetwork:
         return float(part.in_features * output[0].numel()) if isinstance(part, nn.Linear) else 0.0
 
     def product(self, node: fx.Node) -> ProductConvolution | None:
-        """The products of a convolution's weights, where it is one of 3×3 and there is room for them."""
-        if node not in self._products:
-            part = self.description.layers[node].convolution
-            held = sum(p.nbytes for p in self._products.values() if p is not None)
-            fits = part is not None and held + 4 * part.weight.nbytes < PRODUCT_BYTES
-            self._products[node] = ProductConvolution(part.weight) if part is not None and fits else None
-        return self._products[node]
+        """The products of a 3×3 convolution's weights, where there is room for them."""
+        part = self._weights_of(node)
+        held = sum(kept.nbytes for _, kept in _kept.values())
+        if part not in _kept and held + 4 * part.weight.nbytes > PRODUCT_BYTES:
+            return None
+        return _keep(part, lambda: ProductConvolution(part.weight))
+
+    def matrix(self, node: fx.Node) -> PackedMatrix | None:
+        """The weights of a convolution of 1×1, where it is one between many channels."""
+        part = self.description.layers[node].convolution
+        if part is None or part.groups > 1 or part.kernel_size != (1, 1) or part.weight.numel() < MANY:
+            return None
+        part = self._weights_of(node)
+        return _keep(part, lambda: PackedMatrix(part.weight[:, :, 0, 0], part.bias))
+
+    def _weights_of(self, node: fx.Node) -> nn.Conv2d:
+        global _kept_for
+        if _kept_for is None or _kept_for() is not self.description.module:
+            _kept.clear()  # what is kept is as large as a network, or four times that
+            _kept_for = weakref.ref(self.description.module)
+        part = self.description.layers[node].convolution
+        assert part is not None
+        return part
+
+
+# Weights made ready, of the network that was asked last: coarse maps and fine ones follow each other.
+_kept: WeakKeyDictionary[nn.Conv2d, tuple[Any, Any]] = WeakKeyDictionary()
+_kept_for: weakref.ref | None = None
+
+
+def _keep(part: nn.Conv2d, make: Callable[[], Any]) -> Any:
+    tensors = [tensor for tensor in (part.weight, part.bias) if tensor is not None]
+    state = [(tensor.data_ptr(), tensor._version) for tensor in tensors]
+    known = _kept.get(part)
+    if known is None or known[0] != state:
+        with torch.inference_mode(False), torch.no_grad():
+            known = _kept[part] = (state, make())
+    return known[1]
 
 
 @dataclass(frozen=True)

@@ -179,6 +179,11 @@ def _through(network: LocalNetwork, plan: Plan, node: fx.Node, source: fx.Node, 
         return Block(found, rows, columns)
     reach_rows, reach_columns = layer.reach
     if reach_rows.place_by_place and reach_columns.place_by_place:
+        matrix = network.matrix(node)
+        if matrix is not None:
+            n, h, w, channels = block.values.shape
+            found = matrix.times(block.values.reshape(-1, channels)).view(n, h, w, -1)
+            return Block(found, block.rows, block.columns)
         return Block(_channels_last(layer.run(block.values.permute(0, 3, 1, 2))), block.rows, block.columns)
     if block.whole and rows.whole and columns.whole:
         found = layer.run(padded(block.values.permute(0, 3, 1, 2), layer))

@@ -17,7 +17,7 @@ Source:
     Winograd 1980, "Arithmetic complexity of computations"; Lavin, Gray 2015, arXiv:1509.09308
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 
@@ -73,6 +73,36 @@ def _powers(points: int, n: int) -> np.ndarray:
     return np.array(rows, np.float64)
 
 
+class PackedMatrix:
+    """A matrix that many others are multiplied by.
+
+    PyTorch multiplies by MKL, which is not at its best on AMD's processors; oneDNN, with the matrix in its
+    own order, is 1.5 times as fast there and as fast elsewhere. It has no public name, so PyTorch's own
+    product stands in where it is missing.
+
+    Shape:
+        matrix: (K, C)
+        bias: (K,)
+    """
+
+    def __init__(self, matrix: Tensor, bias: Tensor | None = None) -> None:
+        self.nbytes = matrix.nbytes
+        self._bias = bias
+        self._ordered = torch.backends.mkldnn.is_available() and hasattr(
+            torch.ops.mkldnn, "_linear_pointwise"
+        )
+        self._matrix = matrix.contiguous()
+        if self._ordered:
+            self._matrix = torch.ops.mkldnn._reorder_linear_weight(self._matrix, 256)
+
+    def times(self, values: Tensor) -> Tensor:
+        """(N, K) from (N, C)."""
+        if not self._ordered:
+            return torch.nn.functional.linear(values, self._matrix, self._bias)
+        found: Tensor = torch.ops.mkldnn._linear_pointwise(values, self._matrix, self._bias, "none", [], "")
+        return found
+
+
 class ProductConvolution:
     """A 3×3 convolution of stride 1, ready for blocks.
 
@@ -85,21 +115,8 @@ class ProductConvolution:
         powers = torch.from_numpy(_powers(len(POINTS), 3)).to(weight)  # (6, 3)
         flat = weight.permute(2, 3, 0, 1).reshape(9, -1)  # (9, C_out · C_in)
         products = (torch.kron(powers, powers) @ flat).view(-1, out_channels, in_channels)
+        self.products = [PackedMatrix(each) for each in products]
         self.nbytes = products.nbytes
-        # PyTorch multiplies by MKL, which is not at its best on AMD's processors; oneDNN, with the weights in
-        # its own order, is 1.5 times as fast there. It has no public name.
-        self._packed = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-        self._products = [
-            torch.ops.mkldnn._reorder_linear_weight(each.contiguous(), 256) if self._packed else each.t()
-            for each in products
-        ]
-
-    def _times(self, values: Tensor, q: int) -> Tensor:
-        """(N, C_out) from (N, C_in): the product at one point."""
-        if not self._packed:
-            return values @ self._products[q]
-        found: Tensor = torch.ops.mkldnn._linear_pointwise(values, self._products[q], None, "none", [], "")
-        return found
 
     def add(
         self,
@@ -118,16 +135,15 @@ class ProductConvolution:
         out_channels = onto.shape[-1]
         flat = onto.view(-1, out_channels)  # (N · h · w, C_out)
         table = torch.cat([change.reshape(-1, change.shape[-1]), change.new_zeros(1, change.shape[-1])])
+        before, after = _worth_telling_apart(before, after)
         lengths = torch.stack([s.last - s.first + 1 for s in (before[0], after[0], before[1], after[1])], 1)
         parts = []
         for alike in torch.unique(lengths, dim=0).tolist():
             if min(alike) <= 0:
                 continue
             windows = (lengths == torch.tensor(alike)).all(1).nonzero().flatten()
-            parts += [
-                _Part(windows, axes, before, after, padding)
-                for axes in product(pieces(*alike[:2]), pieces(*alike[2:]))
-            ]
+            for down, along in product(_by_kind(pieces(*alike[:2])), _by_kind(pieces(*alike[2:]))):
+                parts.append(_Part(windows, (down, along), before, after, padding))
         transformed = [part.transformed(table, before) for part in parts]
         products = [t.new_empty(*t.shape[:2], out_channels) for t in transformed]
         for q in range(len(POINTS) ** 2):
@@ -135,41 +151,67 @@ class ProductConvolution:
             if not here:
                 continue
             values = [transformed[i][j] for j, i in here]
-            multiplied = self._times(torch.cat(values) if len(values) > 1 else values[0], q)
+            multiplied = self.products[q].times(torch.cat(values) if len(values) > 1 else values[0])
             for (j, i), rows in zip(here, multiplied.split([len(v) for v in values]), strict=True):
                 products[i][j] = rows
         for part, multiplied in zip(parts, products, strict=True):
             part.add(flat, multiplied, after)
 
 
+def _worth_telling_apart(
+    before: tuple[Span, Span], after: tuple[Span, Span]
+) -> tuple[tuple[Span, Span], tuple[Span, Span]]:
+    """On an axis that is cut into pieces all windows change all that is kept: fewer and larger products."""
+    kept = [
+        (then, behind) if min(then.length, behind.length) <= LARGEST else (_all(then), _all(behind))
+        for then, behind in zip(before, after, strict=True)
+    ]
+    return (kept[0][0], kept[1][0]), (kept[0][1], kept[1][1])
+
+
+def _all(span: Span) -> Span:
+    return replace(span, first=span.start, last=span.start + span.length - 1)
+
+
+def _by_kind(all_pieces: tuple[Piece, ...]) -> list[tuple[Piece, ...]]:
+    """Pieces of one form and size together: they have the same transforms."""
+    kinds: dict[tuple[bool, int], list[Piece]] = {}
+    for piece in all_pieces:
+        kinds.setdefault((piece.of_inputs, piece.n), []).append(piece)
+    return [tuple(each) for each in kinds.values()]
+
+
 class _Part:
-    """Windows whose changes have one size, and one piece of rows and of columns of it."""
+    """Windows whose changes have one size, and pieces of one kind of its rows and of its columns."""
 
     def __init__(
         self,
         windows: Tensor,
-        axes: tuple[Piece, Piece],
+        axes: tuple[tuple[Piece, ...], tuple[Piece, ...]],
         before: tuple[Span, Span],
         after: tuple[Span, Span],
         padding: tuple[int, int],
     ) -> None:
-        self.windows = windows
-        self.points = [y * len(POINTS) + x for y in range(axes[0].points) for x in range(axes[1].points)]
-        (py, qy), (px, qx) = (transforms(piece.of_inputs, piece.n) for piece in axes)
+        kinds = (axes[0][0], axes[1][0])
+        offsets = [(y.offset, x.offset) for y, x in product(*axes)]
+        self.points = [y * len(POINTS) + x for y in range(kinds[0].points) for x in range(kinds[1].points)]
+        (py, qy), (px, qx) = (transforms(kind.of_inputs, kind.n) for kind in kinds)
         self.forth = torch.from_numpy(np.kron(py, px).astype(np.float32))
         self.back = torch.from_numpy(np.kron(qy, qx).astype(np.float32))
-        # On each axis: (N,) the first input or output of each window, and how many there are.
+        # One entry a window and piece. On each axis: (N,) the first input or output, and how many.
+        self.windows = windows.repeat_interleave(len(offsets))
         self.inputs: list[tuple[Tensor, int]] = []
         self.outputs: list[tuple[Tensor, int]] = []
-        for piece, span, then, around in zip(axes, before, after, padding, strict=True):
-            if piece.of_inputs:
-                first = span.first[windows] + piece.offset
-                self.inputs.append((first, piece.n))
-                self.outputs.append((first + around - 2, piece.n + 2))
+        shifts = torch.tensor(offsets).repeat(len(windows), 1).unbind(1)
+        for kind, shift, span, then, around in zip(kinds, shifts, before, after, padding, strict=True):
+            if kind.of_inputs:
+                first = span.first[self.windows] + shift
+                self.inputs.append((first, kind.n))
+                self.outputs.append((first + around - 2, kind.n + 2))
             else:
-                first = then.first[windows] + piece.offset
-                self.inputs.append((first - around, piece.n + 2))
-                self.outputs.append((first, piece.n))
+                first = then.first[self.windows] + shift
+                self.inputs.append((first - around, kind.n + 2))
+                self.outputs.append((first, kind.n))
 
     def transformed(self, table: Tensor, before: tuple[Span, Span]) -> Tensor:
         """(points, N, C_in): the change at each point."""

@@ -240,3 +240,17 @@ def test_products_are_the_convolution(height, width, padding, seed):
         found, maps.permute(0, 2, 3, 1).contiguous(), tuple(all_of), tuple(after), (padding, padding)
     )
     np.testing.assert_allclose(found.permute(0, 3, 1, 2), expected, atol=2e-4)
+
+
+def test_weights_that_change_in_place_are_seen():
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    asked = _wide()
+    before = occlusion_logits(asked, image, window=3, stride=4)
+    for part in asked.module.modules():
+        if isinstance(part, nn.Conv2d):
+            part.weight.mul_(1.5)
+    after = occlusion_logits(asked, image, window=3, stride=4)
+    plain = occlusion_logits(asked, image, window=3, stride=4, engine=full_forwards)
+    assert after.engine == "incremental"
+    np.testing.assert_allclose(after.logits, plain.logits, atol=1e-5)
+    assert np.abs(after.logits - before.logits).max() > 1e-3
