@@ -354,6 +354,7 @@ def test_the_command_makes_the_same_picture(tmp_path, capsys) -> None:
         (["--layer", "conv1", "--class", "3"], "A class and a layer were both given"),
         (["--layer", "conv1", "--channel", "99"], "Channel 99 of 'conv1' does not exist: it has 32"),
         (["--layer", "conv1", "--place", "x"], "write a row and a column like 3,4"),
+        (["--layer", "99"], "There is no layer 99: choose a number from 0 to"),
         ([], "Nothing was chosen"),
         (["--class", "3", "--steps", "0"], "steps is '0'"),
     ):

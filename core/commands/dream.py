@@ -15,7 +15,7 @@ def add_parser(subparsers: Any) -> None:
         "most. Settings that are left open are found by the size of the picture.",
     )
     parser.add_argument("classifier", help="see `python -m core classifiers`; or the folder of a checkpoint")
-    parser.add_argument("--layer", help="a name in named_modules(), such as conv2 or activation2")
+    parser.add_argument("--layer", help="a name in named_modules() such as conv2, or its number, as they run")
     parser.add_argument("--channel", type=int, help="of the layer (default: 0)")
     parser.add_argument("--place", metavar="ROW,COLUMN", help="one neuron of the channel, such as 3,4")
     parser.add_argument("--class", dest="class_name", metavar="NAME", help="a class by name or index")
@@ -26,7 +26,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--start", metavar="IMAGE", help="a path or a sample such as chelsea (default: noise)"
     )
-    parser.add_argument("--png", "--out-png", type=Path, metavar="FILE.png", help="keep the picture")
+    parser.add_argument("--png", type=Path, metavar="FILE.png", help="keep the picture")
     parser.add_argument("--webp", type=Path, metavar="FILE.webp", help="keep the steps as an animation")
     parser.add_argument("--gif", type=Path, metavar="FILE.gif", help="keep the steps as an animation")
     parser.add_argument("--out", type=Path, metavar="FILE.npz", help="keep all frames and the settings")
@@ -129,4 +129,7 @@ def _unit(args: argparse.Namespace, classifier: Any) -> Any:
         if match is None:
             raise SettingError(f"--place is {args.place!r}: write a row and a column like 3,4.")
         place = (int(match[1]), int(match[2]))
-    return check_unit(classifier, Unit(args.layer, channel, place), shapes)
+    layer = args.layer
+    if layer.isdecimal() and layer not in shapes:
+        layer = report_unit(shapes, int(layer), channel).layer
+    return check_unit(classifier, Unit(layer, channel, place), shapes)
