@@ -13,15 +13,14 @@ from core.projection import tsne
 
 
 def measure(n: int = 10_000, width: int = 512) -> list[Row]:
-    rng = np.random.default_rng(0)
-    middles = rng.normal(0, 1.5, (10, width))
-    features = (middles[np.arange(n) % 10] + rng.normal(0, 1, (n, width))).astype(np.float32)
+    """Both from the features on; theirs with scikit-learn's own settings, on all cores."""
+    features = ten_classes(n, width)
     began = time.perf_counter()
     space = feature_space(features)
     ours = tsne(space)["points"]
     seconds = time.perf_counter() - began
     began = time.perf_counter()
-    theirs = TSNE(init="pca", random_state=0, max_iter=750, n_jobs=os.cpu_count()).fit_transform(features)
+    theirs = TSNE(random_state=0, n_jobs=os.cpu_count()).fit_transform(features)
     their_seconds = time.perf_counter() - began
     kept = [
         share_preserved(space.indices[:, :10], nearest_neighbours(points, 10)[0]).mean()
@@ -29,10 +28,21 @@ def measure(n: int = 10_000, width: int = 512) -> list[Row]:
     ]
     return [
         Row(
-            f"t-SNE of {n:,} × {width}, 750 steps, exact neighbours",
+            f"t-SNE of {n:,} × {width}, exact neighbours",
             "scikit-learn",
             seconds,
             their_seconds,
-            f"neighbours kept {kept[0]:.1%} and {kept[1]:.1%}",
+            f"of the 10 nearest neighbours {kept[0]:.3f} are kept, and {kept[1]:.3f}",
         )
     ]
+
+
+def ten_classes(n: int, width: int) -> np.ndarray:
+    """Classes that each fill 12 directions of their own, with a little noise in all: (n, width) float32."""
+    rng = np.random.default_rng(0)
+    label = np.arange(n) % 10
+    middles, directions = rng.normal(0, 0.6, (10, width)), rng.normal(0, 1 / 3, (10, 12, width))
+    features = middles[label] + rng.normal(0, 0.3, (n, width))
+    for k in range(10):
+        features[label == k] += rng.normal(0, 1, ((label == k).sum(), 12)) @ directions[k]
+    return features.astype(np.float32)

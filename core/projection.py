@@ -25,6 +25,9 @@ SEED = 0
 # 1,800 images: Barnes-Hut took half of the time of FFT. openTSNE itself changes at 10,000.
 FFT_FROM = 6000
 THREADS_FROM = 3000
+# Steps with exaggeration, and without. From FFT_FROM images on half of them do: of 4,000 images' ten nearest
+# neighbours 35.7 % were kept in place of 36.7 %, in less than a third of the time.
+STEPS, STEPS_OF_MANY = (250, 500), (125, 250)
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ def tsne(
     perplexity: Annotated[float, Range(5, 50, 1)] = 30.0,
     progress: Progress = no_progress,
 ) -> dict[str, np.ndarray]:
-    """Neighbours stay neighbours, as probabilities: 250 steps with exaggeration, then 500 without.
+    """Neighbours stay neighbours, as probabilities: steps with exaggeration, then twice as many without.
 
     Args:
         perplexity: About how many neighbours each image is held to.
@@ -133,7 +136,7 @@ def tsne(
     """
     from openTSNE import TSNE
 
-    steps, done = (250, 500), 0
+    steps, done = STEPS if len(space.features) < FFT_FROM else STEPS_OF_MANY, 0
     every = 5
 
     def show(iteration: int, error: float, embedding: np.ndarray) -> bool:
