@@ -103,8 +103,8 @@ def mapped(
     kept, chance = float(picture["preserved"].mean()), NEAR / (len(part) - 1)
     words = f"{kept:.0%} of the {NEAR} nearest neighbours are kept (by chance {min(1, chance):.0%})"
     if picture["silhouette"] is not None:
-        words += f" · silhouette {picture['silhouette']:.2f} in the features"
-        words += f", {picture['silhouette_shown']:.2f} in the picture"
+        apart = f" · silhouette {picture['silhouette']:.2f} in the features"
+        words += f"{apart}, {picture['silhouette_shown']:.2f} in the picture".replace("-", "−")
     if "explained" in picture:
         words += f" · {picture['explained'].sum():.0%} of the variance"
     line = {
@@ -229,7 +229,7 @@ with page(
         lines.append(line)
         judges = judges and known
         if note:
-            notes.append(note)
+            notes.append(note if note.startswith(title) or not others else f"{title}: {note}")
     for note in dict.fromkeys(notes):
         st.info(plain(note), icon=":material/info:")
     if wanted and picked >= 0:
