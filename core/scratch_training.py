@@ -61,7 +61,9 @@ def train_from_scratch(
     to a loss of 0.56, its gradient norm creeps up from 2.64 to 2.77, and in epoch 24 all is NaN (seed and
     machine move the epoch). Small batches make noise at a large rate, noise makes the first layer's weights
     grow, longer weights make the loss steeper, until a step leaps over the valley to where it is steeper
-    still. Batches of 32 survive; a bounded activation such as tanh cannot run away like this.
+    still. Batches of 16 break in epoch 8, batches of 20 and 32 survive 24 and more; a bounded activation such
+    as tanh cannot run away like this. In seconds: dataset="digits", widths="128,64", learning_rate=0.2,
+    batch_size=16, epochs=60 and the rest as above breaks in epoch 38, its gradient norm up from 0.25 to 3.7.
 
     Args:
         folder: The run's own folder.
