@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from core.batch_size import BatchSize
 from core.errors import BadCheckpoint, BadImage, OutOfMemory
+from core.fast_convolution import fast_convolutions
 from core.model_card import ModelCard
 from core.progress import Progress, no_progress
 
@@ -58,6 +59,7 @@ class Classifier:
         self.module.eval().requires_grad_(False)
         # Faster on CPUs (depthwise convolutions most) and on GPUs with tensor cores.
         self.module.to(device=self.device).to(memory_format=torch.channels_last)
+        fast_convolutions(self.module)
         self._size = BatchSize()
         self._memory_limit = 1 << 30
 
