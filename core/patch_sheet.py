@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 GAP, MARGIN, HEAD = 6, 34, 40
-PAPER, INK, BEYOND = (255, 255, 255), (40, 48, 56), (226, 228, 232)
+PAPER, INK, BEYOND, RIM = (255, 255, 255), (40, 48, 56), (226, 228, 232), (160, 168, 176)
 
 
 def patch_sheet(tiles: Sequence[np.ndarray], titles: Sequence[tuple[str, str]]) -> np.ndarray:
@@ -36,7 +36,9 @@ def patch_sheet(tiles: Sequence[np.ndarray], titles: Sequence[tuple[str, str]]) 
         for rank, tile in enumerate(column):
             paper = Image.new("RGBA", (side, side), (*BEYOND, 255))
             paper.alpha_composite(Image.fromarray(np.ascontiguousarray(tile)))
-            sheet.paste(paper.convert("RGB"), (left, HEAD + rank * step))
+            top = HEAD + rank * step
+            sheet.paste(paper.convert("RGB"), (left, top))
+            draw.rectangle((left - 1, top - 1, left + side, top + side), outline=RIM)
     return np.asarray(sheet)
 
 

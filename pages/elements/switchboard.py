@@ -266,11 +266,11 @@ def _special(f: Filters, rows: np.ndarray, labels: np.ndarray, effect: Effect, h
         table,
         {
             "mark": {"type": "tick", "thickness": 3, "size": 34, "tooltip": True},
-            "height": 60,
+            "height": 130,
             "encoding": {
                 "x": {"field": "accuracy", "type": "quantitative", "scale": {"zero": False},
-                      "title": "accuracy in %"},
-                "color": {"field": "set", "type": "nominal", "title": None,
+                      "title": "accuracy in % with each set off"},
+                "color": {"field": "set", "type": "nominal", "title": None, "legend": {"orient": "top"},
                           "scale": {"domain": ["chosen", "random"], "range": ["#e8710a", "#6b7a86"]}},
             },
         },
