@@ -66,5 +66,5 @@ def occlusion(
         method="occlusion",
         settings={"window": window, "stride": stride, "fill": fill, "seed": seed, "output": output},
         note=note,
-        found={"window": hidden.window, "stride": hidden.stride},
+        found={"window": hidden.window, "stride": hidden.stride, "engine": hidden.engine},
     )
