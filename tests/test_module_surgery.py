@@ -16,7 +16,7 @@ from core.module_surgery import not_rewritten, prepare_for_analysis, stop_in_pla
 NETWORKS = {
     "resnet18": torchvision.models.resnet18,
     "resnet50": torchvision.models.resnet50,
-    "vgg19_bn": torchvision.models.vgg19_bn,
+    "vgg11_bn": torchvision.models.vgg11_bn,
     "mobilenet_v3_small": torchvision.models.mobilenet_v3_small,
     "efficientnet_b0": torchvision.models.efficientnet_b0,
     "densenet121": torchvision.models.densenet121,
@@ -53,7 +53,7 @@ def watch(module: nn.Module, image: Tensor) -> tuple[Counter[str], list[str]]:
 def test_every_activation_has_a_module_of_its_own_and_outputs_stay_to_the_bit(name: str) -> None:
     torch.manual_seed(0)
     module = NETWORKS[name]().eval()
-    image = torch.randn(1, 3, 96, 96)
+    image = torch.randn(1, 3, 64, 64)
     before, keys = module(image.clone()), list(module.state_dict())
     assert watch(module, image)[1], "a network without anything in place tests nothing"
 

@@ -5,11 +5,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.confusion import confusion_matrix
-from core.data_catalogue import open_dataset
+from core.data_catalogue import add_upload, open_dataset
 from core.home import PROJECT
 from core.matrix_file import write_matrix
 from pages.elements.judged import judged_predictions, predictions_csv, zip_of
 from tests.nearest_mean import save_nearest_mean
+from tests.pages.test_data import zip_of_images
 from tests.test_confusion import drawn
 
 PARTS = ["Matrix", "Findings", "Classes", "One against the rest", "Calibration", "Errors", "Two classifiers"]
@@ -94,7 +95,8 @@ def test_the_classifier_brings_its_data_set(open_page):
 
 
 def test_a_data_set_with_other_classes_is_refused_in_words(open_page):
-    at = open_page(cm_set="sutures")
+    pets, _ = add_upload(zip_of_images(), "pets.zip")
+    at = open_page(cm_set=pets)
     assert "are none of the classifier's 10" in texts(at)
     assert not at.exception
 
