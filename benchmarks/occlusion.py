@@ -67,7 +67,12 @@ def _against_captum(title: str, classifier: Classifier, window: int, stride: int
     def captum(batch: int) -> None:
         with torch.inference_mode():
             Occlusion(theirs.logits).attribute(
-                inputs, shape, (image.shape[2], max(stride, window), stride), baseline, target, perturbations_per_eval=batch
+                inputs,
+                shape,
+                (image.shape[2], max(stride, window), stride),
+                baseline,
+                target,
+                perturbations_per_eval=batch,
             )
 
     best = BATCHES[int(np.argmin(take_turns([partial(captum, batch) for batch in BATCHES], 1)))]

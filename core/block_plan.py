@@ -22,7 +22,7 @@ PRODUCT_BYTES = 600 << 20  # that the products of all weights may take
 MANY = 1 << 12  # weights of a 1×1 convolution from which they are kept in oneDNN's order
 KINDS = 4  # sizes of blocks along an axis at most: more fit closer, fewer make larger batches
 FEWEST = 32  # windows of a batch, if the kinds can help it
-# A multiplication in small matrix products takes about so much longer than one in a direct convolution.
+# A multiplication in a product, with its changes of space, takes about so much longer than in a convolution.
 SLOWER = 1.5
 
 

@@ -32,7 +32,7 @@ from core.local_layers import describe, padded
 from core.occlusion import Engine, full_forwards
 from core.progress import Progress, no_progress
 
-BYTES = 256 << 20  # of one batch, about; what products of weights may take beside it
+BYTES = 256 << 20  # of one batch, about; the weights made ready take some beside it
 WORK = 20e9  # multiplications of one batch
 OFTEN = 0.1  # seconds between two looks at whether the map is still wanted, which a batch may outlast
 MOST = 512  # windows of one batch
