@@ -33,7 +33,7 @@ def short_floats(device: torch.device) -> torch.dtype | None:
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if device.type == "cpu":
-        able = getattr(torch.cpu, "get_capabilities", dict)()
+        able: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
         if able.get("avx512_bf16") or able.get("amx_bf16"):
             return torch.bfloat16
     return None
