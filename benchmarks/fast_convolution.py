@@ -54,7 +54,7 @@ def _step(module: nn.Module, images: int) -> Row:
     for network, ours in zip(_twins(module.train()), (True, False), strict=True):
         optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
         sides.append(partial(step, network, optimizer, ours))
-    mine, theirs = alternate(*sides, 3)
+    mine, theirs = alternate(sides[0], sides[1], 3)
     apart = max(abs(a - b) for a, b in zip(losses[True], losses[False], strict=True))
     return Row(
         f"A training step of the wide CNN, {images} images", PLAIN, mine, theirs,

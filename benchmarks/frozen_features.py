@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from core.home import home
 from core.training import train
 
 IMAGES, EPOCHS = 200, 10
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "dataset": "digits", "input_size": 32, "architecture": "vgg", "trainable": "head",
     "architecture_settings": "depth=19; layout=small; dropout=0", "train_images": IMAGES, "validation": 0.0,
     "epochs": EPOCHS, "batch_size": 50, "precision": "float32",
@@ -23,7 +24,7 @@ SETTINGS = {
 def measure() -> list[Row]:
     os.environ.setdefault("CONVOSCOPE_HOME", tempfile.mkdtemp())
 
-    def seconds(**changed: object) -> tuple[float, float]:
+    def seconds(**changed: Any) -> tuple[float, float]:
         """From nothing to the last epoch, and the loss there."""
         shutil.rmtree(home("cache", "features"))
         with tempfile.TemporaryDirectory() as folder:
