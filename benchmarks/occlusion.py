@@ -57,8 +57,8 @@ def _against_captum(title: str, classifier: Classifier, window: int, stride: int
     target = int(classifier.predict_logits(image[None])[0].argmax())
     theirs = plain(classifier)
     room = image.shape[0] - window
-    # Captum has all columns of windows, but of their rows only those that lie side by side: it takes no larger
-    # steps than the window.
+    # Captum has all columns of windows, but of their rows only those that lie side by side: it takes no
+    # larger steps than the window.
     factor = (1 + -(-room // stride)) / (1 + -(-room // max(stride, window)))
 
     def ours() -> None:
