@@ -1,10 +1,12 @@
 """The views of the page Activations: all channels of a layer, one of them large, one number everywhere."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import streamlit as st
+from streamlit.errors import StreamlitPageNotFoundError
 
 from core.activations import ORDERS, SCALES, activations, one_channel_of_each, order_of, painted
 from core.classifier import Classifier
@@ -145,20 +147,21 @@ def _large(seen: Seen, layer: str, maps: np.ndarray, channel: int) -> None:
                 "places.".replace("-", "−")
             )
             shared = {"classifier": seen.classifier}
-            st.page_link(
-                "pages/feature_visualization.py", label="What does it look for?",
-                icon=":material/auto_awesome:",
-                query_params=shared | {"dream_layer": layer, "dream_channel": str(channel)},
-            )  # fmt: skip
-            convolution = seen.layers.convolution_of(layer)
-            if convolution is not None:
+            with suppress(StreamlitPageNotFoundError):  # this page runs alone: nothing has read app.py yet
                 st.page_link(
-                    "pages/filters.py", label="Its filter: strongest images, switch it off",
-                    icon=":material/tune:",
-                    query_params=shared | {
-                        "fl_layer": convolution["name"], "fl_channel": str(channel), "fl_view": "One channel",
-                    },
+                    "pages/feature_visualization.py", label="What does it look for?",
+                    icon=":material/auto_awesome:",
+                    query_params=shared | {"dream_layer": layer, "dream_channel": str(channel)},
                 )  # fmt: skip
+                convolution = seen.layers.convolution_of(layer)
+                if convolution is not None:
+                    st.page_link(
+                        "pages/filters.py", label="Its filter: strongest images, switch it off",
+                        icon=":material/tune:",
+                        query_params=shared | {
+                            "fl_layer": convolution["name"], "fl_channel": str(channel), "fl_view": "One channel",
+                        },
+                    )  # fmt: skip
             st.button("Close", icon=":material/close:", on_click=_close)
 
 
