@@ -159,7 +159,8 @@ def _large(seen: Seen, layer: str, maps: np.ndarray, channel: int) -> None:
                         "pages/filters.py", label="Its filter: strongest images, switch it off",
                         icon=":material/tune:",
                         query_params=shared | {
-                            "fl_layer": convolution["name"], "fl_channel": str(channel), "fl_view": "One channel",
+                            "fl_layer": convolution["name"], "fl_channel": str(channel),
+                            "fl_view": "One channel",
                         },
                     )  # fmt: skip
             st.button("Close", icon=":material/close:", on_click=_close)
