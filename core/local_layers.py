@@ -134,19 +134,28 @@ def describe(module: nn.Module, inputs: Tensor) -> NetworkDescription | None:
         return found
     if known[1] is None:
         return None
-    run = fx.Interpreter(known[1].module, garbage_collect_values=False)
-    run.run(inputs)
-    return replace(known[1], outputs=run.env)
+    return replace(known[1], outputs=_outputs(known[1].module, inputs))
+
+
+def _outputs(module: fx.GraphModule, inputs: Tensor) -> dict[fx.Node, Any]:
+    """The output of every step.
+
+    `Interpreter.run` would do the same behind a progress bar, whose lock all processes share: one that was
+    killed while it held it would stop the worker for good.
+    """
+    steps = fx.Interpreter(module, garbage_collect_values=False)
+    steps.args_iter = iter([inputs])
+    for node in module.graph.nodes:
+        steps.env[node] = steps.run_node(node)
+    return steps.env
 
 
 def _described(module: nn.Module, inputs: Tensor) -> NetworkDescription | None:
     try:
         traced = fx.GraphModule(module, _Tracer().trace(module))
-        run = fx.Interpreter(traced, garbage_collect_values=False)
-        run.run(inputs)
+        outputs = _outputs(traced, inputs)
     except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError, AttributeError, NameError, KeyError):
         return None
-    outputs = run.env
     changing: set[fx.Node] = set()
     layers: dict[fx.Node, LocalLayer] = {}
     pointwise: set[fx.Node] = set()

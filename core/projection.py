@@ -6,6 +6,7 @@ is next to whom, and the distances between far groups in them mean nothing.
 """
 
 import os
+import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -309,8 +310,13 @@ def _fit_umap(
     n_epochs: int | None,
     progress: Progress,
 ) -> Any:
+    from tqdm import tqdm
     from umap import UMAP
 
+    # Its bar tells `progress`, which belongs to this thread alone: no second thread that refreshes it, and no
+    # lock that is shared with other processes, which may be killed while they hold it.
+    tqdm.monitor_interval = 0
+    tqdm.set_lock(threading.RLock())
     n = len(space.features)
     n_neighbors = min(n_neighbors, n - 1, space.indices.shape[1] + 1)
     others = slice(0, n_neighbors - 1)
