@@ -36,6 +36,7 @@ def sutures(
     images: Annotated[int, Range(40, 20_000, 20)] = 4000,
     size: Annotated[int, Range(32, 256, 16), "pixels"] = 64,
     grid_leak: Annotated[float, Range(0, 1, 0.05)] = 0.0,
+    unevenness: Annotated[float, Range(0.1, 1, 0.05)] = 1.0,
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0,
     progress: Progress = no_progress,
 ) -> ImageDataset:
@@ -50,6 +51,7 @@ def sutures(
         size: Side of the square pictures.
         grid_leak: Share of the pictures whose grid follows the label (narrow means even); that of the others
             is drawn by lot.
+        unevenness: How far uneven stitches stray; at 1 nobody misses it, at 0.3 one has to measure.
         seed: Another seed, other pictures.
     Raises:
         SettingError: So many so large pictures would fill the disk.
@@ -62,10 +64,10 @@ def sutures(
             f"{images} images of {size} × {size} pixels with their masks take {length / 2**30:.1f} GB; up to "
             f"{MAXIMUM_BYTES // 2**30} GB are drawn. Choose fewer or smaller ones."
         )
-    key = f"{_VERSION} {images} {size} {grid_leak!r} {seed}"
+    key = f"{_VERSION} {images} {size} {grid_leak!r} {unevenness!r} {seed}"
     folder = home("data", "drawn") / f"sutures-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     if not folder.is_dir():
-        _draw_all(folder, images, size, grid_leak, seed, progress)
+        _draw_all(folder, images, size, grid_leak, unevenness, seed, progress)
     return ImageDataset(
         name="sutures",
         title="Sutures",
@@ -92,7 +94,7 @@ class Stitch:
 
 
 def draw_suture(
-    label: int, grid: str, size: int, rng: np.random.Generator
+    label: int, grid: str, size: int, rng: np.random.Generator, unevenness: float = 1.0
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """One picture and its masks. With equal state of `rng`, two grids differ in the grid alone.
 
@@ -103,7 +105,7 @@ def draw_suture(
     turn = rng.normal(0, math.radians(7)) + (math.pi if rng.random() < 0.5 else 0)
     middle = np.array([0.5, 0.5]) + rng.uniform(-0.03, 0.03, 2)
     half, bend = rng.uniform(0.30, 0.36), rng.uniform(-0.03, 0.03)
-    stitches = _stitches(label, rng)
+    stitches = _stitches(label, rng, unevenness)
 
     def at(along: np.ndarray, across: np.ndarray) -> np.ndarray:
         """Points given along the wound (−1…1) and across it (sides of the picture), as (…, 2) x, y."""
@@ -134,11 +136,12 @@ def draw_suture(
     return picture.round().clip(0, 255).astype(np.uint8), masks
 
 
-def _stitches(label: int, rng: np.random.Generator) -> list[Stitch]:
-    """Equal gaps, lengths and angles but for a steady hand's error; or clearly not."""
+def _stitches(label: int, rng: np.random.Generator, unevenness: float) -> list[Stitch]:
+    """Equal gaps, lengths and angles but for a steady hand's error; or not."""
     count = int(rng.integers(5, 8))
     gap, reach, angle = 1.7 / (count - 1), rng.uniform(0.085, 0.115), rng.normal(0, math.radians(6))
-    unsteady = (0.28, 0.24, math.radians(13)) if label == 0 else (0.03, 0.03, math.radians(1.5))
+    steady = np.array([0.03, 0.03, math.radians(1.5)])
+    unsteady = steady if label else np.maximum(steady, unevenness * np.array([0.28, 0.24, math.radians(13)]))
 
     def errors(spread: float) -> np.ndarray:
         values = np.clip(rng.normal(0, 1, count), -1.8, 1.8)
@@ -265,7 +268,9 @@ def _over(picture: np.ndarray, share: np.ndarray, colour: np.ndarray, opacity: f
     return picture * (1 - cover) + colour * cover
 
 
-def _draw_all(folder: Path, images: int, size: int, leak: float, seed: int, progress: Progress) -> None:
+def _draw_all(
+    folder: Path, images: int, size: int, leak: float, unevenness: float, seed: int, progress: Progress
+) -> None:
     making = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}")
     counts = {"train": images, "test": max(10, images // 4), "swapped": max(10, images // 4)}
     done = 0
@@ -281,7 +286,9 @@ def _draw_all(folder: Path, images: int, size: int, leak: float, seed: int, prog
                 rng = np.random.default_rng([seed, name == "train", i])
                 follows, lot = rng.random() < leak, rng.integers(2)
                 narrow = (label if follows else lot) ^ (name == "swapped")
-                pixels[i], drawn = draw_suture(int(label), "narrow" if narrow else "wide", size, rng)
+                pixels[i], drawn = draw_suture(
+                    int(label), "narrow" if narrow else "wide", size, rng, unevenness
+                )
                 for mask in MASKS:
                     masks[mask][i] = drawn[mask]
                 done += 1

@@ -73,6 +73,20 @@ def test_pictures_differ_from_one_another_where_the_masks_say_so():
     assert (changed & either).sum() / changed.sum() > 0.98
 
 
+def test_the_less_uneven_the_nearer_to_an_even_picture():
+    """Over twenty pairs drawn alike but for the label; at 0.1 the steadiest uneven hand is the even one's."""
+
+    def distance(unevenness):
+        pairs = [
+            [draw_suture(label, "wide", 64, np.random.default_rng(i), unevenness)[0] for label in (0, 1)]
+            for i in range(20)
+        ]
+        return np.mean([np.abs(uneven.astype(int) - even).mean() for uneven, even in pairs])
+
+    assert distance(0.1) == 0
+    assert 0 < 1.2 * distance(0.4) < distance(1.0)
+
+
 def test_the_seed_decides_every_pixel(clean, tmp_path, monkeypatch):
     monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path))  # drawn anew
     again = datasets["sutures"](images=400, size=64, grid_leak=0.0)
