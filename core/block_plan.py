@@ -40,7 +40,7 @@ class LocalNetwork:
 
     def __post_init__(self) -> None:
         known = self.description
-        for node in known.module.graph.nodes:
+        for node in known.graph.nodes:
             sources = [s for s in node.all_input_nodes if s in known.changing]
             if node.op == "placeholder" and known.outputs[node].ndim == 4:
                 self.local[node] = []
@@ -60,7 +60,7 @@ class LocalNetwork:
         """Multiplications of a step in a whole forward pass: of convolutions and linear layers."""
         if not isinstance(node.target, str) or node.op != "call_module":
             return 0.0
-        part, output = self.description.module.get_submodule(node.target), self.description.outputs[node]
+        part, output = self.description.graph.part(node), self.description.outputs[node]
         if isinstance(part, nn.Conv2d):
             return float(part.weight[0].numel() * output[0].numel())
         return float(part.in_features * output[0].numel()) if isinstance(part, nn.Linear) else 0.0
@@ -83,9 +83,9 @@ class LocalNetwork:
 
     def _weights_of(self, node: fx.Node) -> nn.Conv2d:
         global _kept_for
-        if _kept_for is None or _kept_for() is not self.description.module:
+        if _kept_for is None or _kept_for() is not self.description.graph:
             _kept.clear()  # what is kept is as large as a network, or four times that
-            _kept_for = weakref.ref(self.description.module)
+            _kept_for = weakref.ref(self.description.graph)
         part = self.description.layers[node].convolution
         assert part is not None
         return part
@@ -124,7 +124,7 @@ class Plan:
     def of(network: LocalNetwork, rows: dict[fx.Node, int], columns: dict[fx.Node, int]) -> "Plan":
         """The plan for blocks of these sizes."""
         total, most, by_products = 0.0, 0.0, set()
-        for node in network.description.module.graph.nodes:
+        for node in network.description.graph.nodes:
             if node not in network.local:
                 total += network.full(node)
                 continue

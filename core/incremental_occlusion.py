@@ -28,7 +28,7 @@ from torch import Tensor, fx
 from core.block_plan import LocalNetwork, Plan, block_lengths, groups
 from core.changed_block import Block, cut, moved, outputs_of, paste, span, union, whole_map
 from core.classifier import Classifier
-from core.local_layers import describe, padded
+from core.local_layers import describe, known_description, padded
 from core.occlusion import Engine, full_forwards
 from core.progress import Progress, no_progress
 
@@ -84,6 +84,12 @@ def incremental_engine(
     return incremental
 
 
+def is_prepared(classifier: Classifier, window: int) -> bool:
+    """Whether the engine served this network and this window before, and is ready for the next image."""
+    found = known_description(classifier.module)
+    return found is not None and window in found.proven
+
+
 @torch.inference_mode()
 def share_of_multiplications(
     classifier: Classifier, image: np.ndarray, corners: np.ndarray, window: int
@@ -126,15 +132,14 @@ def _batch(
 ) -> Iterator[Tensor | None]:
     """None behind every step, and at last the (N, K) logits with the window at N corners."""
     known = network.description
-    steps = fx.Interpreter(known.module)
     values: dict[fx.Node, Any] = {}
-    last_use = {source: node for node in known.module.graph.nodes for source in node.all_input_nodes}
+    last_use = {source: node for node in known.graph.nodes for source in node.all_input_nodes}
 
     def whole(node: fx.Node) -> Any:
         value = values.get(node, known.outputs.get(node))
         return whole_map(value, network.map(node)) if isinstance(value, Block) else value
 
-    for node in known.module.graph.nodes:
+    for node in known.graph.nodes:
         if node.op == "output":
             yield network.classifier.as_logits(whole(node.args[0]))
             return
@@ -148,12 +153,12 @@ def _batch(
             values[node] = Block(found, spans[0], spans[1])
         elif node not in network.local:
             arguments, settings = fx.node.map_arg((node.args, node.kwargs), whole)
-            values[node] = getattr(steps, node.op)(node.target, arguments, settings)
+            values[node] = known.graph.call(node, arguments, settings)
         elif node in known.layers:
             source = network.local[node][0]
             values[node] = _through(network, plan, node, source, values[source])
         else:
-            values[node] = _place_by_place(network, steps, node, values)
+            values[node] = _place_by_place(network, node, values)
         for source in node.all_input_nodes:
             if last_use[source] is node:
                 values.pop(source, None)
@@ -196,7 +201,7 @@ def _through(network: LocalNetwork, plan: Plan, node: fx.Node, source: fx.Node, 
     return Block(_channels_last(layer.run(around.permute(0, 3, 1, 2))), rows, columns)
 
 
-def _place_by_place(network: LocalNetwork, steps: fx.Interpreter, node: fx.Node, values: dict) -> Block:
+def _place_by_place(network: LocalNetwork, node: fx.Node, values: dict) -> Block:
     """A block behind an activation, a batch norm, an addition."""
     blocks = [values[source] for source in network.local[node]]
     rows, columns = union([b.rows for b in blocks]), union([b.columns for b in blocks])
@@ -207,7 +212,7 @@ def _place_by_place(network: LocalNetwork, steps: fx.Interpreter, node: fx.Node,
         return moved(values[source], rows, columns, network.map(source)).values.permute(0, 3, 1, 2)
 
     arguments, settings = fx.node.map_arg((node.args, node.kwargs), argument)
-    found = getattr(steps, node.op)(node.target, arguments, settings)
+    found = network.description.graph.call(node, arguments, settings)
     return Block(_channels_last(found), rows, columns)
 
 

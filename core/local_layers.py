@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from core.network_graph import CANNOT_FOLLOW, NetworkGraph, traced
+
 # One value in, one value out, place by place: batch norm in evaluation mode, activations, what does nothing.
 _POINTWISE = (
     nn.BatchNorm2d, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU,
@@ -86,19 +88,12 @@ class LocalLayer:
     convolution: nn.Conv2d | None = None
 
 
-class _Tracer(fx.Tracer):
-    """Every module without children is one step; so is batch norm with an activation inside (timm's)."""
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, nn.BatchNorm2d) or not any(True for _ in m.children())
-
-
 @dataclass(frozen=True)
 class NetworkDescription:
     """A network as steps, in order, with their outputs for one input.
 
     Attributes:
-        module: The traced network.
+        graph: Its steps; batch norm with an activation inside (timm's) is one.
         layers: The steps that look at a window.
         pointwise: The steps that work place by place, on one map or on several of one size.
         changing: The steps that depend on the input.
@@ -106,7 +101,7 @@ class NetworkDescription:
         proven: The windows with which answers from blocks were compared with those of whole passes.
     """
 
-    module: fx.GraphModule
+    graph: NetworkGraph
     layers: dict[fx.Node, LocalLayer]
     pointwise: frozenset[fx.Node]
     changing: frozenset[fx.Node]
@@ -134,32 +129,31 @@ def describe(module: nn.Module, inputs: Tensor) -> NetworkDescription | None:
         return found
     if known[1] is None:
         return None
-    return replace(known[1], outputs=_outputs(known[1].module, inputs))
+    return replace(known[1], outputs=_outputs(known[1].graph, inputs))
 
 
-def _outputs(module: fx.GraphModule, inputs: Tensor) -> dict[fx.Node, Any]:
-    """The output of every step.
-
-    `Interpreter.run` would do the same behind a progress bar, whose lock all processes share: one that was
-    killed while it held it would stop the worker for good.
-    """
-    steps = fx.Interpreter(module, garbage_collect_values=False)
-    steps.args_iter = iter([inputs])
-    for node in module.graph.nodes:
-        steps.env[node] = steps.run_node(node)
-    return steps.env
+def _outputs(graph: NetworkGraph, inputs: Tensor) -> dict[fx.Node, Any]:
+    """The output of every step."""
+    outputs: dict[fx.Node, Any] = {}
+    for node in graph.nodes:
+        outputs[node] = graph.run(node, outputs, inputs)
+    return outputs
 
 
 def _described(module: nn.Module, inputs: Tensor) -> NetworkDescription | None:
+    graph = traced(module, as_one=(nn.BatchNorm2d,))
+    if graph is None:
+        return None
     try:
-        traced = fx.GraphModule(module, _Tracer().trace(module))
-        outputs = _outputs(traced, inputs)
-    except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError, AttributeError, NameError, KeyError):
+        outputs = _outputs(graph, inputs)
+    except CANNOT_FOLLOW as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
         return None
     changing: set[fx.Node] = set()
     layers: dict[fx.Node, LocalLayer] = {}
     pointwise: set[fx.Node] = set()
-    for node in traced.graph.nodes:
+    for node in graph.nodes:
         if node.op == "placeholder" or any(source in changing for source in node.all_input_nodes):
             changing.add(node)
         if node.op in ("placeholder", "output", "get_attr") or node not in changing:
@@ -167,13 +161,13 @@ def _described(module: nn.Module, inputs: Tensor) -> NetworkDescription | None:
         maps = [outputs[source] for source in node.all_input_nodes if source in changing]
         if not (_is_map(outputs[node]) and maps and all(_is_map(map) for map in maps)):
             continue
-        part = traced.get_submodule(node.target) if node.op == "call_module" else None
+        part = graph.part(node)
         layer = _layer(part, maps[0], outputs[node])
         if layer is not None:
             layers[node] = layer
         elif _is_pointwise(node, part, maps, outputs):
             pointwise.add(node)
-    return NetworkDescription(traced, layers, frozenset(pointwise), frozenset(changing), outputs, set())
+    return NetworkDescription(graph, layers, frozenset(pointwise), frozenset(changing), outputs, set())
 
 
 def _is_map(value: Any) -> bool:

@@ -27,19 +27,27 @@ _IN_PLACE: dict[Any, Any] = {
 class NetworkGraph:
     """The steps of a network in their order.
 
+    Args:
+        module: The network, which is left as it is.
+        as_one: Kinds of modules that are one step although they hold others.
     Attributes:
         nodes: Of the traced graph; every module without children is one step, whoever wrote it.
         from_input: Those whose output depends on the images.
-
+        output: The last of them: what the network returns.
     Raises:
         ValueError, and what `torch.fx` raises: The network's code decides by what it computes, so that it
             cannot be followed in advance.
     """
 
-    def __init__(self, module: nn.Module) -> None:
-        self.nodes: list[fx.Node] = list(_Tracer().trace(module).nodes)
-        self._module = module
-        self._parts = {name: _not_in_place(part) for name, part in module.named_modules()}
+    def __init__(self, module: nn.Module, as_one: tuple[type[nn.Module], ...] = ()) -> None:
+        self.nodes: list[fx.Node] = list(_Tracer(as_one).trace(module).nodes)
+        # Of the network itself nothing is kept: whoever remembers the graph by it would never let it go.
+        self._parts = {name: _not_in_place(part) for name, part in module.named_modules() if name}
+        self._attributes = {
+            node: operator.attrgetter(str(node.target))(module)
+            for node in self.nodes
+            if node.op == "get_attr"
+        }
         places = [node for node in self.nodes if node.op == "placeholder"]
         if not places:
             raise ValueError("the network takes no input")
@@ -65,13 +73,16 @@ class NetworkGraph:
             known: The outputs of the steps that it needs.
             inputs: What the network is given; for its first step.
         """
+        if node.op == "placeholder":
+            return inputs if node in self.from_input else next(iter(node.args), None)
         arguments = fx.node.map_arg(node.args, known.__getitem__)
-        settings = fx.node.map_arg(node.kwargs, known.__getitem__)
+        return self.call(node, arguments, fx.node.map_arg(node.kwargs, known.__getitem__))
+
+    def call(self, node: fx.Node, arguments: Any, settings: Any) -> Any:
+        """The output of one step for these arguments, by place and by name."""
         match node.op:
-            case "placeholder":
-                return inputs if node in self.from_input else next(iter(arguments), None)
             case "get_attr":
-                return operator.attrgetter(str(node.target))(self._module)
+                return self._attributes[node]
             case "call_module":
                 return self._parts[str(node.target)](*arguments, **settings)
             case "call_method":
@@ -87,8 +98,12 @@ class NetworkGraph:
 
 
 class _Tracer(fx.Tracer):
+    def __init__(self, as_one: tuple[type[nn.Module], ...]) -> None:
+        super().__init__()
+        self._as_one = as_one
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return not any(True for _ in m.children())
+        return isinstance(m, self._as_one) or not any(True for _ in m.children())
 
 
 def _not_in_place(part: nn.Module) -> nn.Module:
@@ -105,10 +120,10 @@ CANNOT_FOLLOW = (
 )  # fmt: skip
 
 
-def traced(module: nn.Module) -> NetworkGraph | None:
+def traced(module: nn.Module, as_one: tuple[type[nn.Module], ...] = ()) -> NetworkGraph | None:
     """The graph of a network; None where its code cannot be followed in advance."""
     try:
-        return NetworkGraph(module)
+        return NetworkGraph(module, as_one)
     except CANNOT_FOLLOW as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
