@@ -141,7 +141,7 @@ def _batch(
 
     for node in known.graph.nodes:
         if node.op == "output":
-            yield network.classifier.as_logits(whole(node.args[0]))
+            yield network.classifier.as_logits(whole(node.all_input_nodes[0]))
             return
         if node not in known.changing:
             continue

@@ -132,6 +132,12 @@ def describe(module: nn.Module, inputs: Tensor) -> NetworkDescription | None:
     return replace(known[1], outputs=_outputs(known[1].graph, inputs))
 
 
+def known_description(module: nn.Module) -> NetworkDescription | None:
+    """What was found out about a network before, without its outputs; None where nothing was."""
+    known = _known.get(module)
+    return None if known is None else known[1]
+
+
 def _outputs(graph: NetworkGraph, inputs: Tensor) -> dict[fx.Node, Any]:
     """The output of every step."""
     outputs: dict[fx.Node, Any] = {}
@@ -142,7 +148,7 @@ def _outputs(graph: NetworkGraph, inputs: Tensor) -> dict[fx.Node, Any]:
 
 def _described(module: nn.Module, inputs: Tensor) -> NetworkDescription | None:
     graph = traced(module, as_one=(nn.BatchNorm2d,))
-    if graph is None:
+    if graph is None or not isinstance(graph.output.args[0], fx.Node):  # several answers, or none
         return None
     try:
         outputs = _outputs(graph, inputs)
