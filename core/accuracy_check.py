@@ -14,13 +14,14 @@ import torch
 from torch import nn
 
 from core.checkpoint import build
-from core.classifier import Classifier, probabilities
+from core.classifier import Classifier
 from core.errors import SettingError
 from core.evaluation import wilson_interval
 from core.image_dataset import ImageDataset, Split
 from core.model_card import ModelCard
 from core.models import models
 from core.preprocessing import Preprocessing
+from core.probabilities import probabilities
 from core.progress import Progress, no_progress
 from core.settings import Choice
 from core.training_data import fitted

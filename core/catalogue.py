@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from core.errors import ConvoscopeError, UnknownName
 from core.home import PROJECT, home
-from core.model_card import ModelCard
+from core.model_card import CARD, ModelCard, load_card
 
 if TYPE_CHECKING:
     import torch
@@ -128,8 +128,6 @@ _lock = threading.Lock()
 
 def _card_of(folder: Path) -> ModelCard:
     """The card, read again only when its file has changed."""
-    from core.checkpoint import CARD, load_card
-
     changed = (folder / CARD).stat().st_mtime_ns
     with _lock:
         known = _cards.get(folder)

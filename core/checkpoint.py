@@ -15,11 +15,9 @@ from torch import nn
 from core.classifier import Classifier
 from core.errors import BadCheckpoint
 from core.home import write_whole
-from core.model_card import ModelCard
+from core.model_card import CARD, WEIGHTS, ModelCard, load_card
 from core.models import models
 from core.settings import check_settings
-
-CARD, WEIGHTS, HISTORY = "card.json", "weights.safetensors", "history.jsonl"
 
 
 def build(card: ModelCard) -> nn.Module:
@@ -65,22 +63,6 @@ def save_checkpoint(
     write_whole(folder / file, data)
     write_whole(folder / CARD, card.to_json().encode())
     return card
-
-
-def load_card(folder: Path) -> ModelCard:
-    """The card of a checkpoint folder.
-
-    Raises:
-        BadCheckpoint: There is none, or it cannot be read.
-    """
-    path = folder / CARD
-    try:
-        return ModelCard.from_json(path.read_text(encoding="utf-8"), where=f"{folder.name}/{CARD}")
-    except OSError:
-        raise BadCheckpoint(
-            f"The checkpoint {folder.name!r} has no {CARD}: a checkpoint is a folder with {CARD} and "
-            f"{WEIGHTS}, as training and importing write it."
-        ) from None
 
 
 def load_checkpoint(folder: Path, device: torch.device | None = None, *, file: str = WEIGHTS) -> Classifier:

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from core.checkpoint import HISTORY, load_checkpoint
+from core.checkpoint import load_checkpoint
 from core.classifier import Classifier
 from core.data_catalogue import catalogue_entry, open_dataset
 from core.errors import ConvoscopeError, Unavailable
 from core.history import of_kind, read_history
 from core.image_dataset import ImageDataset, Split
+from core.model_card import HISTORY
 from core.prediction import predict_split
 from core.progress import Progress, no_progress
 from core.settings import assignments_in

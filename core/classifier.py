@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,11 +13,14 @@ from torch import Tensor, nn
 
 from core.batch_size import BatchSize
 from core.errors import BadCheckpoint, BadImage, OutOfMemory
-from core.fast_convolution import fast_convolutions
+from core.fast_convolution import fast_convolutions, nothing_measured
 from core.model_card import ModelCard
 from core.progress import Progress, no_progress
 
 log = logging.getLogger(__name__)
+
+# Images for which nothing is measured first: somebody waits for the answer about one, or for a first map.
+FEW = 16
 
 
 def best_device() -> torch.device:
@@ -140,7 +144,8 @@ class Classifier:
         def answer(start: int, stop: int) -> None:
             out[start:stop] = self.logits(self.inputs(make(start, stop))).cpu().numpy()
 
-        self.in_batches(total, answer, progress)
+        with nothing_measured() if total <= FEW else nullcontext():
+            self.in_batches(total, answer, progress)
         return out
 
     def in_batches(
@@ -151,6 +156,7 @@ class Classifier:
         *,
         cost: float = 1.0,
         largest: int | None = None,
+        fewest: int = 1,
     ) -> None:
         """Do `work(start, stop)` for 0…n in batches of a tenth of a second or less, whichever are fastest.
 
@@ -160,12 +166,13 @@ class Classifier:
             work: May be called again for the same part.
             cost: How many forward passes one item costs.
             largest: No batch is larger than this.
+            fewest: No batch is smaller than this, as long as the memory suffices.
         Raises:
             OutOfMemory: A batch of one does not fit.
         """
         start, note = 0, ""
         while start < n:
-            size = self._batch_size(cost, largest)
+            size = self._batch_size(cost, largest, fewest)
             stop = min(n, start + size)
             began = time.perf_counter()
             try:
@@ -188,13 +195,14 @@ class Classifier:
             start = stop
             progress(start / n, note)
 
-    def _batch_size(self, cost: float, largest: int | None) -> int:
+    def _batch_size(self, cost: float, largest: int | None, fewest: int) -> int:
         height, width = self.card.preprocessing.input_size
         limit = max(1, min(1024, 64 * 224 * 224 // (height * width)))
         if self.device.type == "cpu":
             limit = min(limit, math.ceil(self._size.passes(limit) / cost))
         else:
             limit = int(limit / cost)
+        limit = max(limit, fewest)
         return max(1, min(limit, self._memory_limit, largest or limit))
 
 
@@ -203,14 +211,3 @@ def _is_out_of_memory(error: BaseException) -> bool:
         return True
     words = str(error).lower()  # the CPU's allocator and MPS raise a plain RuntimeError
     return "out of memory" in words or "can't allocate memory" in words or "not enough memory" in words
-
-
-def probabilities(logits: np.ndarray) -> np.ndarray:
-    """Softmax over the last axis, shifted by the maximum so that nothing overflows.
-
-    Shape:
-        logits: (..., K)
-        returns: (..., K), each row summing to 1
-    """
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return shifted / shifted.sum(axis=-1, keepdims=True)

@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from core.classifier import Classifier, probabilities
+from core.classifier import Classifier
 from core.image_dataset import Split
 from core.intervals import wilson_interval
+from core.probabilities import probabilities
 from core.progress import Progress, no_progress
 from core.training_data import fitted
 

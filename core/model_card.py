@@ -9,6 +9,9 @@ from typing import Any
 from core.errors import BadCheckpoint, TargetOutOfRange, UnknownName
 from core.preprocessing import Preprocessing
 
+# The files of a checkpoint's folder.
+CARD, WEIGHTS, HISTORY = "card.json", "weights.safetensors", "history.jsonl"
+
 
 @dataclass(frozen=True)
 class ModelCard:
@@ -84,3 +87,19 @@ class ModelCard:
             return cls(preprocessing=preprocessing, **values)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise BadCheckpoint(f"{where} is not a model card: {error}. Train or import it again.") from None
+
+
+def load_card(folder: Path) -> ModelCard:
+    """The card of a checkpoint folder.
+
+    Raises:
+        BadCheckpoint: There is none, or it cannot be read.
+    """
+    path = folder / CARD
+    try:
+        return ModelCard.from_json(path.read_text(encoding="utf-8"), where=f"{folder.name}/{CARD}")
+    except OSError:
+        raise BadCheckpoint(
+            f"The checkpoint {folder.name!r} has no {CARD}: a checkpoint is a folder with {CARD} and "
+            f"{WEIGHTS}, as training and importing write it."
+        ) from None

@@ -22,7 +22,7 @@ else:
 
 FILLS = ("grey", "mean", "black", "white", "blur", "noise")
 VALUES = ("probability", "logit", "drop")
-FEW = 12  # places for which preparing the incremental engine is not worth it
+FEW = 16  # places for which preparing the incremental engine is not worth it
 SMALL = 64  # pixels of the shorter side up to which every place is tried by default
 
 # (classifier, image, filled, corners, window, progress) -> (P, K) float32: the logits with the window at each
@@ -217,10 +217,10 @@ def occlusion_logits(
 def _quickest(
     classifier: Classifier, image: np.ndarray, filled: np.ndarray, corners: np.ndarray, window: int
 ) -> Engine:
-    if len(corners) < FEW:
-        return full_forwards
-    from core.incremental_occlusion import incremental_engine
+    from core.incremental_occlusion import incremental_engine, is_prepared
 
+    if len(corners) <= FEW and not is_prepared(classifier, window):
+        return full_forwards
     return incremental_engine(classifier, image, filled, corners, window) or full_forwards
 
 
@@ -311,11 +311,16 @@ def window_choices(input_size: tuple[int, int]) -> list[int]:
     return sorted({window for window in (3, 5, 7, 9, *wide) if window <= side})
 
 
-def coarse_to_fine(input_size: tuple[int, int], window: int, stride: int, first: int = 64) -> list[int]:
+def coarse_to_fine(
+    input_size: tuple[int, int], window: int, stride: int, first: int | None = None
+) -> list[int]:
     """Strides to ask one after the other: each half of the one before, the first with at most `first` places.
 
-    The places of each are among the places of the next, so that none is asked twice (`known=`).
+    Where it is not given, `first` is 16 on large images and 64 on small ones, whose networks are quick. The
+    places of each are among the places of the next, so that none is asked twice (`known=`).
     """
+    if first is None:
+        first = FEW if min(input_size) > SMALL else 4 * FEW
     strides = [stride]
     while number_of_places(input_size, window, strides[0]) > first:
         strides.insert(0, strides[0] * 2)

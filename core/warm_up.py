@@ -5,8 +5,15 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from core.errors import ConvoscopeError
+from core.progress import Progress
+from core.store import Answer
+
+if TYPE_CHECKING:
+    from core.classifier import Classifier
 
 log = logging.getLogger(__name__)
 
@@ -24,33 +31,75 @@ def warm_up() -> threading.Thread:
 
 def _warm_up() -> None:
     began = time.perf_counter()
+    # Importing makes a million objects that stay; looking through them again and again costs a tenth of the
+    # time and frees nothing.
+    gc.disable()
+    try:
+        import torch  # noqa: F401
+    finally:
+        gc.enable()
+    try:
+        for step in STEPS:
+            _ask(step)
+    except ConvoscopeError as error:  # whoever asks for it on a page is told there
+        log.warning("the default network is not ready: %s", error)
+    # All that was imported stays: no collection need ever look at these objects again, which took it 200 ms
+    # each time, for everybody.
+    gc.collect()
+    gc.freeze()
+    log.info("warm after %.1f s", time.perf_counter() - began)
+
+
+def _ask(step: "Callable[[Classifier, Progress], Answer]") -> None:
+    """One short question to the default network. Between two of them those of visitors have their turn."""
     from core import store, worker
     from core.pretrained import DEFAULT
 
-    key = store.key_of(DEFAULT, "warm-up", (os.getpid(), time.time()))
-    task = worker.submit(key, DEFAULT, _look_once)
+    key = store.key_of(DEFAULT, step.__name__, (os.getpid(), time.time()))
+    task = worker.submit(key, DEFAULT, step, short=False)
     try:
         while not task.wait(1.0):
             pass
         task.answer()
-        # All that was imported stays: no collection need ever look at these millions of objects again, which
-        # took it 200 ms each time, for everybody.
-        gc.collect()
-        gc.freeze()
-    except ConvoscopeError as error:  # whoever asks for it on a page is told there
-        log.warning("the default network is not ready: %s", error)
     finally:
         task.leave()
-    log.info("warm after %.1f s", time.perf_counter() - began)
 
 
-def _look_once(classifier, progress):  # type: ignore[no-untyped-def]
-    import numpy as np
+def _look_once(classifier: "Classifier", progress: Progress) -> Answer:
+    """The first answer: the network is loaded, and every layer has run."""
+    classifier.predict_logits(_grey(classifier), progress=progress)
+    return {}
 
+
+def _look_at_several(classifier: "Classifier", progress: Progress) -> Answer:
+    """The first batches, for which each layer makes itself ready once more."""
+    classifier.predict_logits(_grey(classifier).repeat(7, 0), progress=progress)
+    return {}
+
+
+def _follow(classifier: "Classifier", progress: Progress) -> Answer:
+    """What the network is made of, which the incremental maps need."""
+    from core.local_layers import describe
+
+    describe(classifier.module, classifier.inputs(_grey(classifier)))
+    return {}
+
+
+def _hide(classifier: "Classifier", progress: Progress) -> Answer:
+    """The first incremental map, of few places."""
     from core.occlusion import occlusion_logits
 
-    preprocessing = classifier.card.preprocessing
-    height, width = preprocessing.input_size
-    image = np.full((height, width, preprocessing.channels), 128, np.uint8)
-    occlusion_logits(classifier, image, stride=min(height, width) // 4, progress=progress)
+    stride = min(classifier.card.preprocessing.input_size) // 4
+    occlusion_logits(classifier, _grey(classifier)[0], stride=stride, progress=progress)
     return {}
+
+
+STEPS = (_look_once, _look_at_several, _follow, _hide)
+
+
+def _grey(classifier: "Classifier"):  # type: ignore[no-untyped-def]
+    """(1, H, W, C) uint8."""
+    import numpy as np
+
+    preprocessing = classifier.card.preprocessing
+    return np.full((1, *preprocessing.input_size, preprocessing.channels), 128, np.uint8)

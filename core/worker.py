@@ -10,14 +10,17 @@ import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from core import catalogue, store
-from core.classifier import Classifier
 from core.errors import Abandoned, ConvoscopeError
 from core.progress import Progress
 from core.store import Answer
+
+if TYPE_CHECKING:
+    from core.classifier import Classifier
+else:
+    Classifier = Any  # a page draws itself while this thread imports PyTorch
 
 log = logging.getLogger(__name__)
 
@@ -152,6 +155,8 @@ def _serve() -> None:
 
 def _run(task: Task) -> None:
     global _computed
+    import torch
+
     with _lock:
         _running.append(task)
         task.running = True

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from core import catalogue
-from core.classifier import Classifier, probabilities
+from core.classifier import Classifier
 from core.embedding import (
     embed,
     feature_layers,
@@ -20,6 +20,7 @@ from core.errors import BadDataset
 from core.image_dataset import ImageDataset, Split
 from core.nearest_neighbours import nearest_to
 from core.prediction import match_classes
+from core.probabilities import probabilities
 from core.progress import Progress
 from core.projection import PROJECTIONS, FeatureSpace
 from core.store import Answer

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from core.classifier import Classifier, probabilities
+from core.classifier import Classifier
 from core.errors import BadImage, SettingError, TargetOutOfRange, UnknownName
 from core.model_card import ModelCard
 from core.occlusion import (
@@ -23,6 +23,7 @@ from core.occlusion import (
     window_choices,
 )
 from core.preprocessing import Preprocessing
+from core.probabilities import probabilities
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import http.server
+import subprocess
+import sys
 import threading
 from typing import ClassVar
 
@@ -10,10 +12,12 @@ import pytest
 import torch
 
 from core import pretrained
-from core.classifier import probabilities
 from core.download import fetch
+from core.efficientnet_lite0 import EfficientNetLite0
 from core.errors import BadCheckpoint, Unavailable, UnknownName
+from core.home import PROJECT
 from core.preprocessing import fit
+from core.probabilities import probabilities
 from core.samples import sample_image
 
 
@@ -155,3 +159,57 @@ def test_the_network_that_comes_along_knows_a_cat_and_a_coffee(sample, name):
     pixels = fit(sample_image(sample).pixels, classifier.card.preprocessing)
     shares = probabilities(classifier.predict_logits(pixels[None]))[0]
     assert classifier.card.class_names[int(shares.argmax())] == name
+
+
+def test_the_network_that_comes_along_is_timms():
+    """Same tensors in the same order, same layers under the same names, same answers."""
+    import timm
+
+    torch.manual_seed(0)
+    theirs, ours = timm.create_model("tf_efficientnet_lite0").eval(), EfficientNetLite0().eval()
+    tensors = theirs.state_dict()
+    assert list(tensors) == list(ours.state_dict())
+    for name, tensor in tensors.items():
+        if name.endswith("running_var"):
+            tensor.uniform_(0.5, 2)
+    ours.load_state_dict(tensors)
+    names = {name for name, part in theirs.named_modules() if not isinstance(part, torch.nn.Identity)}
+    assert names == {name for name, part in ours.named_modules() if not isinstance(part, torch.nn.Identity)}
+    for size in ((224, 224), (97, 130)):
+        inputs = torch.randn(1, 3, *size)
+        with torch.inference_mode():
+            torch.testing.assert_close(ours(inputs), theirs(inputs), atol=1e-6, rtol=1e-6)
+
+
+def test_the_card_has_the_hash_of_the_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path))
+    file = pretrained.local_weights_file(pretrained.DEFAULT)
+    expected = hashlib.sha256(file.read_bytes()).hexdigest()
+    pretrained._sha256_of.cache_clear()
+    pretrained.store.forget_memory()
+    assert pretrained.pretrained_card(pretrained.DEFAULT).weights_sha256 == expected
+    # It is read once in the life of the file: another process finds what this one has stored.
+    pretrained._sha256_of.cache_clear()
+    pretrained.store.forget_memory()
+    monkeypatch.setattr(hashlib, "file_digest", lambda *_: pytest.fail("the file is read again"))
+    assert pretrained.pretrained_card(pretrained.DEFAULT).weights_sha256 == expected
+
+
+def test_imagenet_names_are_torchvisions():
+    from torchvision.models import ResNet18_Weights
+
+    theirs = pretrained.unique_names(ResNet18_Weights.DEFAULT.meta["categories"])
+    assert pretrained.imagenet_names() == theirs
+
+
+def test_names_cards_and_what_answers_are_stored_under_need_no_pytorch():
+    """So that a page draws its pickers while PyTorch is being imported."""
+    script = (
+        "import sys\n"
+        "from core import catalogue, worker\n"
+        "from core.pretrained import DEFAULT\n"
+        "for n in (DEFAULT, 'digits_cnn'):\n"
+        "    assert n in catalogue.names() and catalogue.card_of(n) and catalogue.fingerprint_of(n)\n"
+        "assert not {'torch', 'torchvision', 'timm'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60, cwd=PROJECT)

@@ -14,9 +14,15 @@ def test_pytorch_and_the_default_network_are_ready_afterwards(tmp_path):
         "w.warm_up().join()\n"
         "from core import worker\n"
         "from core.pretrained import DEFAULT\n"
-        "assert DEFAULT in worker._classifiers and worker.computed() == 1\n"
+        "assert DEFAULT in worker._classifiers and worker.computed() == len(w.STEPS)\n"
         "import gc\n"
         "assert gc.get_freeze_count() > 100_000  # what was imported is no more looked at\n"
+        # PyTorch's compiler takes longer to import than all the rest; torchvision and timm bring it.
+        "assert not {'torchvision', 'timm', 'torch._dynamo'} & set(sys.modules)\n"
+        "from core.incremental_occlusion import is_prepared\n"
+        "from core.occlusion import default_window\n"
+        "classifier = worker._classifiers[DEFAULT][1]\n"
+        "assert is_prepared(classifier, default_window((224, 224)))\n"
         "worker.close()\n"
         "print('ready')\n"
     )

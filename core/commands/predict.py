@@ -18,9 +18,9 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from core.catalogue import load
-    from core.classifier import probabilities
     from core.errors import SettingError
     from core.preprocessing import fit
+    from core.probabilities import probabilities
     from core.samples import open_image
 
     if args.top < 1:

@@ -4,19 +4,23 @@ import hashlib
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 
 from core import catalogue
-from core.classifier import Classifier, probabilities
 from core.images import ReadImage, enlarge
 from core.model_card import ModelCard
 from core.preprocessing import Preprocessing, fit, fit_steps
+from core.probabilities import probabilities
 from core.progress import Progress
 from core.store import Answer
 from pages.elements.ask import ask
 from pages.elements.chosen_image import choose_image, set_chosen_image
+
+if TYPE_CHECKING:  # pages are drawn while PyTorch is still being imported
+    from core.classifier import Classifier
 
 __all__ = ["Chosen", "choose", "choose_classifier", "choose_image", "choose_target", "set_chosen_image"]
 
@@ -121,7 +125,7 @@ def choose_target(card: ModelCard, logits: np.ndarray, label: str | None) -> int
 def predicted(classifier: str, pixels: np.ndarray, sha256: str) -> np.ndarray:
     """(K,) logits of one image that was cut already."""
 
-    def analysis(classifier: Classifier, progress: Progress) -> Answer:
+    def analysis(classifier: "Classifier", progress: Progress) -> Answer:
         return {"logits": classifier.predict_logits(pixels[None], progress=progress)[0]}
 
     answer = ask("prediction", classifier, analysis, depends_on=(sha256,), message="Looking at the image")

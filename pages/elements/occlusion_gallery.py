@@ -2,11 +2,11 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 
-from core.classifier import Classifier
 from core.data_catalogue import catalogue, catalogue_entry
 from core.errors import ConvoscopeError, SettingError
 from core.images import ReadImage, encode, image_from_pixels
@@ -26,6 +26,9 @@ from pages.elements.ask import ask
 from pages.elements.choose import Chosen
 from pages.elements.dataset_picker import opened
 from pages.elements.occlusion_parts import OcclusionChoice, colour_bar
+
+if TYPE_CHECKING:  # pages are drawn while PyTorch is still being imported
+    from core.classifier import Classifier
 
 PHOTOS = "sample photos"
 MOST = 40
@@ -128,7 +131,7 @@ def _row(chosen: Chosen, image: ReadImage, plan: _Plan, message: str) -> Gallery
     target = names.index(image.label) if image.label in names else None
     choice = plan.choice
 
-    def analysis(classifier: Classifier, progress: Progress) -> Answer:
+    def analysis(classifier: "Classifier", progress: Progress) -> Answer:
         return drops_of_windows(
             classifier, pixels, target, plan.windows, stride=choice.stride, fill=choice.fill,
             seed=choice.seed, progress=progress,

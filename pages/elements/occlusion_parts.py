@@ -3,13 +3,12 @@
 import io
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
 
 from core import catalogue, store
-from core.classifier import Classifier
 from core.images import encode, enlarge
 from core.occlusion import (
     FILLS,
@@ -33,9 +32,10 @@ from pages.elements.choose import Chosen
 from pages.elements.page import errors_shown
 from pages.elements.scrubber import scrubber
 
+if TYPE_CHECKING:  # pages are drawn while PyTorch is still being imported
+    from core.classifier import Classifier
+
 LABEL = "occlusion"
-# Places of the first, coarse map: under two seconds on two cores with a small ImageNet network.
-FIRST = 64
 # How the map was computed, in small type under it.
 ENGINES = {
     "incremental": "Computed from what each window changes; exact.",
@@ -101,7 +101,7 @@ def choose_occlusion(chosen: Chosen, *, one_window: bool = True) -> OcclusionCho
 def one_map(chosen: Chosen, choice: OcclusionChoice) -> None:
     """The map of one window, coarse at once and then sharper, with the scrubber."""
     size = chosen.card.preprocessing.input_size
-    strides = coarse_to_fine(size, choice.window, choice.stride, FIRST)
+    strides = coarse_to_fine(size, choice.window, choice.stride)
     found = next((f for s in reversed(strides) if (f := _stored(chosen, choice, s)) is not None), None)
     waiting = st.container()
     if found is None:
@@ -230,7 +230,7 @@ def ask_occlusion(
     """The map for one stride, with the places of `known` not asked again."""
     pixels = chosen.pixels
 
-    def analysis(classifier: Classifier, progress: Progress) -> Answer:
+    def analysis(classifier: "Classifier", progress: Progress) -> Answer:
         found = occlusion_logits(
             classifier, pixels, window=choice.window, stride=stride, fill=choice.fill, seed=choice.seed,
             known=known, progress=progress,
