@@ -1,8 +1,8 @@
 """Integrated gradients beside Captum's: the same network, photo and baseline; equal steps, or equal error.
 
 For equal error each side gets the fewest steps, of 8, 16, 32 …, with which the sum of its map is within 1 %
-of what it should be. VGG19 has random weights here (its trained ones would have to be downloaded): a pass costs
-the same, the steps that it takes may differ.
+of what it should be. VGG19 has random weights here (its trained ones would have to be downloaded): a pass
+costs the same, the steps that it takes may differ.
 """
 
 from collections.abc import Callable
