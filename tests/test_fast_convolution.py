@@ -3,15 +3,28 @@
 import copy
 import pickle
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core import fast_convolution, winograd
-from core.fast_convolution import COLUMNS, DIRECT, WINOGRAD_2, WINOGRAD_4, convolve, fast_convolutions
+from core import fast_convolution, store, winograd
+from core.classifier import FEW, Classifier
+from core.fast_convolution import (
+    COLUMNS,
+    DIRECT,
+    WINOGRAD_2,
+    WINOGRAD_4,
+    choose,
+    convolve,
+    fast_convolutions,
+    nothing_measured,
+)
 from core.hooks import captured
 from core.layer_trace import trace_layers
+from core.model_card import ModelCard
+from core.preprocessing import Preprocessing
 from core.training import train
 
 WAYS = (DIRECT, COLUMNS, WINOGRAD_2, WINOGRAD_4)
@@ -21,6 +34,7 @@ WAYS = (DIRECT, COLUMNS, WINOGRAD_2, WINOGRAD_4)
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path))
     monkeypatch.setattr(fast_convolution, "_chosen", {})
+    store.forget_memory()
 
 
 def network() -> nn.Sequential:
@@ -229,6 +243,36 @@ def test_the_choice_is_measured_once_and_kept(monkeypatch):
     with torch.no_grad():
         fast(inputs)  # without gradients, something else may be the fastest
     assert len(measured) == 4
+
+
+def test_who_waits_for_a_few_images_does_not_wait_for_measuring(monkeypatch):
+    measured = []
+    monkeypatch.setattr(fast_convolution, "_fastest", lambda *a: measured.append(a) or COLUMNS)
+    monkeypatch.setattr(fast_convolution, "LEAST_WORK", 0)
+    fast, inputs = fast_convolutions(network()).eval(), pictures()
+    with nothing_measured():
+        expected = fast(inputs)
+        assert choose(inputs, fast[0].weight, (1, 1)) == DIRECT
+    assert not measured
+    torch.testing.assert_close(fast(inputs), expected, atol=1e-5, rtol=1e-5)  # now they are
+    n = len(measured)
+    assert n >= 3
+    with nothing_measured():  # what is known is used
+        assert choose(inputs, fast[0].weight, (1, 1)) == COLUMNS
+    assert len(measured) == n
+
+
+@pytest.mark.parametrize(("images", "measures"), [(1, False), (FEW, False), (FEW + 1, True)])
+def test_a_classifier_measures_for_many_images_only(monkeypatch, images, measures):
+    measured = []
+    monkeypatch.setattr(fast_convolution, "_fastest", lambda *a: measured.append(a) or DIRECT)
+    monkeypatch.setattr(fast_convolution, "LEAST_WORK", 0)
+    module = nn.Sequential(nn.Conv2d(3, 64, 1), nn.Conv2d(64, 64, 3), nn.AdaptiveMaxPool2d(1), nn.Flatten())
+    preprocessing = Preprocessing((6, 6), (0.5,) * 3, (0.25,) * 3)
+    card = ModelCard("test", "none", tuple(map(str, range(64))), preprocessing)
+    classifier = Classifier(module, card, torch.device("cpu"))
+    classifier.predict_logits(np.zeros((images, 6, 6, 3), np.uint8))
+    assert bool(measured) == measures
 
 
 def test_the_fastest_way_is_chosen_and_the_direct_one_if_nothing_gains(monkeypatch):

@@ -1,5 +1,7 @@
 """Occlusion against a naive loop, against Captum where Captum is right, and as properties."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from torch import nn
 
 from core.classifier import Classifier
 from core.errors import BadImage, SettingError, TargetOutOfRange, UnknownName
+from core.incremental_occlusion import is_prepared
 from core.model_card import ModelCard
 from core.occlusion import (
     FILLS,
@@ -17,6 +20,7 @@ from core.occlusion import (
     default_stride,
     default_window,
     filled_image,
+    number_of_places,
     occlusion_logits,
     places,
     relevant_classes,
@@ -212,6 +216,30 @@ def test_coarse_to_fine_asks_nothing_twice_and_ends_with_the_same_map():
     assert len(asked) == len(set(asked)) == 256
     whole = occlusion_logits(classifier, image, window=5, stride=1)
     np.testing.assert_allclose(known.logits, whole.logits, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(28, 28), (64, 80), (65, 65), (224, 224)])
+def test_the_first_map_asks_for_few_places(size):
+    window, stride = default_window(size), default_stride(size)
+    strides = coarse_to_fine(size, window, stride)
+    assert number_of_places(size, window, strides[0]) <= (64 if min(size) <= 64 else 16)
+    assert strides[-1] == stride
+    assert all(finer * 2 == coarser for coarser, finer in pairwise(strides))
+
+
+def test_a_first_map_is_found_without_preparing_anything_and_with_what_is_prepared():
+    image, classifier = _image((48, 48)), _classifier(_network("pooled"), (48, 48))
+    first = occlusion_logits(classifier, image, window=5, stride=16)
+    assert first.logits[..., 0].size <= 16
+    assert first.engine == "full forwards"
+    assert not is_prepared(classifier, 5)
+    fine = occlusion_logits(classifier, image, window=5, stride=4)
+    assert fine.engine == "incremental"
+    assert is_prepared(classifier, 5)
+    assert not is_prepared(classifier, 7)
+    again = occlusion_logits(classifier, image, window=5, stride=16)
+    assert again.engine == "incremental"
+    np.testing.assert_allclose(again.logits, first.logits, atol=1e-5)
 
 
 def test_progress_rises_to_one_and_can_end_the_work():
