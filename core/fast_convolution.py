@@ -39,7 +39,8 @@ LARGEST_TRIED = 64  # images
 GAIN = 1.15  # another way must be so many times faster than the direct one
 
 _chosen: dict[str, str] = {}
-_here = threading.local()
+_lock = threading.Lock()
+_waited_for = 0  # how many blocks of `nothing_measured` are running, in whichever threads
 
 
 @contextmanager
@@ -49,12 +50,14 @@ def nothing_measured() -> Iterator[None]:
     To try the ways of all layers takes as long as ten passes or more: whoever has a few images and is waited
     for is sooner done without.
     """
-    before = getattr(_here, "hasty", False)
-    _here.hasty = True
+    global _waited_for
+    with _lock:
+        _waited_for += 1
     try:
         yield
     finally:
-        _here.hasty = before
+        with _lock:
+            _waited_for -= 1
 
 
 def fast_convolutions(module: nn.Module) -> nn.Module:
@@ -144,7 +147,7 @@ def choose(inputs: Tensor, weight: Tensor, padding: tuple[int, int], owner: nn.M
     key = store.key_of("", "convolution", facts)
     if key not in _chosen:
         found = store.find(key)
-        if found is None and getattr(_here, "hasty", False):
+        if found is None and _waited_for:
             return DIRECT
         if found is None:
             found = store.keep(key, {"way": _fastest(inputs, weight, padding, owner, of_inputs, of_weight)})

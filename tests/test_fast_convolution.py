@@ -252,13 +252,13 @@ def test_who_waits_for_a_few_images_does_not_wait_for_measuring(monkeypatch):
     fast, inputs = fast_convolutions(network()).eval(), pictures()
     with nothing_measured():
         expected = fast(inputs)
-        assert choose(inputs, fast[0].weight, (1, 1)) == DIRECT
+        assert choose(inputs, fast[0].weight, (1, 1), fast[0]) == DIRECT
     assert not measured
     torch.testing.assert_close(fast(inputs), expected, atol=1e-5, rtol=1e-5)  # now they are
     n = len(measured)
     assert n >= 3
     with nothing_measured():  # what is known is used
-        assert choose(inputs, fast[0].weight, (1, 1)) == COLUMNS
+        assert choose(inputs, fast[0].weight, (1, 1), fast[0]) == COLUMNS
     assert len(measured) == n
 
 
