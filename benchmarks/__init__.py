@@ -9,6 +9,12 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import core  # noqa: F401  what it asks of PyTorch has to come before PyTorch
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -47,3 +53,22 @@ def alternate(
             function()
             kept.append(time.perf_counter() - began)
     return statistics.median(times[0]), statistics.median(times[1])
+
+
+def bare_forward(
+    module: "nn.Module", inputs: "Tensor", sizes: tuple[int, ...]
+) -> tuple[Callable[[], "Tensor"], int]:
+    """The module alone on inputs that are ready, and how many it takes at once: what it does fastest.
+
+    Args:
+        sizes: To choose from, so that nobody wins by the size of the batches alone.
+    """
+    import torch
+
+    @torch.inference_mode()
+    def bare(size: int) -> "Tensor":
+        return torch.cat([module(part) for part in inputs.split(size)])
+
+    taken = {size: alternate(lambda size=size: bare(size), lambda: None, 2)[0] for size in sizes}
+    best = min(sizes, key=lambda size: taken[size])
+    return lambda: bare(best), best

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from benchmarks import Row, alternate
+from benchmarks import Row, alternate, bare_forward
 from core.checkpoint import build
 from core.classifier import Classifier
 from core.confusion import class_scores, confusion_matrix
@@ -31,21 +31,19 @@ def measure() -> list[Row]:
         predictions = predictions_of(found["ours"], split, CLASSES, CLASSES)
         class_scores(confusion_matrix(predictions.labels, predictions.predicted, len(CLASSES)))
 
-    @torch.inference_mode()
-    def bare(size: int) -> None:
-        found["theirs"] = torch.cat([classifier.module(part) for part in inputs.split(size)]).cpu().numpy()
+    bare, size = bare_forward(classifier.module, inputs, (64, 256, 1024))
 
-    # The size that suits the bare pass best, so that it is not beaten by its batches alone.
-    sizes = {size: alternate(lambda size=size: bare(size), lambda: None, 2)[0] for size in (64, 256, 1024)}
-    best = min(sizes, key=lambda size: sizes[size])
-    mine, theirs = alternate(ours, lambda: bare(best), 9)
+    def theirs() -> None:
+        found["theirs"] = bare().numpy()
+
+    mine, other = alternate(ours, theirs, 9)
     difference = float(np.abs(found["ours"] - found["theirs"]).max())
     return [
         Row(
             f"Evaluation: logits, matrix and figures of {IMAGES:,} images, small_cnn at 28 × 28",
-            f"the forward pass alone, {best} a batch",
+            f"the forward pass alone, {size} a batch",
             mine,
-            theirs,
+            other,
             f"logits differ by {difference:.1e}",
         )
     ]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks import Row, alternate
+from benchmarks import Row, alternate, bare_forward
 from core.ablation import layers_of, switched_off
 from core.channel_layers import ChannelLayer
 from core.channel_removal import ChannelRemoval, channel_removal
@@ -22,53 +22,49 @@ K = 9
 def measure() -> list[Row]:
     rows = []
     for name, settings, images in (
+        ("small_cnn", {}, 2048),
+        ("resnet18", {"width": 0.25}, 1024),
+        ("speed_cnn", {}, 512),
         ("wide_cnn", {}, 64),
-        ("resnet18", {"width": 0.25}, 512),
-        ("small_cnn", {}, 1024),
     ):
         classifier = _classifier(name, settings)
         rng = np.random.default_rng(0)
         pixels = rng.integers(0, 256, (images, 32, 32, 3), dtype=np.uint8)
         rows += _index(name, classifier, pixels, rng.integers(0, 10, images))
-    rows += _atlas()
-    return rows
+    return rows + _atlas()
 
 
 def _index(name: str, classifier: Classifier, pixels: np.ndarray, labels: np.ndarray) -> list[Row]:
     layers = layers_of(classifier)
-    sites = [layer.site for layer in layers]
+    sites, some = [layer.site for layer in layers], pixels[:64]
 
-    def ours() -> dict:
-        return build_index(classifier, lambda rows: pixels[rows], labels, 10, k=K)
-
-    def bare() -> np.ndarray:
-        return classifier.predict_logits(pixels)
+    def ours(count: int = len(pixels)) -> dict:
+        return build_index(classifier, lambda rows: pixels[rows], labels[:count], 10, k=K)
 
     @torch.inference_mode()
     def keep_all() -> dict[str, Any]:
         kept: dict[str, list[torch.Tensor]] = {site: [] for site in sites}
-        for start in range(0, len(pixels), 32):
+        for start in range(0, len(some), 32):
             with captured(classifier.module, sites) as maps:
-                classifier.module(classifier.inputs(pixels[start : start + 32]))
+                classifier.module(classifier.inputs(some[start : start + 32]))
             for site in sites:
                 kept[site].append(maps[site])
         return {site: torch.cat(parts).flatten(2).amax(2).topk(K, 0) for site, parts in kept.items()}
 
-    found, expected = ours(), keep_all()
+    found, expected = ours(len(some)), keep_all()
     apart = max(
         float(np.abs(found[f"{i}/top_values"].T - expected[site].values.numpy()).max())
         for i, site in enumerate(sites)
     )
-    images = len(pixels)
-    return [
-        Row(
-            f"Filter index of {name}, {images} images",
-            against,
-            *alternate(ours, other, 3),
-            f"{apart:.1e} apart",
-        )
-        for against, other in (("bare forward pass", bare), ("keeping all activations", keep_all))
+    bare, size = bare_forward(classifier.module, classifier.inputs(pixels), (16, 64, 256))
+    what, words = f"Filter index of {name}, all convolutions, top {K}", f"{apart:.1e} apart"
+    mine, theirs = alternate(ours, bare, 5)
+    rows = [
+        Row(f"{what}, {len(pixels):,} images", f"the forward pass alone, {size} a batch", mine, theirs, words)
     ]
+    if len(pixels) == len(some):
+        rows.append(Row(f"{what}, {len(some)} images", "keeping all", *alternate(ours, keep_all, 3), words))
+    return rows
 
 
 def _atlas() -> list[Row]:

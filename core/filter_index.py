@@ -5,6 +5,7 @@ counts. Images are read class by class, in batches whose size depends on the net
 up is saved now and then: an index that was killed goes on from there, and comes to the same figures.
 """
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.batch_threads import side_by_side
 from core.channel_layers import ChannelLayer, channel_layers, find_layer
 from core.classifier import Classifier
 from core.errors import SettingError
@@ -22,13 +24,16 @@ from core.filter_twins import kernel_pictures, nearest_kernels
 from core.hooks import observed
 from core.image_dataset import Split, stratified_indices
 from core.index_part import read_part, save_part
-from core.layer_sums import LayerSums, Seen
+from core.layer_sums import LayerSums
+from core.map_figures import Figures, figures_of
 from core.progress import Progress, no_progress
 from core.training_data import fitted
 
 LABEL = "filter index 2"
-# Bytes of the largest map of a batch: what several cores' last cache holds.
-BATCH = 16 * 2**20
+# Bytes of a batch's largest map, and images a batch at most: what is read beside the network should be in
+# the cache, but wide layers want many images.
+BATCH, LARGEST = 16 * 2**20, 64
+AT_ONCE = 64  # batches, of which as many are computed side by side as there are threads
 SAVE_EVERY = 20.0  # seconds
 
 
@@ -140,24 +145,35 @@ def build_index(
     done = read_part(part, running, size) if part is not None else 0
     saved = time.monotonic()
 
+    by_site: dict[str, list[LayerSums]] = {}
+    for layer, one in zip(found, running, strict=True):
+        by_site.setdefault(layer.site, []).append(one)
+    here, added = threading.local(), 0
+
+    def reader(site: str) -> Callable[[Tensor], None]:
+        def read(maps: Tensor) -> None:
+            here.seen[site] = figures_of(maps)
+
+        return read
+
     @torch.inference_mode()
-    def work(batch: int, _: int) -> None:
-        chosen = order[done + batch * size : done + (batch + 1) * size]
-        inputs, own = classifier.inputs(pixels(chosen)), labels[chosen]
-        rows = torch.as_tensor(chosen, device=classifier.device)
-        seen: list[tuple[LayerSums, Seen]] = []
-        by_site: dict[str, list[LayerSums]] = {}
-        for layer, one in zip(found, running, strict=True):
-            by_site.setdefault(layer.site, []).append(one)
+    def look(chosen: np.ndarray) -> tuple[np.ndarray, dict[str, Figures]]:
+        here.seen = {}
+        classifier.module(classifier.inputs(pixels(chosen)))
+        return chosen, here.seen
 
-        def reader(sums: list[LayerSums]) -> Callable[[Tensor], None]:
-            return lambda maps: seen.extend((one, one.look(maps, rows, own)) for one in sums)
-
-        with observed(classifier.module, {site: reader(sums) for site, sums in by_site.items()}):
-            classifier.module(inputs)
-        # All that needs memory came before anything is added up: a batch that fails is done again.
-        for one, what in seen:
-            one.add(what, rows, own)
+    @torch.inference_mode()
+    def work(start: int, stop: int) -> None:
+        nonlocal added
+        # What was added before memory ran out is not added again.
+        parts = [order[done + i * size : done + (i + 1) * size] for i in range(max(start, added), stop)]
+        with observed(classifier.module, {site: reader(site) for site in by_site}):
+            for chosen, seen in side_by_side(look, parts):
+                rows = torch.as_tensor(chosen, device=classifier.device)
+                for site, figures in seen.items():
+                    for one in by_site[site]:
+                        one.add(figures, rows, labels[chosen])
+                added += 1
 
     def said(share: float, note: str) -> None:
         nonlocal saved
@@ -168,7 +184,8 @@ def build_index(
         progress(now / total, note or f"Indexing filters: {now:,} of {total:,} images")
 
     batches = -(-(total - done) // size)
-    classifier.in_batches(batches, work, said, cost=size, largest=1)
+    fewest = 2 * torch.get_num_threads() if classifier.device.type == "cpu" else 1
+    classifier.in_batches(batches, work, said, cost=size, largest=AT_ONCE, fewest=fewest)
     counts = np.bincount(labels, minlength=number_of_classes)
     answer: dict[str, Any] = {
         "layers": [described(layer) for layer in found],
@@ -280,7 +297,7 @@ def _intervals(axis: Any, size: int) -> np.ndarray:
 def _batch_size(layers: Sequence[ChannelLayer]) -> int:
     """Images a batch: a matter of the network alone, so that an index is always added up the same way."""
     largest = max(layer.channels * layer.map_size[0] * layer.map_size[1] for layer in layers)
-    return max(1, min(512, BATCH // (4 * largest)))
+    return max(1, min(LARGEST, BATCH // (4 * largest)))
 
 
 def field_box(answer: dict[str, Any], layer: int, place: int) -> tuple[int, int, int, int] | None:

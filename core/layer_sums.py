@@ -1,26 +1,18 @@
 """All that is added up of one layer while images go by."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from core.map_figures import Figures, figures_of, places_of
+from core.map_figures import Figures
 from core.strongest import NOTHING, keys_of, merged, values_and_rows
 
 BINS = 32
 # Above this number of classes, the lists and histograms of each class would outgrow everything else.
 MOST_CLASSES = 100
 _SMALLEST = 2.0**-20
-
-
-class Seen(NamedTuple):
-    """What a batch would change: worked out while the network runs, added once the batch is through."""
-
-    figures: Figures
-    groups: list[tuple[int, Tensor, Tensor]]  # number of the list, its keys and places
 
 
 class LayerSums:
@@ -61,32 +53,31 @@ class LayerSums:
             "histogram": torch.zeros((channels, self.groups, BINS + 1), device=device),
         }
 
-    def look(self, maps: Tensor, rows: Tensor, labels: np.ndarray) -> Seen:
-        """What these maps would change; nothing is changed yet.
+    def add(self, figures: Figures, rows: Tensor, labels: np.ndarray) -> None:
+        """Add the figures of a batch.
 
         Shape:
-            maps: (n, C, H, W); rows: (n,) int64; labels: (n,) int64
+            rows: (N,) int64; labels: (N,) int64
         """
-        figures = figures_of(maps)
-        keys = keys_of(figures.largest, rows)
-        groups = []
-        for number, start, stop in _runs(labels if self.groups > 1 else np.zeros_like(labels)):
-            best, source = merged(self.state["top"][number], keys[:, start:stop])
-            is_new = source >= self.k
-            places = self.state["places"][number].gather(1, source.clamp(max=self.k - 1))
-            channel, rank = is_new.nonzero(as_tuple=True)
-            if len(channel):
-                image = source[channel, rank] - self.k
-                places[channel, rank] = places_of(maps[start:stop], image, channel)
-            groups.append((number, best, places))
-        return Seen(figures, groups)
+        if self.device.type == "cpu":
+            try:
+                from core.sums_loops import add_loop
+            except ImportError:
+                return self.add_reduced(figures, rows, labels)
+            names = "top", "places", "norm", "weak", "sums", "squares", "zeros", "tops", "histogram"
+            given = (*(self.state[name] for name in names), *figures, rows)
+            add_loop(*(tensor.numpy() for tensor in given), np.ascontiguousarray(labels, np.int64))
+            return None
+        return self.add_reduced(figures, rows, labels)
 
-    def add(self, seen: Seen, rows: Tensor, labels: np.ndarray) -> None:
-        """Add what `look` saw."""
-        state, figures = self.state, seen.figures
-        for number, best, places in seen.groups:
-            state["top"][number], state["places"][number] = best, places
-        state["norm"] = merged(state["norm"], keys_of(figures.squares.sqrt(), rows))[0]
+    def add_reduced(self, figures: Figures, rows: Tensor, labels: np.ndarray) -> None:
+        """The same by PyTorch, as it is done on a GPU."""
+        state, keys = self.state, keys_of(figures.largest, rows)
+        for number, start, stop in _runs(labels if self.groups > 1 else np.zeros_like(labels)):
+            best, source = merged(state["top"][number], keys[:, start:stop])
+            known = torch.cat([state["places"][number], figures.places[start:stop].T], dim=1)
+            state["top"][number], state["places"][number] = best, known.gather(1, source)
+        state["norm"] = merged(state["norm"], keys_of(figures.squares, rows))[0]
         state["weak"] = merged(state["weak"], keys_of(-figures.largest, rows))[0]
         for number, start, stop in _runs(labels):
             state["sums"][number] += figures.total[start:stop].sum(0, dtype=torch.float64)
@@ -157,6 +148,8 @@ class LayerSums:
             for kind, pair in found.items() for what, value in zip(("values", "rows"), pair, strict=True)
         }  # fmt: skip
         arrays["weak_values"] = 0.0 - arrays["weak_values"]
+        squares = arrays["norm_values"]  # the list is by their squares, which have the same order
+        arrays["norm_values"] = np.where(np.isneginf(squares), squares, np.sqrt(np.maximum(0, squares)))
         class_places = state["places"].permute(1, 0, 2)[:, : by_class.shape[1]]
         arrays["top_places"] = top_places.cpu().numpy().astype(np.int32)
         arrays["class_places"] = class_places.cpu().numpy().astype(np.int32)

@@ -1,5 +1,6 @@
 """The filter index against a plain loop over all activations."""
 
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -146,6 +147,30 @@ def test_the_batch_size_makes_no_difference():
             np.testing.assert_allclose(a[name], b[name], rtol=1e-4, atol=1e-6, err_msg=name)
 
 
+def test_the_number_of_threads_makes_no_difference_at_all():
+    images, labels = images_of()
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(indexed(make(), images, labels))
+    finally:
+        torch.set_num_threads(before)
+    for name, value in found[0].items():
+        np.testing.assert_array_equal(value, found[1][name], err_msg=name)
+
+
+def test_an_index_without_compiled_loops_is_the_same(monkeypatch):
+    images, labels = images_of()
+    expected = indexed(make(), images, labels)
+    for name in ("core.map_loops", "core.sums_loops"):
+        monkeypatch.setitem(sys.modules, name, None)  # as if it could not be imported
+    answer = indexed(make(), images, labels)
+    for name, value in expected.items():
+        if isinstance(value, np.ndarray):
+            np.testing.assert_allclose(answer[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
 def test_many_classes_are_counted_together():
     images, labels = images_of()
     answer = indexed(make(), images, labels * 70, classes=211)
@@ -216,6 +241,7 @@ class Killed(BaseException):
 def test_a_killed_index_goes_on_and_ends_as_if_it_had_not_been(tmp_path, monkeypatch, batch):
     monkeypatch.setattr("core.filter_index.SAVE_EVERY", 0.0)
     monkeypatch.setattr("core.filter_index.BATCH", batch)
+    monkeypatch.setattr("core.filter_index.AT_ONCE", 2)
     images, labels = images_of()
     expected = indexed(make(), images, labels)
     part, asked = tmp_path / "x.part", []
@@ -247,13 +273,15 @@ def test_a_part_that_cannot_be_used_is_begun_anew(tmp_path, monkeypatch, spoil):
     monkeypatch.setattr("core.filter_index.SAVE_EVERY", 0.0)
     monkeypatch.setattr("core.filter_index.BATCH", 4 * 5 * SIZE * SIZE * 6)
     images, labels = images_of()
-    part, told = tmp_path / "x.part", []
+    part, asked = tmp_path / "x.part", []
     if spoil != "nothing":
         indexed(make(), images, labels, k=3 if spoil == "other settings" else 16, part=part)
         assert part.exists()
     if spoil == "cut":
         part.write_bytes(part.read_bytes()[:200])
-    answer = indexed(make(), images, labels, part=part, progress=lambda share, message: told.append(share))
-    assert told[0] < 0.2
+    answer = build_index(
+        make(), lambda rows: asked.extend(rows.tolist()) or images[rows], labels, CLASSES, part=part
+    )
+    assert sorted(asked) == list(range(53))
     expected = indexed(make(), images, labels)
     np.testing.assert_array_equal(answer["2/top_rows"], expected["2/top_rows"])

@@ -1,0 +1,55 @@
+"""Loops that Numba compiles to machine code, and runs without holding up other threads."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+
+def compiled(signature: str, *, inline: bool = False) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a function for these types, at once; the machine code is kept for the next start.
+
+    It is kept beside the Python file, as Python keeps its own, or in Convoscope's cache where that folder
+    cannot be written; where neither can, the function is compiled again at every start, which takes seconds.
+
+    Raises:
+        ImportError: There is no Numba, or it cannot compile this; whoever imports a module of such functions
+            has another way.
+    """
+    import numba
+    from numba import njit
+    from numba.core.errors import NumbaError
+
+    def compile_(function: Callable[..., Any]) -> Any:
+        options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+        if inline:
+            return njit(**options, inline="always")(function)
+        config: Any = numba.config
+        before = config.CACHE_DIR
+        try:
+            config.CACHE_DIR = before or _folder(function)
+            return njit(signature, cache=True, **options)(function)
+        except (OSError, RuntimeError) as error:
+            log.info("what Numba compiles is not kept: %s", error)
+            return njit(signature, **options)(function)
+        except NumbaError as error:
+            raise ImportError(f"Numba cannot compile {function.__name__}: {error}") from error
+        finally:
+            config.CACHE_DIR = before
+
+    return compile_
+
+
+def _folder(function: Callable[..., Any]) -> str:
+    """Where machine code is kept: empty for the place beside the Python file, if it can be written."""
+    import os
+    from pathlib import Path
+
+    from core.home import home
+
+    beside = Path(function.__code__.co_filename).parent
+    cache = beside / "__pycache__"
+    if os.access(cache if cache.is_dir() else beside, os.W_OK):
+        return ""
+    return str(home("cache", "compiled"))
