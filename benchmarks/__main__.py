@@ -1,4 +1,8 @@
-"""Run the benchmarks and put their table into the README."""
+"""Run the benchmarks and put their table into the README.
+
+python -m benchmarks                                 # all, and rewrite the README's table
+python -m benchmarks occlusion --network wide_cnn    # one, of one of its networks
+"""
 
 import importlib
 import os
@@ -33,16 +37,17 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def main(names: list[str]) -> int:
-    known = [m.name for m in pkgutil.iter_modules(benchmarks.__path__) if m.name != "__main__"]
-    unknown = set(names) - set(known)
-    if unknown:
-        print(f"There is no benchmark {min(unknown)!r}. Choose one of {', '.join(known)}.", file=sys.stderr)
+def main(words: list[str]) -> int:
+    try:
+        names, networks = _asked(words)
+    except ValueError as error:
+        print(error, file=sys.stderr)
         return 2
     rows = []
-    for name in names or known:
+    for name in names or _known():
         print(f"{name} …", file=sys.stderr, flush=True)
-        rows += importlib.import_module(f"benchmarks.{name}").measure()
+        measure = importlib.import_module(f"benchmarks.{name}").measure
+        rows += measure(networks) if networks else measure()
     text = table(rows)
     print(text)
     if not names:
@@ -50,6 +55,37 @@ def main(names: list[str]) -> int:
         _, _, after = rest.partition(END)
         README.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
     return 0
+
+
+def _known() -> list[str]:
+    return [m.name for m in pkgutil.iter_modules(benchmarks.__path__) if m.name != "__main__"]
+
+
+def _asked(words: list[str]) -> tuple[list[str], list[str]]:
+    """The benchmarks named, and the networks behind `--network`.
+
+    Raises:
+        ValueError: One is unknown, or networks are named for a benchmark that has only one.
+    """
+    names, networks = [], []
+    left = iter(words)
+    for word in left:
+        if word == "--network":
+            networks.append(next(left, ""))
+        elif word not in _known():
+            raise ValueError(f"There is no benchmark {word!r}. Choose one of {', '.join(_known())}.")
+        else:
+            names.append(word)
+    if networks and not names:
+        raise ValueError("--network goes with a benchmark: python -m benchmarks occlusion --network vgg19.")
+    for name in names if networks else ():
+        allowed = getattr(importlib.import_module(f"benchmarks.{name}"), "NETWORKS", ())
+        if unknown := set(networks) - set(allowed):
+            choice = (
+                f"Choose one of {', '.join(allowed)}." if allowed else "It has no networks to choose from."
+            )
+            raise ValueError(f"The benchmark {name} has no network {min(unknown)!r}. {choice}")
+    return names, networks
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """Occlusion maps against Captum's `Occlusion` and against whole forward passes: same model, image, windows.
 
+    python -m benchmarks occlusion --network wide_cnn     # one of NETWORKS; without, one after the other
+
 The slow side runs the network as PyTorch computes it, channels last, without our convolutions.
 Ours is timed for the whole map, with all that prepares it. The slow side would take a quarter of an hour: it
-gets some of the windows, and its time for all is reckoned from those, each of which costs it the same.
-With random weights a network costs what it costs with trained ones.
+gets some of the windows, and its time for all is reckoned from those, each of which costs it one pass; the
+row says how many of how many. With random weights a network costs what it costs with trained ones.
 """
 
 import copy
@@ -23,66 +25,91 @@ from core.classifier import Classifier
 from core.fast_convolution import Conv2d
 from core.model_card import ModelCard
 from core.models import models
-from core.occlusion import filled_image, full_forwards, occlusion_logits, places
+from core.occlusion import (
+    OcclusionMap,
+    filled_image,
+    full_forwards,
+    number_of_places,
+    occlusion_logits,
+    places,
+)
 from core.preprocessing import Preprocessing, fit
 from core.samples import sample_image
 
 BATCHES = (8, 32, 64)  # windows per pass that Captum is given besides its default of one; the quickest counts
-SOME = 32  # windows at most that whole forward passes are timed with
+SOME = 16  # windows at most that whole forward passes are timed with
+APART = 4  # pixels from window to window that Captum is given at least, but never more than the window
+REPEATS = 3
+NETWORKS = ("wide_cnn", "efficientnet_lite0", "resnet18", "vgg19")
 
 
-def measure() -> list[Row]:
+def measure(networks: Sequence[str] = NETWORKS) -> list[Row]:
     rows: list[Row] = []
-    wide, lite = untrained("wide_cnn", 32), load("efficientnet_lite0")
-    for window in (3, 5, 7, 9):
-        rows += _against_captum(f"wide CNN at 32, window {window}, stride 1", wide, window, 1)
-    rows += _against_captum("EfficientNet-Lite0 at 224, window 33, stride 16", lite, 33, 16)
-    rows.append(against_passes("EfficientNet-Lite0 at 224, window 9, stride 16", lite, 9, 16)[0])
-    for name, title, settings in (
-        ("resnet18", "ResNet18", {}),
-        ("vgg", "VGG19", {"depth": "19", "batch_norm": False}),
+    if "wide_cnn" in networks:
+        rows += _against_captum("wide CNN at 32", untrained("wide_cnn", 32), (3, 5, 7, 9), 1)
+    if "efficientnet_lite0" in networks:
+        lite = load("efficientnet_lite0")
+        rows += _against_captum("EfficientNet-Lite0 at 224", lite, (33,), 16)
+        rows.append(against_passes("EfficientNet-Lite0 at 224, window 9, stride 16", lite, 9, 16)[0])
+    for name, title, architecture, settings in (
+        ("resnet18", "ResNet18", "resnet18", {}),
+        ("vgg19", "VGG19", "vgg", {"depth": "19", "batch_norm": False}),
     ):
-        classifier = untrained(name, 224, **settings)
-        for window in (9, 33):
-            operation = f"{title} at 224, window {window}, stride 16"
-            rows.append(against_passes(operation, classifier, window, 16)[0])
+        if name in networks:
+            classifier = untrained(architecture, 224, **settings)
+            for window in (9, 33):
+                operation = f"{title} at 224, window {window}, stride 16"
+                rows.append(against_passes(operation, classifier, window, 16)[0])
     return rows
 
 
-def _against_captum(title: str, classifier: Classifier, window: int, stride: int) -> list[Row]:
+def _against_captum(title: str, classifier: Classifier, windows: Sequence[int], stride: int) -> list[Row]:
     image = fit(sample_image("chelsea").pixels, classifier.card.preprocessing)
     inputs = classifier.inputs(image[None])
     baseline = classifier.inputs(np.full_like(image, 128)[None])
-    shape = (image.shape[2], window, window)
     target = int(classifier.predict_logits(image[None])[0].argmax())
     theirs = plain(classifier)
-    room = image.shape[0] - window
-    # Captum has all columns of windows, but of their rows only those that lie side by side: it takes no
-    # larger steps than the window.
-    factor = (1 + -(-room // stride)) / (1 + -(-room // max(stride, window)))
 
-    def ours() -> None:
-        occlusion_logits(classifier, image, window=window, stride=stride)
-
-    def captum(batch: int) -> None:
+    def captum(window: int, batch: int) -> None:
+        step = _captums_step(window, stride)
         with torch.inference_mode():
             Occlusion(theirs.logits).attribute(
                 inputs,
-                shape,
-                (image.shape[2], max(stride, window), stride),
+                (image.shape[2], window, window),
+                (image.shape[2], step, step),
                 baseline,
                 target,
                 perturbations_per_eval=batch,
             )
 
-    best = BATCHES[int(np.argmin(take_turns([partial(captum, batch) for batch in BATCHES], 1)))]
-    own, default, quickest = take_turns([ours, partial(captum, 1), partial(captum, best)], 3)
-    apart = _apart(classifier, image, window, stride)
-    operation = f"Occlusion map, {title}"
-    return [
-        Row(operation, "Captum, default", own, factor * default, apart),
-        Row(operation, f"Captum, best batch ({best})", own, factor * quickest, apart),
-    ]
+    best = BATCHES[int(np.argmin(take_turns([partial(captum, windows[0], batch) for batch in BATCHES], 1)))]
+    rows = []
+    for window in windows:
+        room = image.shape[0] - window
+        all_places = number_of_places(image.shape[:2], window, stride)
+        some = (1 + -(-room // _captums_step(window, stride))) ** 2
+        factor = (all_places + 1) / (some + 1)  # it looks at the whole image once, too
+        found: list[OcclusionMap] = []
+
+        def ours(window: int = window, found: list[OcclusionMap] = found) -> None:
+            found[:] = [occlusion_logits(classifier, image, window=window, stride=stride)]
+
+        own, default, quickest = take_turns(
+            [ours, partial(captum, window, 1), partial(captum, window, best)], REPEATS
+        )
+        apart = _apart(classifier, image, found[0])
+        operation = f"Occlusion map, {title}, window {window}, stride {stride}"
+        timed = f"{some} of {all_places} windows timed"
+        rows += [
+            Row(operation, f"Captum, default ({timed})", own, factor * default, apart),
+            Row(operation, f"Captum, best batch {best} ({timed})", own, factor * quickest, apart),
+        ]
+    return rows
+
+
+def _captums_step(window: int, stride: int) -> int:
+    """Captum takes no larger steps than the window. One at the border costs it a pass like any other."""
+    return max(stride, min(window, APART if stride < APART else 2 * stride))
 
 
 def against_passes(title: str, classifier: Classifier, window: int, stride: int) -> tuple[Row, int]:
@@ -90,16 +117,18 @@ def against_passes(title: str, classifier: Classifier, window: int, stride: int)
     image = fit(sample_image("chelsea").pixels, classifier.card.preprocessing)
     corners, some = _corners(image, window, stride)
     filled = filled_image(image, "grey", window)
+    found: list[OcclusionMap] = []
+
+    def ours() -> None:
+        found[:] = [occlusion_logits(classifier, image, window=window, stride=stride)]
+
     own, passes = take_turns(
-        [
-            partial(occlusion_logits, classifier, image, window=window, stride=stride),
-            partial(full_forwards, plain(classifier), image, filled, some, window),
-        ],
-        3,
+        [ours, partial(full_forwards, plain(classifier), image, filled, some, window)], REPEATS
     )
-    apart = _apart(classifier, image, window, stride)
+    apart = _apart(classifier, image, found[0])
     passes *= len(corners) / len(some)
-    return Row(f"Occlusion map, {title}", "batched forward passes", own, passes, apart), len(corners)
+    against = f"batched forward passes ({len(some)} of {len(corners)} windows timed)"
+    return Row(f"Occlusion map, {title}", against, own, passes, apart), len(corners)
 
 
 def take_turns(functions: Sequence[Callable[[], object]], repeats: int) -> list[float]:
@@ -140,9 +169,10 @@ def _corners(image: np.ndarray, window: int, stride: int) -> tuple[np.ndarray, n
     return corners, corners[:: max(1, -(-len(corners) // SOME))]
 
 
-def _apart(classifier: Classifier, image: np.ndarray, window: int, stride: int) -> str:
-    found = occlusion_logits(classifier, image, window=window, stride=stride)
-    corners, some = _corners(image, window, stride)
-    expected = full_forwards(classifier, image, filled_image(image, "grey", window), some, window)
+def _apart(classifier: Classifier, image: np.ndarray, found: OcclusionMap) -> str:
+    """The largest difference of the map's logits from those of whole passes, in words."""
+    corners, some = _corners(image, found.window, found.stride)
+    filled = filled_image(image, "grey", found.window)
+    expected = full_forwards(plain(classifier), image, filled, some, found.window)
     here = found.logits.reshape(len(corners), -1)[:: max(1, -(-len(corners) // SOME))]
     return f"logits at most {np.abs(here - expected).max():.1e} apart, of {np.abs(expected).max():.2g}"

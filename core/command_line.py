@@ -46,3 +46,17 @@ def show(share: float, message: str) -> None:
     """Progress on one line of a terminal; nothing where the output goes to a file."""
     if sys.stderr.isatty():
         print(f"\r{share:4.0%} {message:<60.60}", end="", file=sys.stderr, flush=True)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file that the user named.
+
+    Raises:
+        Unavailable: It cannot be written there.
+    """
+    from core.errors import Unavailable
+
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be written: {error.strerror}. Give another place.") from None

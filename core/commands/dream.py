@@ -50,8 +50,8 @@ def _add_settings_when_asked(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from core.command_line import write_file
     from core.commands.index import show
-    from core.commands.occlude import write_file
     from core.dream_file import animation, facts_of, npz_bytes
     from core.dream_presets import REPORT_SETTINGS
     from core.feature_visualization import visualise

@@ -53,6 +53,7 @@ def _add_settings_when_asked(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from core.attribution import methods
     from core.catalogue import load
+    from core.command_line import write_file
     from core.explanation_file import facts_of, npz_bytes
     from core.heatmap import picture, plane_of, scale_of
     from core.images import encode
@@ -77,25 +78,16 @@ def run(args: argparse.Namespace) -> int:
     shares = mask_shares(result.values, fitted_masks(image.masks, card.preprocessing))
     facts |= {"masks": [asdict(share) for share in shares]} if shares else {}
     if args.out:
-        _write(args.out, npz_bytes(result, facts, pixels))
+        write_file(args.out, npz_bytes(result, facts, pixels))
     if args.png:
         plane = plane_of(result.values)
         title = f"{method.title}: {card.class_names[target]}"
         sheet = picture(pixels, [(title, plane, scale_of([plane]))], signed=result.signed)
-        _write(args.png, encode(sheet))
+        write_file(args.png, encode(sheet))
     print(json.dumps(facts, ensure_ascii=False, indent=2) if args.json else _in_words(facts))
     if shares and not args.json:
         print(f"  where the map is strong: {in_words(shares)}")
     return 0
-
-
-def _write(path: Path, data: bytes) -> None:
-    from core.errors import Unavailable
-
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise Unavailable(f"{path} cannot be written: {error.strerror}. Give another place.") from None
 
 
 def _in_words(facts: dict[str, Any]) -> str:

@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from core.catalogue import load
+    from core.command_line import write_file
     from core.errors import UnknownName
     from core.images import encode
     from core.occlusion import VALUES, occlusion_logits
@@ -55,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
         "image": args.image,
         "image_sha256": image.sha256,
         "classifier": args.classifier,
+        "weights_sha256": classifier.card.weights_sha256,
         "target": {"index": target, "name": names[target], "probability": occluded.base(target)},
         "settings": settings | {"window": occluded.window, "stride": occluded.stride},
         "engine": occluded.engine,
@@ -77,20 +79,6 @@ def run(args: argparse.Namespace) -> int:
         write_file(args.png, encode(scale.paint(drawn)))
     print(json.dumps(answer, ensure_ascii=False, indent=2) if args.json else _in_words(answer))
     return 0
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file that the user named.
-
-    Raises:
-        Unavailable: It cannot be written there.
-    """
-    from core.errors import Unavailable
-
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise Unavailable(f"{path} cannot be written: {error.strerror}. Give another place.") from None
 
 
 def _in_words(answer: dict[str, Any]) -> str:
