@@ -25,7 +25,7 @@ PARTS = ("Matrix", "Findings", "Classes", ONE, "Calibration", "Errors", TWO, UPL
 
 def start_with_what_fits() -> None:
     """Before anyone has chosen: a classifier whose data set is here, rather than one of ImageNet."""
-    if "classifier" in st.session_state or "classifier" in st.query_params:
+    if "classifier" in st.query_params or {"classifier", "classifier_in_address"} & set(st.session_state):
         return
     here = set(dataset_names())
     for name in catalogue.names():

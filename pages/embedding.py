@@ -216,13 +216,16 @@ with page(
     how = {"projection": projection, "dimensions": dimensions, "settings": settings}
 
     maps, lines, notes, judges = [], [], [], True
-    for name in [first, *(other for other in others if other != first)]:
+    classifiers = [first, *(other for other in others if other != first)]
+    titles = [catalogue.card_of(name).title or name for name in classifiers]
+    for name, title in zip(classifiers, titles, strict=True):
+        if titles.count(title) > 1:  # two trainings of one network: their names tell which is which
+            title = name
         if name == first:
             chosen_layer = layer if layer in layers else found["default"]
         else:
             chosen_layer = layers_of(name)["default"]
         new = image.pixels if wanted and picked < 0 else None
-        title = catalogue.card_of(name).title or name
         drawn, line, known, note = mapped(
             name, title, chosen_layer, part, data, how, new, image.name, image.sha256
         )

@@ -43,6 +43,38 @@ def tell_choice(key: str, values: list[str]) -> None:
         del st.query_params[key]
 
 
+def take_choice(key: str, default: str) -> None:
+    """Before a widget that several pages have: give it what a link or Back brings, or what was chosen before.
+
+    `bind` would leave the choice out of the address of a page that is opened by the sidebar, and lose it on
+    Back to another page, where Streamlit takes its parameter for one of the page that is left.
+
+    Args:
+        default: What an address without the parameter means before anyone has chosen.
+    """
+    memory = st.session_state.setdefault(f"{key}_in_address", {"address": {}, "value": default})
+    page = st.session_state.get("page")
+    entered = memory.get("page") != page
+    found = new_address(memory, [key])
+    if entered:
+        memory["page"], memory["bare"] = page, st.session_state.get(key, memory["value"])
+    if found:
+        st.session_state[key] = found[key]
+    elif entered or found is not None:
+        # What it was when the page was opened: Back to before it was chosen here, or the page is just opened
+        # and the choice must be given once more, or it stays that of the other page's widget.
+        st.session_state[key] = memory["bare"]
+
+
+def keep_choice(key: str, value: str, default: str) -> None:
+    """After that widget: make the address hold its value, unless it is the default."""
+    memory = st.session_state[f"{key}_in_address"]
+    memory["value"] = value
+    address = {} if value == default else {key: value}
+    if read_address([key]) != address or memory["address"] != address:
+        remember(memory, [key], address)
+
+
 def remember(memory: dict[str, Any], names: Iterable[str], address: Mapping[str, str]) -> None:
     """Make the address hold what was done in a component, and `memory` know that it was the component."""
     memory["left"] = [*_just_left(memory), (time.monotonic(), memory["address"])]

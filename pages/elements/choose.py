@@ -16,6 +16,7 @@ from core.preprocessing import Preprocessing, fit, fit_steps
 from core.probabilities import probabilities
 from core.progress import Progress
 from core.store import Answer
+from pages.elements.address import keep_choice, take_choice
 from pages.elements.ask import ask
 from pages.elements.chosen_image import choose_image, set_chosen_image
 
@@ -88,18 +89,20 @@ def _fitted(image: ReadImage, preprocessing: Preprocessing) -> tuple[np.ndarray,
 def choose_classifier() -> str:
     """The picker of the classifier; its name stands in the address as `classifier`."""
     names = catalogue.names()
-    given = st.query_params.get("classifier") or st.session_state.get("classifier")
+    default = names[0]
+    take_choice("classifier", default)
+    given = st.session_state.get("classifier")
     if given and given not in names:
         names.append(given)  # typed before, or in a link: any of torchvision and timm
     name = st.selectbox(
         "Classifier",
         names,
         key="classifier",
-        bind="query-params",
         accept_new_options=True,
         help="Your checkpoints, those that ship, or any ImageNet classifier: type torchvision/… or timm/…",
     )
-    return name or names[0]
+    keep_choice("classifier", name or default, default)
+    return name or default
 
 
 def choose_target(card: ModelCard, logits: np.ndarray, label: str | None) -> int:
@@ -108,15 +111,16 @@ def choose_target(card: ModelCard, logits: np.ndarray, label: str | None) -> int
     known = label is not None and label in card.class_names
     first = card.class_names.index(label) if known and label is not None else int(logits.argmax())
     options = [AUTOMATIC, *card.class_names]
+    take_choice("target", AUTOMATIC)
     if st.session_state.get("target") not in (None, *options):
         del st.session_state["target"]  # a class of another classifier
     name = st.selectbox(
         f"Target: {card.class_names[first]}, the {'true' if known else 'predicted'} class",
         options,
         key="target",
-        bind="query-params",
         help="Automatic is the true class where it is known, else the class that is predicted.",
     )
+    keep_choice("target", name or AUTOMATIC, AUTOMATIC)
     target = first if name in (None, AUTOMATIC) else card.class_names.index(name)
     st.session_state["target_share"] = float(shares[target])
     return target

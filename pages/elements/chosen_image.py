@@ -26,6 +26,8 @@ def set_chosen_image(dataset: str, split: str, index: int) -> None:
     """Make an image of a data set the chosen one of every page: in callbacks of what calls `choose_image` or
     `keep_image_in_address` when it is drawn, and before these."""
     _choose(f"{dataset}/{split}/{index}")
+    # Said where images are drawn: what a callback draws stands above the page and pushes it down.
+    st.session_state["image_said"] = f"Image {index} is now the chosen image of every page."
 
 
 def choose_image(card: ModelCard) -> ReadImage:
@@ -93,6 +95,8 @@ def _choose(name: str) -> None:
 
 def keep_image_in_address() -> None:
     """Write a new choice into the address, and take over what a link or Back brings there."""
+    if said := st.session_state.pop("image_said", None):
+        st.toast(said, icon=":material/image:")
     memory = st.session_state.setdefault("image_in_address", {"address": {}})
     chosen = st.session_state.get("chosen_image")
     if chosen and memory["address"].get(KEY) != chosen:

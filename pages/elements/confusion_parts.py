@@ -90,14 +90,19 @@ def matrix_part(judged: Judged) -> None:
             with st.container(horizontal=True):
                 st.download_button(
                     "Matrix as CSV", lambda: write_matrix(judged.matrix, judged.names),
-                    f"{_stem(judged)}_matrix.csv", "text/csv", key="cm_csv", on_click="ignore",
+                    f"{judged.stem}_matrix.csv", "text/csv", key="cm_csv", on_click="ignore",
                     icon=":material/table:",
                 )  # fmt: skip
                 st.download_button(
-                    "Predictions as CSV", lambda: predictions_csv(judged), f"{_stem(judged)}_predictions.csv",
+                    "Predictions as CSV", lambda: predictions_csv(judged), f"{judged.stem}_predictions.csv",
                     "text/csv", key="cm_predictions_csv", on_click="ignore", icon=":material/list:",
                 )  # fmt: skip
         with right:
+            share, (low, high) = accuracy(judged.matrix)
+            st.markdown(
+                f"**{share:.2%}** of {judged.matrix.sum():,} images are right "
+                f"(95\u00a0% interval {low:.2%} to {high:.2%})."
+            )
             cell_images(judged, cell, key="cm_cell")
 
 
@@ -290,7 +295,7 @@ def errors_part(judged: Judged) -> None:
             i = judged.names.index(name)
             positions = judged.positions((i, -1) if kind == kinds[1] else (-1, i))
         st.markdown(f"**{len(positions):,} image{'s' * (len(positions) != 1)}**")
-        wall(judged, positions, key="cm_errors_wall", zip_name=f"{_stem(judged)}_errors.zip")
+        wall(judged, positions, key="cm_errors_wall", zip_name=f"{judged.stem}_errors.zip")
 
 
 def upload_part() -> None:
@@ -326,7 +331,3 @@ def uploaded_matrix(matrix: np.ndarray, names: tuple[str, ...], stated: str) -> 
         list_findings(findings(matrix, names, stated=stated), names, buttons=False)
     with errors_shown():
         class_table(matrix, names)
-
-
-def _stem(judged: Judged) -> str:
-    return f"{judged.classifier.replace('/', '_')}_{judged.dataset}_{judged.split_name}"

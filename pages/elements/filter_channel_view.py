@@ -143,4 +143,3 @@ def _pick(f: Filters) -> None:
     row = st.session_state["fl_images"]["picked"]
     if isinstance(row, int) and 0 <= row < len(f.split):
         set_chosen_image(f.dataset.name, f.split_name, row)
-        st.toast(f"Image {row} is now the chosen image of every page.", icon=":material/image:")

@@ -50,7 +50,6 @@ def image_wall(
         picked = state.get("picked") if state else None
         if isinstance(picked, int) and 0 <= picked < len(split):
             set_chosen_image(dataset, split_name, picked)
-            st.toast(f"Image {picked} is now the chosen image of every page.", icon=":material/image:")
 
     keep_image_in_address()
     chosen = str(st.session_state.get("chosen_image", "")).split("/")

@@ -45,6 +45,11 @@ class Judged:
     def names(self) -> tuple[str, ...]:
         return tuple(self.predictions.class_names[i] for i in self.classes.tolist())
 
+    @property
+    def stem(self) -> str:
+        """What the names of its files begin with."""
+        return f"{self.classifier.replace('/', '_')}_{self.dataset}_{self.split_name}"
+
     def positions(self, cell: tuple[int, int]) -> np.ndarray:
         """The images of a cell of `matrix`, the most confident first; −1 is any class but the other one."""
         true, predicted = (int(self.classes[i]) if i >= 0 else None for i in cell)
@@ -150,7 +155,7 @@ def cell_images(judged: Judged, cell: tuple[int, int] | None, *, key: str) -> No
         judged,
         positions,
         key=f"{key}_wall",
-        zip_name=f"{judged.dataset}_{judged.split_name}.zip",
+        zip_name=f"{judged.stem}_{_cell_in_file(judged.names, cell)}.zip",
         beside=True,
     )
 
@@ -212,6 +217,10 @@ def predictions_csv(judged: Judged) -> str:
             *(f"{p:.6g}" for p in predictions.probabilities[position]),
         ])  # fmt: skip
     return out.getvalue()
+
+
+def _cell_in_file(names: tuple[str, ...], cell: tuple[int, int]) -> str:
+    return "_as_".join(_file_word(names[i]) if i >= 0 else "others" for i in cell)
 
 
 def _file_word(name: str) -> str:

@@ -22,6 +22,7 @@ def page(title: str, lead: str, *, icon: str = "🔍") -> Iterator[None]:
     """
     st.set_page_config(page_title=f"{title} · Convoscope", page_icon=icon, layout="wide")
     st.html(_STYLE)
+    st.session_state["page"] = title
     st.title(title, anchor=False)
     st.caption(lead)
     with errors_shown():

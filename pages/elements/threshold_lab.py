@@ -48,15 +48,21 @@ def threshold_part(judged: Judged) -> None:
         text = json.dumps(head).encode()
         body = scores.astype("<f8").tobytes() + positive.astype(np.uint8).tobytes()
         _threshold_lab(key=KEY, data=len(text).to_bytes(4, "little") + text + body, on_at_change=_keep)
+        st.caption(
+            "Each class is judged by itself here: an image is called by its name from the threshold on, "
+            "whatever the others have. In the matrix the most probable class wins, so the numbers differ."
+        )
         threshold, outcome = _from_address()
         of_class, called = OUTCOMES[outcome]
         taken = scores >= threshold
         positions = np.flatnonzero((positive == of_class) & (taken == called))
         # The surest mistakes first: of what was called by the name the most probable, of the rest the least.
         surest = np.argsort(-scores[positions] if called else scores[positions], kind="stable")
-        st.markdown(f"**{WORDS[outcome].format(name)}: {len(positions):,} images**")
+        st.markdown(
+            f"**{WORDS[outcome].format(name)}: {len(positions):,} image{'s' * (len(positions) != 1)}**"
+        )
         if len(positions):
-            wall(judged, positions[surest], key="cm_lab_wall", zip_name=f"{judged.dataset}_{outcome}.zip")
+            wall(judged, positions[surest], key="cm_lab_wall", zip_name=f"{judged.stem}_{outcome}.zip")
 
 
 def _from_address() -> tuple[float, str]:

@@ -66,10 +66,36 @@ def test_a_click_on_a_cell_shows_its_images_and_a_click_on_one_chooses_it(page, 
     click_cell(page, matrix_of(page), i, j)
     assert shown_images(page, f"“{i}” taken for “{j}”: {len(expected)} image") == expected[:24]
     assert f"cm_cell={i}-{j}" in page.url
+    page.locator(f'ul.wall button[data-id="{expected[-1]}"]').scroll_into_view_if_needed()
+    top = page.locator("ul.wall").bounding_box()["y"]
     page.locator(f'ul.wall button[data-id="{expected[-1]}"]').click()
     page.wait_for_url(re.compile(rf"image=digits(%2F|/)test(%2F|/){expected[-1]}(&|$)"))
     page.locator(f'ul.wall button[data-id="{expected[-1]}"][aria-pressed="true"]').wait_for()
+    page.get_by_text(f"Image {expected[-1]} is now the chosen image").wait_for()
+    assert page.locator("ul.wall").bounding_box()["y"] == top
     assert page.errors == []
+
+
+def test_the_classifier_stays_over_pages_and_back(page, server, predictions):
+    open_page(page, server)
+    matrix_of(page)
+    page.get_by_role("link", name="Activations").click()
+    page.get_by_role("heading", name="Activations").wait_for()
+    page.wait_for_url(re.compile("activations.*classifier=runs(%2F|/)mean"))
+    page.get_by_role("link", name="Loss lab").click()  # which has no classifier
+    page.get_by_role("heading", name="Loss lab").wait_for()
+    page.get_by_role("link", name="Confusion matrices").click()
+    matrix_of(page)
+    for _ in range(12):
+        page.go_back()
+        page.wait_for_timeout(300)
+        if "activations" in page.url:
+            break
+    page.get_by_role("heading", name="Activations").wait_for()
+    page.wait_for_url(re.compile("activations.*classifier=runs(%2F|/)mean"))
+    page.locator(".st-key-classifier").get_by_text("runs/mean").or_(
+        page.locator(".st-key-classifier input[value='runs/mean']")
+    ).first.wait_for()
 
 
 def test_the_last_of_quick_clicks_counts_on_a_slow_machine(page, server, predictions):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -72,6 +73,17 @@ def test_two_classifiers_on_the_same_images_and_an_earlier_layer():
     assert table(page)["classifier"].tolist() == ["Network one", "Network two"]
     assert table(page)["features"].tolist()[1] == 16
     assert table(page)["layer"][0] != table(page)["layer"][1]
+
+
+def test_two_of_one_title_are_told_apart_by_their_names():
+    three = home("imported") / "three"
+    shutil.copytree(home("imported") / "two", three)
+    try:
+        page = open_page(em_with="imported/three")
+        page.multiselect(key="em_with").set_value(["imported/two", "imported/three"]).run()
+        assert table(page)["classifier"].tolist() == ["Network one", "imported/two", "imported/three"]
+    finally:
+        shutil.rmtree(three)
 
 
 def test_the_chosen_image_is_placed():
