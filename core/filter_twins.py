@@ -1,4 +1,4 @@
-"""Channels that are near copies of another: their kernels point the same way."""
+"""Kernels: as pictures, and which are near copies of another, since they point the same way."""
 
 import numpy as np
 import torch
@@ -44,3 +44,19 @@ def kernel_pictures(weight: Tensor) -> np.ndarray:
     largest = np.abs(kernels).max(axis=(1, 2, 3), keepdims=True)
     scaled = kernels / np.where(largest > 0, largest, 1)
     return np.rint(127.5 + 127.5 * scaled).astype(np.uint8).transpose(0, 2, 3, 1)
+
+
+def kernel_strengths(weight: Tensor) -> np.ndarray:
+    """How much each place of a filter's window weighs, over all its input channels, as pictures.
+
+    The square root of the sum of squares: white is the place of each filter that weighs most, black the one
+    that weighs least, since they differ by a third rather than tenfold.
+
+    Shape:
+        weight: (C, in_channels, height, width)
+        returns: (C, height, width, 1) uint8
+    """
+    norms = weight.detach().float().norm(dim=1).cpu().numpy()
+    least, most = norms.min(axis=(1, 2), keepdims=True), norms.max(axis=(1, 2), keepdims=True)
+    shares = (norms - least) / np.where(most > least, most - least, 1)
+    return np.rint(255 * shares).astype(np.uint8)[..., None]

@@ -12,6 +12,7 @@ from core.channel_layers import NoConvolution, channel_layers, find_layer
 from core.classifier import Classifier
 from core.errors import SettingError, UnknownName
 from core.filter_index import build_index, field_box, indexed_rows, open_index
+from core.filter_twins import kernel_strengths
 from core.hooks import hooks_left
 from core.layer_sums import BINS
 from core.model_card import ModelCard
@@ -285,3 +286,17 @@ def test_a_part_that_cannot_be_used_is_begun_anew(tmp_path, monkeypatch, spoil):
     assert sorted(asked) == list(range(53))
     expected = indexed(make(), images, labels)
     np.testing.assert_array_equal(answer["2/top_rows"], expected["2/top_rows"])
+
+
+def test_the_strength_of_a_kernels_places_is_its_norm_over_the_input_channels():
+    weight = torch.randn(5, 7, 3, 2, generator=torch.Generator().manual_seed(0))
+    weight[4] = 0
+    found = kernel_strengths(weight)
+    assert found.shape == (5, 3, 2, 1)
+    for c in range(4):
+        norms = np.array(
+            [[np.sqrt((weight[c, :, i, j].numpy() ** 2).sum()) for j in range(2)] for i in range(3)]
+        )
+        shares = (norms - norms.min()) / (norms.max() - norms.min())
+        np.testing.assert_allclose(found[c, ..., 0] / 255, shares, atol=0.5 / 255 + 1e-6)
+    assert not found[4].any()

@@ -6,7 +6,7 @@ import streamlit as st
 from core.channel_words import parse_channels
 from pages.elements.filter_costs import cost_buttons, cost_caption, known_costs
 from pages.elements.filter_pictures import filter_cards
-from pages.elements.filter_tiles import figure_lines, patch_tiles
+from pages.elements.filter_tiles import figure_lines, kernels_of, patch_tiles
 from pages.elements.filters_asked import CHANNEL, VIEW, VIEWS, Filters, toggle_channel
 
 A_PAGE = 24
@@ -50,10 +50,12 @@ def cards_view(f: Filters) -> None:
         keep &= one.preferred(1)[:, 0] == f.dataset.class_names.index(preferred)
     order = [int(c) for c in np.argsort(sorts[order_by or "number"], kind="stable") if keep[c]]
     off = set(f.off.get(layer["name"], []))
+    kernels, kernel_words = kernels_of(f)
+    framed = f" Framed: {kernel_words}." if kernels is not None else ""
     st.caption(
         f"{len(order):,} of {layer['channels']:,} channels, looked at {layer['place']}. "
         f"{int(dead.sum())} dead, {int((cosines >= TWIN).sum())} near copies of another, {len(off)} off. "
-        "Click the patches to look closer."
+        f"Click the patches to look closer.{framed}"
     )
     if costs is not None:
         st.caption(cost_caption(costs))
@@ -83,12 +85,15 @@ def cards_view(f: Filters) -> None:
                 "off": c in off,
             }
         )
-    kernels = f.answer["kernels"][some] if f.number == 0 and "kernels" in f.answer else None
+    if kernels is not None:
+        kernels = kernels[some]
     n = PATCHES - (kernels is not None)
     for card in cards:
         card["values"] = card["values"][:n]
     patches = patch_tiles(f, f.number, one.top_rows[some, :n], one.top_places[some, :n])
-    filter_cards(cards, patches, kernels, key="fl_cards", on_open=_open, on_switch=lambda: _switch(f))
+    filter_cards(
+        cards, patches, kernels, kernel_words, key="fl_cards", on_open=_open, on_switch=lambda: _switch(f)
+    )
 
 
 def _searched(text: str, f: Filters, dead: np.ndarray, cosines: np.ndarray) -> np.ndarray:

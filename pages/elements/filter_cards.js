@@ -2,7 +2,7 @@
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".root");
   const length = new DataView(data.buffer, data.byteOffset, 4).getUint32(0, true);
-  const { cards, side, kernel } = JSON.parse(new TextDecoder().decode(data.subarray(4, 4 + length)));
+  const { cards, side, kernel, kernel_words } = JSON.parse(new TextDecoder().decode(data.subarray(4, 4 + length)));
   const bytes = data.subarray(4 + length);
   let at = 0;
   const picture = (width, height, what, name) => {
@@ -20,7 +20,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const list = make("ul", { class: "cards" });
   for (const card of cards) {
     const pictures = [];
-    if (kernel) pictures.push(picture(kernel[1], kernel[0], `the filter itself: ${kernel[0]} × ${kernel[1]} weights, grey is 0`, "kernel"));
+    if (kernel) pictures.push(picture(kernel[1], kernel[0], kernel_words, "kernel"));
     for (const value of card.values) pictures.push(picture(side, side, `activation ${shown(value)}`));
     list.append(make("li", { class: card.off ? "card off" : "card" },
       make("header", {}, make("b", {}, `${card.channel}`), ...card.badges.map((b) => make("span", { class: "badge", title: b[1] }, b[0])),

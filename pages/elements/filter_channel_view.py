@@ -7,12 +7,13 @@ import pandas as pd
 import streamlit as st
 
 from core.filter_patches import tile, with_box
+from core.images import enlarge
 from core.layer_sums import BINS
 from pages.elements.chosen_image import set_chosen_image
 from pages.elements.dataset_picker import plain
 from pages.elements.filter_costs import known_costs
 from pages.elements.filter_pictures import picture_row
-from pages.elements.filter_tiles import figure_lines
+from pages.elements.filter_tiles import figure_lines, kernels_of
 from pages.elements.filters_asked import CHANNEL, Filters, K, chosen_channel, shown, toggle_channel
 
 
@@ -67,6 +68,10 @@ def channel_view(f: Filters, channel_map: Callable[[Filters, int], None]) -> Non
             )  # fmt: skip
     with right:
         costs = known_costs(f)
+        kernels, kernel_words = kernels_of(f)
+        if kernels is not None:
+            st.image(enlarge(kernels[c], 96), width=96)
+            st.caption(f"{kernel_words[0].upper()}{kernel_words[1:]}")
         for line in figure_lines(f, c, one.selectivity(), costs):
             st.markdown(plain(line))
         twins, cosines = f.answer[f"{f.number}/twins"], f.answer[f"{f.number}/twin_cosines"]

@@ -34,6 +34,7 @@ def filter_cards(
     cards: Sequence[dict[str, Any]],
     patches: np.ndarray,
     kernels: np.ndarray | None,
+    kernel_words: str,
     *,
     key: str,
     on_open: Callable[[], None],
@@ -44,7 +45,7 @@ def filter_cards(
     Args:
         cards: "channel", "values" (of its patches), "badges" ([text, help]), "lines", "off".
         patches: (N, k, side, side, 4) uint8; a card with fewer than k values has fewer patches.
-        kernels: (N, height, width, 1 or 3) uint8, where a filter can be seen.
+        kernels: (N, height, width, 1 or 3) uint8, where a filter can be seen; `kernel_words` says what it is.
     """
     parts = []
     for i, card in enumerate(cards):
@@ -57,6 +58,7 @@ def filter_cards(
         "cards": list(cards),
         "side": patches.shape[2],
         "kernel": None if kernels is None else list(kernels.shape[1:3]),
+        "kernel_words": kernel_words,
     }
     _filter_cards(
         key=key,

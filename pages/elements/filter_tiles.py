@@ -1,9 +1,15 @@
 """Patches of images as pictures of one size, and the lines of figures that stand with a channel."""
 
 import numpy as np
+from torch import Tensor
 
 from core.ablation_atlas import Atlas
+from core.classifier import Classifier
 from core.filter_patches import tile
+from core.filter_twins import kernel_strengths
+from core.progress import Progress
+from core.store import Answer
+from pages.elements.ask import ask
 from pages.elements.filter_costs import cost_words
 from pages.elements.filters_asked import Filters, shown
 
@@ -27,6 +33,31 @@ def patch_tiles(
                 seen[row] = f.pixels(row)
             out[at] = tile(seen[row], f.box(number, int(places[at])), side)
     return out
+
+
+def kernels_of(f: Filters) -> tuple[np.ndarray | None, str]:
+    """The layer's kernels as pictures, and what they show; none where a kernel has one place only.
+
+    Shape:
+        returns: (C, height, width, 1 or 3) uint8
+    """
+    layer = f.layer
+    height, width = layer["kernel_size"]
+    if f.number == 0 and "kernels" in f.answer:
+        return f.answer["kernels"], f"the filter itself: {height} × {width} weights, grey is 0"
+    if max(height, width) == 1:
+        return None, ""
+
+    def analysis(classifier: Classifier, progress: Progress) -> Answer:
+        weight = classifier.module.get_submodule(layer["name"]).weight
+        assert isinstance(weight, Tensor)
+        return {"kernels": kernel_strengths(weight)}
+
+    answer = ask("strengths of kernels", f.classifier, analysis, depends_on=(layer["name"],))
+    words = (
+        f"how much each of its {height} × {width} places weighs, over {layer['in_channels']} input channels"
+    )
+    return answer["kernels"], f"{words}: white most, black least"
 
 
 def figure_lines(f: Filters, c: int, selectivity: np.ndarray, costs: Atlas | None) -> list[str]:
