@@ -154,7 +154,7 @@ def add_upload(
         path = folder / f"{name}.zip"
         new = not path.exists()
         if new:
-            list_zip(part)
+            list_zip(part, printable(file_name, 80))
             about = {"title": stem or "images", "uploaded": time.time()}
             part.with_suffix(".about").write_text(json.dumps(about), encoding="utf-8")
             part.with_suffix(".about").replace(folder / f"{name}.json")

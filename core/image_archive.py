@@ -27,22 +27,25 @@ _DIRECTORY_BYTES = 96 * 2**20
 _SYSTEM_FILES = {".ds_store", "thumbs.db", "desktop.ini"}
 
 
-def list_zip(path: Path) -> tuple[list[zipfile.ZipInfo], list[Skipped]]:
+def list_zip(path: Path, name: str = "") -> tuple[list[zipfile.ZipInfo], list[Skipped]]:
     """The entries of a zip that may be read as images, and all others with the reason why not.
 
+    Args:
+        name: What people call it, if not by its file's name.
     Raises:
         BadDataset: It is no zip, has too many entries or expands to too much; nothing has been expanded then.
     """
-    _check_directory(path)
+    name = name or path.name
+    _check_directory(path, name)
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
         raise BadDataset(
-            f"{path.name!r} is no zip that can be read ({error}). Pack the folder again as a .zip file."
+            f"{name!r} is no zip that can be read ({error}). Pack the folder again as a .zip file."
         ) from None
     if len(entries) > MAXIMUM_ENTRIES:
-        raise _too_many(path, len(entries))
+        raise _too_many(name, len(entries))
     images: list[zipfile.ZipInfo] = []
     skipped: list[Skipped] = []
     seen: set[str] = set()
@@ -56,7 +59,7 @@ def list_zip(path: Path) -> tuple[list[zipfile.ZipInfo], list[Skipped]]:
     expanded = sum(entry.file_size for entry in images)
     if expanded > MAXIMUM_EXPANDED:
         raise BadDataset(
-            f"The images in {path.name!r} would expand to {expanded / 2**30:.1f} GB; up to "
+            f"The images in {name!r} would expand to {expanded / 2**30:.1f} GB; up to "
             f"{MAXIMUM_EXPANDED // 2**30} GB are read. Leave some out or save them smaller."
         )
     return images, skipped
@@ -139,7 +142,7 @@ def _reason_to_skip(entry: zipfile.ZipInfo, seen: set[str]) -> str | None:
     return None
 
 
-def _check_directory(path: Path) -> None:
+def _check_directory(path: Path, name: str) -> None:
     """Look at the size of the archive's table of contents before it is read as a whole."""
     try:
         with path.open("rb") as file:
@@ -149,7 +152,7 @@ def _check_directory(path: Path) -> None:
             at = tail.rfind(b"PK\5\6")
             if at < 0 or len(tail) < at + 22:
                 raise BadDataset(
-                    f"{path.name!r} is no zip, or is cut short: its table of contents is missing. "
+                    f"{name!r} is no zip, or is cut short: its table of contents is missing. "
                     "Pack the folder of images as a .zip file."
                 )
             size, count = (
@@ -164,12 +167,10 @@ def _check_directory(path: Path) -> None:
                     if record[:4] == b"PK\6\6" and len(record) == 56:
                         count, size = struct.unpack_from("<QQ", record, 32)
     except OSError as error:
-        raise BadDataset(f"{path.name!r} cannot be read ({error.strerror}).") from None
+        raise BadDataset(f"{name!r} cannot be read ({error.strerror}).") from None
     if size > _DIRECTORY_BYTES or count > MAXIMUM_ENTRIES:
-        raise _too_many(path, count)
+        raise _too_many(name, count)
 
 
-def _too_many(path: Path, count: int) -> BadDataset:
-    return BadDataset(
-        f"{path.name!r} lists {count:,} files; up to {MAXIMUM_ENTRIES:,} are read. Leave some out."
-    )
+def _too_many(name: str, count: int) -> BadDataset:
+    return BadDataset(f"{name!r} lists {count:,} files; up to {MAXIMUM_ENTRIES:,} are read. Leave some out.")

@@ -37,7 +37,7 @@ def read_state_dict(data: bytes, name: str) -> tuple[dict[str, Tensor], list[str
             f"{name!r} has {len(data) / 2**30:.1f} GB; up to {MAXIMUM_BYTES // 2**30} GB are read. Save the "
             "weights alone, without the optimizer, as 16-bit floats."
         )
-    held: Any = tensors_of(data, name) if _is_safetensors(data) else _unpickle(data, name)
+    held: Any = _in_order(tensors_of(data, name)) if _is_safetensors(data) else _unpickle(data, name)
     notes: list[str] = []
     while isinstance(held, Mapping):
         inner = next((key for key in WRAPPERS if isinstance(held.get(key), Mapping) and held[key]), None)
@@ -69,6 +69,27 @@ def _is_safetensors(data: bytes) -> bool:
     return data[8:9] == b"{" and length <= len(data) - 8
 
 
+# A safetensors file forgets in which order the layers stand; names and these words tell.
+_FIRST = {"stem", "whiten", "patch_embed", "conv_stem"}
+_LAST = {"output", "head", "fc", "classifier", "logits", "last_linear", "linear"}
+_OF_A_LAYER = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+
+
+def _in_order(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors in the order of the layers, as far as names tell: conv2 before conv10, the head last."""
+
+    def place(name: str) -> tuple[int, list[tuple[bool, int, str]], int]:
+        path, _, leaf = name.rpartition(".")
+        parts = [part for part in path.split(".") if f"{part}." not in PREFIXES]
+        top = parts[0] if parts else ""
+        rank = -1 if top in _FIRST else 1 if top in _LAST else 0
+        words = [(word.isdecimal(), int(word) if word.isdecimal() else 0, word)
+                 for part in parts for word in re.findall(r"\d+|\D+", part)]  # fmt: skip
+        return rank, words, _OF_A_LAYER.index(leaf) if leaf in _OF_A_LAYER else len(_OF_A_LAYER)
+
+    return {name: tensors[name] for name in sorted(tensors, key=place)}
+
+
 def _unpickle(data: bytes, name: str) -> Any:
     if data[:2] == b"PK":
         _check_archive(data, name)
@@ -85,7 +106,7 @@ def _unpickle(data: bytes, name: str) -> Any:
                 "read: load the model where it was made and save torch.save(model.state_dict(), file)."
             ) from None
         raise BadCheckpoint(
-            f"{name!r} is no file of weights, or is cut short ({type(error).__name__}). Choose a .pth or .pt "
+            f"{name!r} is no file of weights, or is cut short. Choose a .pth or .pt "
             "file of torch.save, or a .safetensors file."
         ) from None
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from safetensors.torch import save as save_safetensors
 
 from core.catalogue import load
 from core.errors import BadCheckpoint, SettingError, UnknownName
@@ -24,6 +25,7 @@ from core.import_checkpoint import (
     values_in,
 )
 from core.models import models
+from core.state_dict import read_state_dict
 
 NETWORKS: list[tuple[str, dict[str, Any], int, int, int]] = [  # settings, channels, side, classes
     ("mlp", {"widths": "20,10"}, 1, 28, 4),
@@ -40,16 +42,20 @@ NETWORKS: list[tuple[str, dict[str, Any], int, int, int]] = [  # settings, chann
 ]
 
 
+@pytest.mark.parametrize("kind", ["state dict", "safetensors"])
 @pytest.mark.parametrize(("name", "settings", "channels", "side", "classes"), NETWORKS)
 @torch.no_grad()
 def test_settings_classes_channels_and_size_come_from_the_shapes(
-    name: str, settings: dict[str, Any], channels: int, side: int, classes: int
+    name: str, settings: dict[str, Any], channels: int, side: int, classes: int, kind: str
 ) -> None:
     torch.manual_seed(0)
     module = models[name](
         channels=channels, number_of_classes=classes, input_size=(side, side), **settings
     ).eval()
     tensors = module.state_dict()
+    if kind == "safetensors":  # which forgets their order
+        data = save_safetensors({key: value.contiguous() for key, value in reversed(tensors.items())})
+        tensors, _ = read_state_dict(data, "weights.safetensors")
     found = guess(name, tensors)
     assert (found.outputs, found.channels, found.input_size) == (classes, channels, (side, side))
     card = make_card("mine", name, tensors)
