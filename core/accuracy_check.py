@@ -97,13 +97,13 @@ def check_accuracy(
     shown = f"{accuracy:.1%} on {len(split)} images ({interval[0]:.1%} to {interval[1]:.1%})"
     if interval[1] >= wanted:
         words = f"It reaches {shown}"
-        words += f", which fits the {claimed:.1%} that were claimed." if claimed is not None else "."
+        words += f", which fits the {_percent(claimed)} that were claimed." if claimed is not None else "."
         return AccuracyCheck(accuracy, interval, len(split), claimed, True, words)
     cause = _find_cause(
         classifier, split, labels, claimed, lambda share, text: progress(0.4 + 0.6 * share, text)
     )
     short = (
-        f"less than the {claimed:.1%} that were claimed"
+        f"less than the {_percent(claimed)} that were claimed"
         if claimed is not None
         else "hardly more than guessing"
     )
@@ -117,6 +117,11 @@ def check_accuracy(
     else:
         words += f"With {cause.words} it reaches {cause.accuracy:.1%}: that is the likely cause."
     return AccuracyCheck(accuracy, interval, len(split), claimed, False, words, cause)
+
+
+def _percent(share: float) -> str:
+    """With as many places as were claimed, one or two."""
+    return f"{share:.1%}" if abs(share - round(share, 3)) < 1e-9 else f"{share:.2%}"
 
 
 def apply_cause(module: nn.Module, cause: Cause) -> tuple[nn.Module, ModelCard]:

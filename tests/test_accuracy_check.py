@@ -70,6 +70,7 @@ def test_a_network_imported_rightly_fits_its_claim(trained: tuple[nn.Module, Mod
     assert found.fits
     assert found.cause is None
     assert "which fits the 97.0% that were claimed" in found.verdict
+    assert "which fits the 96.55% that were claimed" in check(*trained, claimed=0.9655).verdict
 
 
 def test_the_normalisation_that_was_forgotten_is_named(trained: tuple[nn.Module, ModelCard]) -> None:
