@@ -75,6 +75,8 @@ class Session:
     visit: Visit
     seen: dict[str, str] = field(default_factory=dict)
     fragments: dict[str, str] = field(default_factory=dict)
+    kept: dict[str, ForwardMsg] = field(default_factory=dict)  # as a browser keeps large messages
+    received: int = 0  # bytes of the last run
 
     async def run(self, state: WidgetState | None = None) -> float:
         """Ask for a run, and wait for its end. Returns the seconds."""
@@ -82,19 +84,25 @@ class Session:
         rerun = message.rerun_script
         rerun.query_string = urlencode(self.visit.address)
         rerun.page_name = self.visit.page
+        rerun.cached_message_hashes.extend(self.kept)
         if state is not None:
             changed = rerun.widget_states.widgets.add()
             changed.CopyFrom(state)
             changed.id = self.seen[self.visit.key]
             rerun.fragment_id = self.fragments.get(self.visit.key, "")
-        began = time.perf_counter()
+        began, self.received = time.perf_counter(), 0
         await self.socket.send(message.SerializeToString())
         while True:
             data = await self.socket.recv()
             forward = ForwardMsg.FromString(data if isinstance(data, bytes) else data.encode())
+            self.received += len(data)
             kind = forward.WhichOneof("type")
             if kind == "delta":
                 self._note(forward)
+                if forward.metadata.cacheable:
+                    self.kept[forward.hash] = forward
+            elif kind == "ref_hash":
+                self._note(self.kept[forward.ref_hash])
             if kind == "script_finished" and forward.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
                 return time.perf_counter() - began
 

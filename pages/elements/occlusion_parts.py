@@ -36,6 +36,8 @@ if TYPE_CHECKING:  # pages are drawn while PyTorch is still being imported
     from core.classifier import Classifier
 
 LABEL = "occlusion"
+MAPS = 32  # of the latest, with what was made of them
+_maps: dict[str, OcclusionMap] = {}
 # How the map was computed, in small type under it.
 ENGINES = {
     "incremental": "Computed from what each window changes; exact.",
@@ -126,7 +128,8 @@ def _draw(chosen: Chosen, choice: OcclusionChoice, found: OcclusionMap, coarse: 
         scrubber(
             found, chosen.pixels, filled_image(chosen.pixels, choice.fill, choice.window, choice.seed),
             chosen.card.class_names, chosen.target, value, scale_of(drawn, value),
-            question=f"{chosen.classifier} {chosen.sha256} {choice.window} {choice.fill}", key="occ_scrubber",
+            question=f"{chosen.classifier} {chosen.sha256} {choice.window} {choice.fill}",
+            name=_key(chosen, choice, found.stride), key="occ_scrubber",
         )  # fmt: skip
         note = remark(drawn, value, found.base(chosen.target))
         if note:
@@ -242,7 +245,7 @@ def ask_occlusion(
         LABEL, chosen.classifier, analysis, depends_on=_depends_on(chosen, choice, stride),
         short=count < 2000, message=message,
     )  # fmt: skip
-    return _map_of(answer)
+    return _map_of(_key(chosen, choice, stride), answer)
 
 
 def vars_of(found: OcclusionMap) -> dict[str, Any]:
@@ -250,14 +253,26 @@ def vars_of(found: OcclusionMap) -> dict[str, Any]:
     return {name: getattr(found, name) for name in names} | {"input_size": list(found.input_size)}
 
 
-def _map_of(answer: Answer) -> OcclusionMap:
-    return OcclusionMap(**(answer | {"input_size": tuple(answer["input_size"])}))
+def _map_of(key: str, answer: Answer) -> OcclusionMap:
+    """The map of a stored answer: one object for everybody, so that what follows from it is made once."""
+    found = _maps.get(key)
+    if found is None or found.logits is not answer["logits"]:
+        found = OcclusionMap(**(answer | {"input_size": tuple(answer["input_size"])}))
+        _maps[key] = found
+        while len(_maps) > MAPS:
+            _maps.pop(next(iter(_maps)), None)
+    return found
 
 
 def _stored(chosen: Chosen, choice: OcclusionChoice, stride: int) -> OcclusionMap | None:
+    key = _key(chosen, choice, stride)
+    answer = store.find(key)
+    return None if answer is None else _map_of(key, answer)
+
+
+def _key(chosen: Chosen, choice: OcclusionChoice, stride: int) -> str:
     fingerprint = catalogue.fingerprint_of(chosen.classifier) or ""
-    answer = store.find(store.key_of(fingerprint, LABEL, _depends_on(chosen, choice, stride)))
-    return None if answer is None else _map_of(answer)
+    return store.key_of(fingerprint, LABEL, _depends_on(chosen, choice, stride))
 
 
 def _depends_on(chosen: Chosen, choice: OcclusionChoice, stride: int) -> tuple[Any, ...]:

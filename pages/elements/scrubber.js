@@ -10,12 +10,26 @@ export default function (component) {
     s.report = settled(() => s.send("at", [s.tops[s.row], s.lefts[s.column]]), 600);
     memory.set(parentElement, s);
     build(s);
+    s.root.style.visibility = "hidden"; // until there is something to drag
   }
   s.send = setStateValue;
-  if (s.data === data) return;
+  if (data && s.data !== data) {
+    s.data = data;
+    s.fixed = read(data);
+  }
+  askedFor(s.root, () => look(s));
+  look(s);
+}
+
+/** Draw what is asked of this map, once both the map and the question are here. */
+function look(s) {
+  const wanted = asked();
+  if (!s.fixed || wanted?.head.of !== s.fixed.of || s.wanted === wanted && s.drawn === s.fixed) return;
   const before = s.question, place = before ? [s.tops[s.row], s.lefts[s.column]] : null;
-  s.data = data;
-  Object.assign(s, read(data));
+  Object.assign(s, s.fixed, wanted.head, { wanted, drawn: s.fixed });
+  s.colours = wanted.head.diverging ? s.fixed.diverging : s.fixed.sequential;
+  if (wanted.head.target === s.fixed.classes.length) add(s, wanted);
+  [s.values, s.map] = mapped(s, wanted.head.base);
   // A sharper map of the same question keeps the window where it is.
   const [top, left] = before === s.question ? place : s.start;
   s.row = nearest(s.tops, top);
@@ -23,6 +37,7 @@ export default function (component) {
   s.hover = null;
   prepare(s);
   draw(s);
+  s.root.style.visibility = "";
 }
 
 /** Four bytes of length, the description, then the arrays in the order of `scrubber.py`. */
@@ -33,7 +48,61 @@ function read(data) {
   let at = 4 + length;
   const floats = (count) => { const array = new Float32Array(bytes.buffer, at, count); at += 4 * count; return array; };
   const small = (count) => { const array = bytes.subarray(at, at + count); at += count; return array; };
-  return { ...head, logs: floats(places * head.classes.length), values: floats(places), map: floats(pixels), image: small(3 * pixels), filled: small(3 * pixels), flips: small(pixels) };
+  const palette = () => { const flat = small(768); return Array.from({ length: 256 }, (_, i) => [...flat.subarray(3 * i, 3 * i + 3)]); };
+  const s = { ...head, logs: floats(places * head.classes.length), total: floats(places), image: small(3 * pixels), filled: small(head.one_colour ? 3 : 3 * pixels) };
+  const won = small(places), rows = middles(head.height, head.tops, head.window), columns = middles(head.width, head.lefts, head.window);
+  s.flips = Uint8Array.from({ length: pixels }, (_, i) => won[rows[Math.floor(i / head.width)] * head.lefts.length + columns[i % head.width]]);
+  s.sequential = palette();
+  s.diverging = palette();
+  return s;
+}
+
+/** For each pixel of an axis the window whose middle is nearest, the first of two. */
+function middles(size, starts, window) {
+  return Array.from({ length: size }, (_, pixel) => nearest(starts, pixel - (window - 1) / 2));
+}
+
+/** A target that went along with no map brings its own column. */
+function add(s, { head, own }) {
+  const k = s.fixed.classes.length, places = s.tops.length * s.lefts.length, column = new Float32Array(own.buffer);
+  s.logs = new Float32Array(places * (k + 1));
+  for (let i = 0; i < places; i++) {
+    s.logs.set(s.fixed.logs.subarray(i * k, (i + 1) * k), i * (k + 1));
+    s.logs[i * (k + 1) + k] = column[i];
+  }
+  s.classes = [...s.fixed.classes, head.name];
+  s.base = [...s.fixed.base, head.base];
+}
+
+/** The value at every place, and of every pixel the mean over the windows that hide it: rows · values · columnsᵀ. */
+function mapped(s, base) {
+  const n = s.tops.length, m = s.lefts.length, k = s.classes.length, whole = Math.exp(base);
+  const values = Float32Array.from({ length: n * m }, (_, i) => {
+    const log = s.logs[i * k + s.target];
+    return s.value === "logit" ? log + s.total[i] : s.value === "drop" ? whole - Math.exp(log) : Math.exp(log);
+  });
+  const across = shares(s.width, s.lefts, s.window), down = shares(s.height, s.tops, s.window);
+  const wide = new Float64Array(n * s.width), map = new Float32Array(s.height * s.width);
+  for (let i = 0; i < n; i++) for (let x = 0; x < s.width; x++) {
+    let sum = 0;
+    for (const j of across[x]) sum += values[i * m + j];
+    wide[i * s.width + x] = sum / across[x].length;
+  }
+  for (let y = 0; y < s.height; y++) for (let x = 0; x < s.width; x++) {
+    let sum = 0;
+    for (const i of down[y]) sum += wide[i * s.width + x];
+    map[y * s.width + x] = sum / down[y].length;
+  }
+  return [values, map];
+}
+
+/** Which windows hide each pixel of an axis; the nearest where none does. */
+function shares(size, starts, window) {
+  const near = middles(size, starts, window);
+  return Array.from({ length: size }, (_, pixel) => {
+    const over = starts.map((start, i) => (pixel >= start && pixel < start + window ? i : -1)).filter((i) => i >= 0);
+    return over.length ? over : [near[pixel]];
+  });
 }
 
 function nearest(starts, at) {
@@ -191,7 +260,7 @@ function draw(s) {
   const context = s.picture.canvas.getContext("2d"), pixels = new ImageData(new Uint8ClampedArray(s.rgba), s.width, s.height);
   for (let y = top; y < top + s.window; y++) for (let x = left; x < left + s.window; x++) {
     const i = y * s.width + x;
-    for (let c = 0; c < 3; c++) pixels.data[4 * i + c] = s.filled[3 * i + c];
+    for (let c = 0; c < 3; c++) pixels.data[4 * i + c] = s.filled[s.one_colour ? c : 3 * i + c];
   }
   context.putImageData(pixels, 0, 0);
   for (const part of [s.picture, s.heat, s.flip]) {

@@ -1,4 +1,9 @@
-"""The scrubber: an occlusion map that is dragged, read and compared in the browser without a round trip."""
+"""The scrubber: an occlusion map that is dragged, read and compared in the browser without a round trip.
+
+What is sent are two parts. The first (`fixed`) is what the network said with the window at every place, and
+the picture: the same for every target and value, so that it is made once, and not sent again to a browser
+that has it. The second (`asked`) says what is looked at, in less than a kilobyte.
+"""
 
 import json
 from typing import Any
@@ -11,9 +16,12 @@ from core.occlusion_picture import FLIP_COLOURS, Scale
 from pages.elements.address import keep_in_address
 from pages.elements.component import component
 
-_scrubber = component("scrubber")
+_scrubber = component("scrubber", "asked")
+_asked = component("scrubber_asked", "asked")
 AT = "occ_at"
 BYTES = 4 * 2**20  # of log-probabilities at most, unless a map has very many places
+KEPT = 32  # maps whose first part is kept
+_fixed: dict[str, tuple[bytes, np.ndarray]] = {}
 
 
 def scrubber(
@@ -26,12 +34,14 @@ def scrubber(
     scale: Scale,
     *,
     question: str,
+    name: str,
     key: str,
 ) -> None:
     """Draw the image under its window, the map of `value`, the flip map and the first five classes.
 
     Args:
         question: What the map is of, apart from its stride: while it stays, so does the window's place.
+        name: Of this very map and its picture; no other has the same.
     Shape:
         image: (H, W, C) uint8, what the network sees
         filled: (H, W, C) uint8, what stands in the window
@@ -45,43 +55,42 @@ def scrubber(
     if isinstance(sent, list) and len(sent) == 2 and sent != st.session_state.get(f"{key}_sent"):
         st.session_state[f"{key}_sent"] = sent
         keep_in_address([AT], {AT: " ".join(str(int(v)) for v in sent)})
-    _scrubber(
-        key=key,
-        data=payload(
-            occluded,
-            image,
-            filled,
-            class_names,
-            target,
-            value,
-            scale,
-            start=_start(occluded, target),
-            question=question,
-        ),
-        on_at_change=lambda: None,
-    )
+    if name not in _fixed:
+        _fixed[name] = fixed(occluded, image, filled, class_names, question=question, name=name)
+        while len(_fixed) > KEPT:
+            _fixed.pop(next(iter(_fixed)), None)
+    data, classes = _fixed[name]
+    with st.container(gap=None):
+        _scrubber(key=key, data=data, on_at_change=lambda: None)
+        _asked(
+            key=f"{key}_asked",
+            data=asked(
+                occluded, classes, class_names, target, value, scale,
+                start=_start(occluded, target), name=name,
+            ),
+        )  # fmt: skip
 
 
-def payload(
+def fixed(
     occluded: OcclusionMap,
     image: np.ndarray,
     filled: np.ndarray,
     class_names: tuple[str, ...],
-    target: int,
-    value: str,
-    scale: Scale,
     *,
-    start: tuple[int, int],
     question: str,
-) -> bytes:
-    """Everything the browser draws from: a length, a description as JSON, then one array after the other.
+    name: str,
+) -> tuple[bytes, np.ndarray]:
+    """What stays when another target is looked at: a length, a description as JSON, then the arrays.
 
     Of the classes only those go along that are among the first five anywhere (at most 64, fewer for a very
     fine map), as log-probabilities over all classes: what is shown of them is exact.
+
+    Shape:
+        returns: the bytes; (k,) int64, the classes that go along, ascending
     """
     wins = occluded.win_counts()
     most = max(12, min(64, BYTES // (4 * occluded.winners.size)))
-    classes = relevant_classes(occluded, [target, *(c for c, _ in wins[:10])], most)
+    classes = relevant_classes(occluded, [occluded.predicted, *(c for c, _ in wins[:10])], most)
     coloured = [occluded.predicted, *(c for c, _ in wins if c != occluded.predicted)][: len(FLIP_COLOURS) - 1]
     others = len(FLIP_COLOURS) - 1
     colour_of = np.full(len(occluded.base_logits), others, np.uint8)
@@ -94,8 +103,8 @@ def payload(
     left_out = sum(count for c, count in wins if c not in coloured)
     if left_out:
         legend.append({"name": "other classes", "colour": FLIP_COLOURS[others], "places": left_out})
-    base = occluded.base_logits - occluded.base_logits.max()
-    base = base - np.log(np.exp(base).sum())
+    # One colour for the whole window is one pixel; a blurred picture or noise goes along whole.
+    one_colour = bool((filled == filled[:1, :1]).all())
     head = {
         "width": occluded.input_size[1],
         "height": occluded.input_size[0],
@@ -103,29 +112,70 @@ def payload(
         "tops": occluded.tops.tolist(),
         "lefts": occluded.lefts.tolist(),
         "classes": [class_names[c] for c in classes],
-        "target": int(np.searchsorted(classes, target)),
-        "target_logit": float(occluded.base_logits[target]),
-        "base": [float(v) for v in base[classes]],
+        "base": [float(v) for v in _log_base(occluded)[classes]],
+        "winners": legend,
+        "flip_colours": FLIP_COLOURS,
+        "one_colour": one_colour,
+        "question": question,
+        "of": name,
+    }
+    # What the softmax took away from every logit of a place.
+    total = occluded.logits[..., 0].astype(np.float64) - occluded.log_probabilities[..., 0]
+    parts = [
+        np.ascontiguousarray(occluded.log_probabilities[..., classes], np.float32),
+        total.astype(np.float32),
+        _rgb(image),
+        _rgb(filled[:1, :1] if one_colour else filled),
+        colour_of[occluded.winners],
+        *(Scale(0, 1, diverging).colours for diverging in (False, True)),
+    ]
+    return _framed(head) + b"".join(part.tobytes() for part in parts), classes
+
+
+def asked(
+    occluded: OcclusionMap,
+    classes: np.ndarray,
+    class_names: tuple[str, ...],
+    target: int,
+    value: str,
+    scale: Scale,
+    *,
+    start: tuple[int, int],
+    name: str,
+) -> bytes:
+    """What is looked at: the target, the value, and the range of the colours; a length, JSON, one array.
+
+    Args:
+        classes: Those that went along; a target that is none of them brings its own log-probabilities.
+        name: Of the map.
+    """
+    among = np.flatnonzero(classes == target)
+    own = b"" if len(among) else occluded.log_probabilities[..., target].astype(np.float32).tobytes()
+    head = {
+        "of": name,
+        "target": int(among[0]) if len(among) else len(classes),
+        "name": class_names[target],
+        "base": float(_log_base(occluded)[target]),
         "value": value,
         "lowest": scale.low,
         "highest": scale.high,
-        "colours": scale.colours.tolist(),
-        "winners": legend,
-        "flip_colours": FLIP_COLOURS,
+        "diverging": scale.diverging,
         "start": list(start),
-        "question": question,
     }
-    parts = [
-        np.ascontiguousarray(occluded.log_probabilities[..., classes], np.float32),
-        np.ascontiguousarray(occluded.values(target, value), np.float32),
-        occluded.map(target, value),
-        _rgb(image),
-        _rgb(filled),
-        colour_of[occluded.flip_map()],
-    ]
+    return _framed(head) + own
+
+
+def _framed(head: dict[str, Any]) -> bytes:
+    """A length and a description, so that floats behind it lie where a Float32Array may begin."""
     text = json.dumps(head).encode()
-    text += b" " * (-len(text) % 4)  # so that the floats behind it lie where a Float32Array may begin
-    return len(text).to_bytes(4, "little") + text + b"".join(part.tobytes() for part in parts)
+    text += b" " * (-len(text) % 4)
+    return len(text).to_bytes(4, "little") + text
+
+
+def _log_base(occluded: OcclusionMap) -> Any:
+    """(K,) log-probabilities of the whole image."""
+    base = occluded.base_logits - occluded.base_logits.max()
+    return base - np.log(np.exp(base).sum())
 
 
 def _start(occluded: OcclusionMap, target: int) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from core.occlusion import OcclusionMap, occlusion_logits
 from core.occlusion_picture import FLIP_COLOURS, scale_of
 from core.preprocessing import Preprocessing, fit
 from core.samples import sample_image
-from pages.elements.scrubber import payload
+from pages.elements.scrubber import asked, fixed
 
 NAME = "imported/tiny"
 
@@ -110,8 +110,9 @@ def _read(data, found):
     head = json.loads(data[4 : 4 + length])
     at, parts = 4 + length, {}
     n, m, k, h, w = *found.winners.shape, len(head["classes"]), *found.input_size
-    shapes = [("logs", (n, m, k), 4), ("values", (n, m), 4), ("map", (h, w), 4)]
-    shapes += [("image", (h, w, 3), 1), ("filled", (h, w, 3), 1), ("flips", (h, w), 1)]
+    under = (1, 1, 3) if head["one_colour"] else (h, w, 3)
+    shapes = [("logs", (n, m, k), 4), ("total", (n, m), 4), ("image", (h, w, 3), 1), ("filled", under, 1)]
+    shapes += [("winners", (n, m), 1), ("sequential", (256, 3), 1), ("diverging", (256, 3), 1)]
     for name, shape, size in shapes:
         count = int(np.prod(shape))
         assert at % size == 0
@@ -121,27 +122,56 @@ def _read(data, found):
     return head, parts
 
 
-def test_what_the_browser_gets_is_exact():
+def _found():
     rng = np.random.default_rng(0)
-    names = tuple(f"class {i}" for i in range(300))
     logits = (4 * rng.normal(size=(6, 7, 300))).astype(np.float32)
     base = (4 * rng.normal(size=300)).astype(np.float32)
-    found = OcclusionMap(4, 2, "grey", 2 * np.arange(6), 2 * np.arange(7), logits, base, (14, 16))
-    target = int(base.argmin())  # a class that is among the first nowhere must go along as well
+    return OcclusionMap(4, 2, "grey", 2 * np.arange(6), 2 * np.arange(7), logits, base, (14, 16))
+
+
+NAMES = tuple(f"class {i}" for i in range(300))
+
+
+@pytest.mark.parametrize("one_colour", [True, False])
+def test_what_the_browser_gets_is_exact(one_colour):
+    found, rng = _found(), np.random.default_rng(1)
     image, filled = rng.integers(0, 256, (14, 16, 1), np.uint8), np.full((14, 16, 1), 128, np.uint8)
-    drawn = found.map(target, "drop")
-    data = payload(
-        found, image, filled, names, target, "drop", scale_of(drawn, "drop"), start=(2, 4), question="q"
-    )
+    if not one_colour:
+        filled[3, 5] = 7
+    data, classes = fixed(found, image, filled, NAMES, question="q", name="n")
     head, parts = _read(data, found)
-    assert head["classes"][head["target"]] == names[target]
-    kept = [names.index(name) for name in head["classes"]]
-    np.testing.assert_allclose(parts["logs"], found.log_probabilities[..., kept], atol=1e-6)
-    np.testing.assert_array_equal(parts["map"], drawn)
+    assert head["classes"] == [NAMES[c] for c in classes]
+    np.testing.assert_allclose(parts["logs"], found.log_probabilities[..., classes], atol=1e-6)
+    np.testing.assert_allclose(
+        parts["logs"] + parts["total"][..., None], found.logits[..., classes], atol=1e-5
+    )
     np.testing.assert_array_equal(parts["image"], np.repeat(image, 3, axis=2))
+    under = np.broadcast_to(parts["filled"], (14, 16, 3))
+    np.testing.assert_array_equal(under, np.repeat(filled, 3, axis=2))
+    np.testing.assert_array_equal(parts["diverging"], scale_of(np.ones((1, 1)), "drop").colours)
     assert sum(winner["places"] for winner in head["winners"]) == 42
-    flips = found.flip_map()
     named = {winner["colour"]: winner["name"] for winner in head["winners"]}
-    for y, x in [(0, 0), (13, 15), (6, 9)]:
-        shown = named[FLIP_COLOURS[parts["flips"][y, x]]]
-        assert shown in (names[flips[y, x]], "other classes")
+    for y, x in [(0, 0), (5, 6), (2, 3)]:
+        shown = named[FLIP_COLOURS[parts["winners"][y, x]]]
+        assert shown in (NAMES[found.winners[y, x]], "other classes")
+
+
+def test_another_target_is_sent_in_a_few_bytes_and_brings_what_did_not_go_along():
+    found = _found()
+    grey = np.full((14, 16, 1), 128, np.uint8)
+    _, classes = fixed(found, grey, grey, NAMES, question="q", name="n")
+    for target in (int(classes[3]), next(c for c in range(300) if c not in classes)):
+        scale = scale_of(found.map(target, "logit"), "logit")
+        sent = asked(found, classes, NAMES, target, "logit", scale, start=(2, 4), name="n")
+        length = int.from_bytes(sent[:4], "little")
+        head, own = json.loads(sent[4 : 4 + length]), sent[4 + length :]
+        assert (head["name"], head["of"], head["diverging"]) == (NAMES[target], "n", False)
+        assert np.exp(head["base"]) == pytest.approx(found.base(target), rel=1e-5)
+        if target in classes:
+            assert classes[head["target"]] == target
+            assert own == b""
+        else:
+            own = np.frombuffer(own, np.float32).reshape(6, 7)
+            assert head["target"] == len(classes)
+            np.testing.assert_allclose(np.exp(own), found.values(target), rtol=1e-6)
+        assert len(sent) < 1000
