@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from core.errors import ConvoscopeError, UnknownName
 from core.home import PROJECT, home
-from core.model_card import CARD, ModelCard, load_card
+from core.model_card import CARD, WEIGHTS, ModelCard, load_card
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # A name is "<folder>" for what ships, and "runs/<folder>" or "imported/<folder>" for what is yours.
 OWN = ("runs", "imported")
+SHIPPED = PROJECT / "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,13 @@ class Entry:
 def checkpoint_folder(name: str) -> Path | None:
     """The folder of a checkpoint by its name, or None where there is no such checkpoint.
 
-    The name is looked up among the folders that exist, and never made into a path.
+    A name is one of a folder in one of three places, and nothing that leads out of them.
     """
-    return _folders().get(name)
+    own, slash, last = name.rpartition("/")
+    if last in ("", ".", "..") or "\\" in last or "\0" in last or (slash and own not in OWN):
+        return None
+    folder = (home(own) if own else SHIPPED) / last
+    return folder if _is_whole(folder) else None
 
 
 def entries() -> list[Entry]:
@@ -82,9 +87,9 @@ def fingerprint_of(name: str) -> str | None:
         UnknownName: There is no classifier of that name.
     """
     folder = checkpoint_folder(name)
-    card = card_of(name)
     if folder is not None:
-        return hashlib.sha256((card.weights_sha256 + card.to_json()).encode()).hexdigest()
+        return _read(folder)[1]
+    card_of(name)  # or there is none
     from core.pretrained import local_weights_file, pretrained_fingerprint
 
     file = local_weights_file(name)
@@ -114,25 +119,35 @@ def load(name: str, device: "torch.device | None" = None, progress: "Progress | 
 
 def _folders() -> dict[str, Path]:
     found = {}
-    for prefix, parent in (("", PROJECT / "checkpoints"), *((f"{own}/", home(own)) for own in OWN)):
+    for prefix, parent in (("", SHIPPED), *((f"{own}/", home(own)) for own in OWN)):
         if parent.is_dir():
-            for folder in sorted(parent.iterdir()):
-                if (folder / "card.json").is_file() and (folder / "weights.safetensors").is_file():
-                    found[prefix + folder.name] = folder
+            found |= {
+                prefix + folder.name: folder for folder in sorted(parent.iterdir()) if _is_whole(folder)
+            }
     return found
 
 
-_cards: dict[Path, tuple[int, ModelCard]] = {}
+def _is_whole(folder: Path) -> bool:
+    return (folder / CARD).is_file() and (folder / WEIGHTS).is_file()
+
+
+_cards: dict[Path, tuple[int, ModelCard, str]] = {}
 _lock = threading.Lock()
 
 
 def _card_of(folder: Path) -> ModelCard:
-    """The card, read again only when its file has changed."""
+    return _read(folder)[0]
+
+
+def _read(folder: Path) -> tuple[ModelCard, str]:
+    """The card and its fingerprint, read again only when its file has changed: every run of a page asks."""
     changed = (folder / CARD).stat().st_mtime_ns
     with _lock:
         known = _cards.get(folder)
     if known is None or known[0] != changed:
-        known = (changed, load_card(folder))
+        card = load_card(folder)
+        fingerprint = hashlib.sha256((card.weights_sha256 + card.to_json()).encode()).hexdigest()
+        known = (changed, card, fingerprint)
         with _lock:
             _cards[folder] = known
-    return known[1]
+    return known[1], known[2]

@@ -11,6 +11,7 @@ from core import catalogue
 from core.checkpoint import CARD, WEIGHTS, build, load_checkpoint, save_checkpoint
 from core.classifier import Classifier
 from core.errors import BadCheckpoint, SettingError, TargetOutOfRange, UnknownName
+from core.home import PROJECT
 from core.model_card import ModelCard
 from core.preprocessing import Preprocessing
 
@@ -110,3 +111,13 @@ def test_targets_by_index_and_by_name():
         PLAIN.target_index(10)
     with pytest.raises(UnknownName, match="no class named 'z'"):
         PLAIN.target_index("z")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "runs/", "runs/..", "../checkpoints/digits_cnn", "runs/../../checkpoints/digits_cnn",
+     "/digits_cnn", "cache/one", "runs\\..\\one", "digits_cnn\0", "none_of_that_name"],
+)  # fmt: skip
+def test_a_name_leads_to_no_other_folder_than_a_checkpoints_own(name):
+    assert catalogue.checkpoint_folder("digits_cnn") == PROJECT / "checkpoints" / "digits_cnn"
+    assert catalogue.checkpoint_folder(name) is None
