@@ -25,15 +25,15 @@ export default function (component) {
 function look(s) {
   const wanted = asked();
   if (!s.fixed || wanted?.head.of !== s.fixed.of || s.wanted === wanted && s.drawn === s.fixed) return;
-  const before = s.question, place = before ? [s.tops[s.row], s.lefts[s.column]] : null;
+  const before = s.question;
   Object.assign(s, s.fixed, wanted.head, { wanted, drawn: s.fixed });
   s.colours = wanted.head.diverging ? s.fixed.diverging : s.fixed.sequential;
   if (wanted.head.target === s.fixed.classes.length) add(s, wanted);
   [s.values, s.map] = mapped(s, wanted.head.base);
-  // A sharper map of the same question keeps the window where it is.
-  const [top, left] = before === s.question ? place : s.start;
-  s.row = nearest(s.tops, top);
-  s.column = nearest(s.lefts, left);
+  // A sharper map of the same question keeps the window where it is, or where a link wanted it if the coarse one had no such place.
+  if (before !== s.question) s.place = s.start;
+  s.row = nearest(s.tops, s.place[0]);
+  s.column = nearest(s.lefts, s.place[1]);
   s.hover = null;
   prepare(s);
   draw(s);
@@ -190,6 +190,7 @@ function moveTo(s, row, column) {
   if (row === s.row && column === s.column) return;
   s.row = row;
   s.column = column;
+  s.place = [s.tops[row], s.lefts[column]];
   schedule(s);
   s.report();
 }
