@@ -16,27 +16,42 @@ import torch
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+OFTEN = 0.1  # seconds
 _lock = threading.Lock()
 _pools: dict[int, ThreadPoolExecutor] = {}
 
 
-def side_by_side(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def side_by_side(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    meanwhile: Callable[[], object] = lambda: None,
+) -> Iterator[Result]:
     """What `function` answers to each item, in the order of the items, computed with one thread each.
 
     What the caller does between two results is done beside the computing of the next. What holds for one
     thread only (`torch.inference_mode`, autocast) does not hold in there: `function` has to see to it.
 
+    Args:
+        meanwhile: Called in the caller's thread before every result, and ten times a second while it is
+            waited for if there is a thread to spare.
     Raises:
-        Whatever `function` raises; what has not begun by then is left undone, what has is waited for.
+        Whatever `function` or `meanwhile` raises; what has not begun by then is left undone, what has is
+        waited for.
     """
     threads = torch.get_num_threads()
     if threads == 1:
-        yield from map(function, items)
+        for item in items:
+            result = function(item)
+            meanwhile()
+            yield result
         return
     pool = _pool(threads)
     futures: list[Future[Result]] = [pool.submit(function, item) for item in items]
     try:
         for future in futures:
+            meanwhile()
+            while wait([future], OFTEN).not_done:
+                meanwhile()
             yield future.result()
     finally:
         for future in futures:

@@ -4,6 +4,7 @@ Behind a pool or a stride the size of a block depends on where the window lies b
 whose blocks are alike make one batch, which then has one shape.
 """
 
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -68,10 +69,11 @@ class LocalNetwork:
     def product(self, node: fx.Node) -> ProductConvolution | None:
         """The products of a 3×3 convolution's weights, where there is room for them."""
         part = self._weights_of(node)
-        held = sum(kept.nbytes for _, kept in _kept.values())
-        if part not in _kept and held + 4 * part.weight.nbytes > PRODUCT_BYTES:
-            return None
-        return _keep(part, lambda: ProductConvolution(part.weight))
+        with _lock:
+            held = sum(kept.nbytes for _, kept in _kept.values())
+            if part not in _kept and held + 4 * part.weight.nbytes > PRODUCT_BYTES:
+                return None
+            return _keep(part, lambda: ProductConvolution(part.weight))
 
     def matrix(self, node: fx.Node) -> PackedMatrix | None:
         """The weights of a convolution of 1×1, where it is one between many channels."""
@@ -83,9 +85,10 @@ class LocalNetwork:
 
     def _weights_of(self, node: fx.Node) -> nn.Conv2d:
         global _kept_for
-        if _kept_for is None or _kept_for() is not self.description.graph:
-            _kept.clear()  # what is kept is as large as a network, or four times that
-            _kept_for = weakref.ref(self.description.graph)
+        with _lock:
+            if _kept_for is None or _kept_for() is not self.description.graph:
+                _kept.clear()  # what is kept is as large as a network, or four times that
+                _kept_for = weakref.ref(self.description.graph)
         part = self.description.layers[node].convolution
         assert part is not None
         return part
@@ -94,15 +97,17 @@ class LocalNetwork:
 # Weights made ready, of the network that was asked last: coarse maps and fine ones follow each other.
 _kept: WeakKeyDictionary[nn.Conv2d, tuple[Any, Any]] = WeakKeyDictionary()
 _kept_for: weakref.ref | None = None
+_lock = threading.RLock()
 
 
 def _keep(part: nn.Conv2d, make: Callable[[], Any]) -> Any:
     tensors = [tensor for tensor in (part.weight, part.bias) if tensor is not None]
     state = [(tensor.data_ptr(), tensor._version) for tensor in tensors]
-    known = _kept.get(part)
-    if known is None or known[0] != state:
-        with torch.inference_mode(False), torch.no_grad():
-            known = _kept[part] = (state, make())
+    with _lock:  # batches run side by side: who comes second waits for what the first makes
+        known = _kept.get(part)
+        if known is None or known[0] != state:
+            with torch.inference_mode(False), torch.no_grad():
+                known = _kept[part] = (state, make())
     return known[1]
 
 

@@ -17,7 +17,7 @@ not multiplied: cutting them out of maps and changing the space of products. On 
 quicker than it says, since a block stays in the processor's cache where a batch of whole maps does not.
 """
 
-import time
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
+from core.batch_threads import side_by_side
 from core.block_plan import LocalNetwork, Plan, block_lengths, groups
 from core.changed_block import Block, cut, moved, outputs_of, paste, span, union, whole_map
 from core.classifier import Classifier
@@ -32,9 +33,8 @@ from core.local_layers import describe, known_description, padded
 from core.occlusion import Engine, full_forwards
 from core.progress import Progress, no_progress
 
-BYTES = 256 << 20  # of one batch, about; the weights made ready take some beside it
+BYTES = 256 << 20  # of one batch, about; there are as many as threads, and the weights made ready beside them
 WORK = 20e9  # multiplications of one batch
-OFTEN = 0.1  # seconds between two looks at whether the map is still wanted, which a batch may outlast
 MOST = 512  # windows of one batch
 WORTH = 1.2  # times fewer multiplications than whole forward passes; below, those are run
 
@@ -108,29 +108,47 @@ def _run(
 ) -> np.ndarray:
     """(P, K) float32: the logits with the window at each of the (P, 2) corners."""
     out = np.empty((len(corners), network.classifier.number_of_classes), np.float32)
-    done, seen = 0, time.perf_counter()
     with torch.inference_mode():
         inside = network.classifier.inputs(filled[None])[0].permute(1, 2, 0).contiguous()  # (H, W, C)
-    for plan, members in groups(network, corners, window):
-        size = int(min(BYTES / plan.bytes, WORK / plan.multiplications, MOST))
-        for part in np.array_split(members, -(-len(members) // max(1, size))):
-            here = torch.from_numpy(corners[part])
-            with torch.inference_mode():
-                for found in _batch(network, plan, inside, here, window):
-                    if found is not None:
-                        out[part] = found.numpy()
-                    elif time.perf_counter() > seen + OFTEN:
-                        progress(done / len(corners), "")
-                        seen = time.perf_counter()
-            done += len(part)
+    batches = list(_batches(network, corners, window))
+    done, stopped = 0, threading.Event()
+
+    def answer(batch: tuple[Plan, np.ndarray]) -> np.ndarray:
+        plan, part = batch
+        with torch.inference_mode():
+            return _batch(network, plan, inside, torch.from_numpy(corners[part]), window, stopped).numpy()
+
+    def look() -> None:
+        try:
             progress(done / len(corners), "")
+        except BaseException:
+            stopped.set()  # nobody wants the map any more: what is being computed is not finished either
+            raise
+
+    for (_, part), found in zip(batches, side_by_side(answer, batches, look), strict=True):
+        out[part] = found
+        done += len(part)
+    look()
     return out
 
 
+def _batches(network: LocalNetwork, corners: np.ndarray, window: int) -> Iterator[tuple[Plan, np.ndarray]]:
+    """Which windows are computed together; at least as many batches as threads that could have one each."""
+    most = min(MOST, -(-len(corners) // torch.get_num_threads()))
+    for plan, members in groups(network, corners, window):
+        size = max(1, int(min(BYTES / plan.bytes, WORK / plan.multiplications, most)))
+        for part in np.array_split(members, -(-len(members) // size)):
+            yield plan, part
+
+
 def _batch(
-    network: LocalNetwork, plan: Plan, inside: Tensor, corners: Tensor, window: int
-) -> Iterator[Tensor | None]:
-    """None behind every step, and at last the (N, K) logits with the window at N corners."""
+    network: LocalNetwork, plan: Plan, inside: Tensor, corners: Tensor, window: int, stopped: threading.Event
+) -> Tensor:
+    """(N, K) logits with the window at N corners.
+
+    Raises:
+        InterruptedError: It was stopped between two steps.
+    """
     known = network.description
     values: dict[fx.Node, Any] = {}
     last_use = {source: node for node in known.graph.nodes for source in node.all_input_nodes}
@@ -141,8 +159,9 @@ def _batch(
 
     for node in known.graph.nodes:
         if node.op == "output":
-            yield network.classifier.as_logits(whole(node.all_input_nodes[0]))
-            return
+            break
+        if stopped.is_set():
+            raise InterruptedError
         if node not in known.changing:
             continue
         if node.op == "placeholder":
@@ -162,7 +181,7 @@ def _batch(
         for source in node.all_input_nodes:
             if last_use[source] is node:
                 values.pop(source, None)
-        yield None
+    return network.classifier.as_logits(whole(known.graph.output.all_input_nodes[0]))
 
 
 def _through(network: LocalNetwork, plan: Plan, node: fx.Node, source: fx.Node, block: Block) -> Block:
