@@ -179,6 +179,26 @@ def test_the_map_says_which_engine_ran():
     assert occlusion_logits(_classifier(flat, (32, 32)), image, window=3).engine == "full forwards"
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_who_no_longer_wants_the_map_stops_it_and_the_next_is_whole(threads, monkeypatch):
+    monkeypatch.setattr("core.incremental_occlusion.MOST", 4)  # many batches
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    asked, image = _wide(), np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    told = []
+
+    def progress(share, note):
+        told.append(share)
+        if 0 < share < 1:
+            raise KeyError("not wanted")
+
+    with pytest.raises(KeyError, match="not wanted"):
+        occlusion_logits(asked, image, window=3, stride=2, progress=progress)
+    assert max(told) < 0.5
+    found = occlusion_logits(asked, image, window=3, stride=2)
+    expected = occlusion_logits(asked, image, window=3, stride=2, engine=full_forwards)
+    np.testing.assert_allclose(found.logits, expected.logits, atol=1e-5)
+
+
 def test_a_hook_is_not_passed_by():
     asked, calls = _wide(), []
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
