@@ -118,7 +118,7 @@ def load(name: str, device: "torch.device | None" = None, progress: "Progress | 
 
 
 def _folders() -> dict[str, Path]:
-    found = {}
+    found: dict[str, Path] = {}
     for prefix, parent in (("", SHIPPED), *((f"{own}/", home(own)) for own in OWN)):
         if parent.is_dir():
             found |= {
