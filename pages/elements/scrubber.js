@@ -71,7 +71,6 @@ function add(s, { head, own }) {
     s.logs[i * (k + 1) + k] = column[i];
   }
   s.classes = [...s.fixed.classes, head.name];
-  s.base = [...s.fixed.base, head.base];
 }
 
 /** The value at every place, and of every pixel the mean over the windows that hide it: rows · values · columnsᵀ. */
@@ -271,7 +270,7 @@ function draw(s) {
     part.box.style.height = `${(100 * s.window) / s.height}%`;
   }
   const logs = s.logs.subarray(at * k, (at + 1) * k), order = Array.from(logs.keys()).sort((a, b) => logs[b] - logs[a]).slice(0, 5);
-  const here = Math.exp(logs[s.target]), whole = Math.exp(s.base[s.target]);
+  const here = Math.exp(logs[s.target]), whole = Math.exp(s.base);
   s.figure.textContent = percent(here);
   s.change.textContent = `${percent(whole)} with nothing hidden: ${signed(here - whole, (v) => `${(100 * v).toFixed(1)} points`)}`;
   s.barParts.forEach((part, i) => {

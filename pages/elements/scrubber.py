@@ -112,7 +112,6 @@ def fixed(
         "tops": occluded.tops.tolist(),
         "lefts": occluded.lefts.tolist(),
         "classes": [class_names[c] for c in classes],
-        "base": [float(v) for v in _log_base(occluded)[classes]],
         "winners": legend,
         "flip_colours": FLIP_COLOURS,
         "one_colour": one_colour,

@@ -40,7 +40,8 @@ def _open(page, server, **more):
 
 
 def _shown(page):
-    return page.locator(".root:has(.panes)").evaluate("root => ({ ...root.dataset })")
+    root = page.locator(".root:has(.panes)")
+    return root.evaluate("root => ({ ...root.dataset, text: root.textContent })")
 
 
 def _check(shown, occluded, class_names, target=None):
@@ -48,6 +49,9 @@ def _check(shown, occluded, class_names, target=None):
     row = occluded.tops.tolist().index(int(shown["top"]))
     column = occluded.lefts.tolist().index(int(shown["left"]))
     assert float(shown["probability"]) == pytest.approx(occluded.values(target)[row, column], abs=1e-4)
+    base = occluded.base(target)
+    whole = f"{100 * base:.1f} %" if base > 0.0005 else "< 0.1 %"
+    assert f"{whole} with nothing hidden" in shown["text"]
     assert shown["first"] == class_names[occluded.winners[row, column]]
     assert int(shown["places"]) == occluded.winners.size
     return row, column
