@@ -30,8 +30,9 @@ function look(s) {
   s.colours = wanted.head.diverging ? s.fixed.diverging : s.fixed.sequential;
   if (wanted.head.target === s.fixed.classes.length) add(s, wanted);
   [s.values, s.map] = mapped(s, wanted.head.base);
-  // A sharper map of the same question keeps the window where it is, or where a link wanted it if the coarse one had no such place.
-  if (before !== s.question) s.place = s.start;
+  // The window stays where it was put. Until then it goes where a link wanted it, or the target loses most, as the map gets sharper.
+  if (before !== s.question) s.moved = false;
+  if (!s.moved) s.place = s.start;
   s.row = nearest(s.tops, s.place[0]);
   s.column = nearest(s.lefts, s.place[1]);
   s.hover = null;
@@ -189,7 +190,7 @@ function moveTo(s, row, column) {
   if (row === s.row && column === s.column) return;
   s.row = row;
   s.column = column;
-  s.place = [s.tops[row], s.lefts[column]];
+  [s.place, s.moved] = [[s.tops[row], s.lefts[column]], true];
   schedule(s);
   s.report();
 }
