@@ -9,25 +9,12 @@ from PIL import Image
 
 from core.__main__ import main
 from core.catalogue import load
-from core.checkpoint import save_checkpoint
-from core.model_card import ModelCard
-from core.models import models
 from core.prediction_picture import prediction_picture
-from core.preprocessing import Preprocessing, fit
+from core.preprocessing import fit
 from core.samples import sample_image
 
 ASK = ["predict", "chelsea", "--classifier", "imported/tiny"]
-
-
-@pytest.fixture(autouse=True)
-def tiny(tmp_path, monkeypatch):
-    monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path))
-    torch.manual_seed(0)
-    settings = {"widths": "4,8", "hidden": 8}
-    module = models["small_cnn"](channels=1, number_of_classes=3, input_size=(20, 20), **settings)
-    preprocessing = Preprocessing((20, 20), (0.5,), (0.25,), 1)
-    card = ModelCard("tiny", "small_cnn", ("cat", "dog", "owl"), preprocessing, settings=settings)
-    save_checkpoint(tmp_path / "imported" / "tiny", module, card)
+pytestmark = pytest.mark.usefixtures("tiny")
 
 
 def expected():
