@@ -55,11 +55,12 @@ def scrubber(
     if isinstance(sent, list) and len(sent) == 2 and sent != st.session_state.get(f"{key}_sent"):
         st.session_state[f"{key}_sent"] = sent
         keep_in_address([AT], {AT: " ".join(str(int(v)) for v in sent)})
-    if name not in _fixed:
-        _fixed[name] = fixed(occluded, image, filled, class_names, question=question, name=name)
+    known = _fixed.get(name)  # others may drop it at any moment
+    if known is None:
+        known = _fixed[name] = fixed(occluded, image, filled, class_names, question=question, name=name)
         while len(_fixed) > KEPT:
             _fixed.pop(next(iter(_fixed)), None)
-    data, classes = _fixed[name]
+    data, classes = known
     with st.container(gap=None):
         _scrubber(key=key, data=data, on_at_change=lambda: None)
         _asked(
