@@ -13,7 +13,7 @@ from benchmarks import Row
 from core.home import home
 from core.training import train
 
-IMAGES, EPOCHS = 200, 10
+IMAGES, EPOCHS = 600, 10
 SETTINGS: dict[str, Any] = {
     "dataset": "digits", "input_size": 32, "architecture": "vgg", "trainable": "head",
     "architecture_settings": "depth=19; layout=small; dropout=0", "train_images": IMAGES, "validation": 0.0,

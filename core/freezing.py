@@ -64,3 +64,9 @@ def set_training(module: nn.Module, learning: set[nn.Module]) -> None:
     module.eval()
     for part in learning:
         part.training = True
+
+
+def names_in(module: nn.Module, parts: set[nn.Module]) -> list[str]:
+    """Names of the tensors in the module's state that belong to one of these modules themselves."""
+    owners = dict(module.named_modules())
+    return [name for name in module.state_dict() if owners[name.rpartition(".")[0]] in parts]

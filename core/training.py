@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.augmentation import Augmentation, augment
+from core.best_weights import BestWeights
 from core.checkpoint import build, load_checkpoint, save_checkpoint
 from core.classifier import best_device, short_floats
 from core.data_catalogue import open_for_training
@@ -92,8 +93,9 @@ def train(
     """Train a network, or go on with the run that is in the folder.
 
     Every epoch the folder gets `state.pt`, and after the best one so far `weights.safetensors` and
-    `card.json`; at the end the best weights are measured on the test images and the card says what they
-    reached. The caller writes the records to `history.jsonl`.
+    `card.json` (where only a part learns, every 30 seconds at most); at the end the best weights are
+    measured on the test images and the card says what they reached. The caller writes the records to
+    `history.jsonl`.
 
     Args:
         folder: The run's own folder.
@@ -151,7 +153,9 @@ def train(
     module = fast_convolutions(build(card).to(where).to(memory_format=torch.channels_last))
     pixels = fitted(data.train.images, data.preprocessing)
     labels = torch.from_numpy(data.train.labels)
-    if hasattr(module, "initialise_from") and not state:
+    learns_in_part = trainable != "everything" and not unfreeze_at
+    # A part's state does not hold the frozen rest, which is made again as it was made at first.
+    if hasattr(module, "initialise_from") and (learns_in_part or not state):
         first = np.random.default_rng(seed).permutation(len(data.train))[:5000]
         initialise = cast("Callable[[Tensor], None]", module.initialise_from)
         initialise(inputs_of(torch.from_numpy(pixels(first)).to(where), data.preprocessing))
@@ -163,8 +167,11 @@ def train(
     slow = Lookahead(module) if lookahead else None
     short = short_floats(where) if precision == "auto" else None
     scaler = torch.amp.GradScaler(where.type, enabled=short == torch.float16)
+    learning = freeze(module, trainable) if learns_in_part else None
+    weights = BestWeights(folder, module, card, half=half, learning=learning)
     if state:
-        module.load_state_dict(state["module"])
+        module.load_state_dict(state["module"], strict=not learns_in_part)
+        weights.part = state.get("best_part", {})
         mover.load_state_dict(state["optimizer"])
         scaler.load_state_dict(state["scaler"])
         if slow:
@@ -214,7 +221,8 @@ def train(
         nonlocal saved_at
         held = {"epoch": epoch, "step": step, "past": past, "best": best, "sums": dataclasses.asdict(sums)}
         held |= {
-            "module": module.state_dict(),
+            "module": weights.changing(),
+            "best_part": weights.part,
             "optimizer": mover.state_dict(),
             "scaler": scaler.state_dict(),
         }
@@ -238,6 +246,7 @@ def train(
             if number <= step:
                 continue
             if stop():
+                weights.finish()
                 save()
                 return
             began = time.perf_counter()
@@ -296,11 +305,12 @@ def train(
         yield record
         if not broken and _is_better(record, best):
             best = record
-            save_checkpoint(folder, module, card, half=half)
+            weights.keep()
         epoch, step, sums = epoch + 1, 0, _Sums()
         if not broken:
             save()
     if best is not None:
+        weights.finish()
         card = _measured(folder, card, data, past, best, where, half=half, flips=test_flips)
     write_atomically(folder / LAST, _tensors(module))
     save_state(folder, {"finished": True, "past": past})

@@ -69,6 +69,36 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_last_digit(tmp_path, o
     assert run(tmp_path / "whole", **settings) == []  # it has ended
 
 
+@pytest.mark.parametrize("trainable", ["head", "last block"])
+def test_a_resumed_run_of_a_part_equals_an_uninterrupted_one_and_saves_the_part_only(
+    tmp_path, monkeypatch, trainable
+):
+    monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path / "home"))
+    settings = {
+        **SMALL, "architecture": "speed_cnn", "architecture_settings": "widths=8,16",  # its first layer is
+        "trainable": trainable, "train_images": 300, "learning_rate": 0.05, "epochs": 5,  # made from images
+    }  # fmt: skip
+    whole = run(tmp_path / "whole", **settings)
+    parts = run(tmp_path / "parts", stop_after=9, **settings)
+    state = torch.load(tmp_path / "parts" / "state.pt", weights_only=True)
+    fresh = build(load_checkpoint(tmp_path / "parts", torch.device("cpu")).card)
+    learnt = {name for name in fresh.state_dict() if name in state["module"]}
+    assert {f"{head_of(fresh)[0]}.weight"} <= learnt < set(fresh.state_dict())
+    assert set(state["best_part"]) == set(state["module"])
+    parts += run(tmp_path / "parts", stop_after=13, **settings)
+    parts += run(tmp_path / "parts", **settings)
+    assert epochs_of(parts) == epochs_of(whole)
+    for file in ("weights.safetensors", "last.safetensors"):
+        assert (tmp_path / "parts" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+    # The checkpoint is the best epoch's, though it was not written after each.
+    until, seen = tmp_path / "until_best", [0]
+    for record in train(until, stop=lambda: seen[0] == whole[-1]["best_epoch"], **settings):
+        seen[0] = record.get("epoch", 0) if record["kind"] == "epoch" else seen[0]
+    kept = load_checkpoint(until, torch.device("cpu")).module.state_dict()
+    for name, value in load_checkpoint(tmp_path / "whole", torch.device("cpu")).module.state_dict().items():
+        assert torch.equal(value, kept[name])
+
+
 def test_a_kill_loses_at_most_the_running_epoch(tmp_path):
     command = [
         sys.executable, "-m", "core.commands.train", "--folder", str(tmp_path / "killed"),
