@@ -197,7 +197,7 @@ class Classifier:
             try:
                 work(start, stop)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 if stop - start == 1:
                     raise OutOfMemory(
@@ -225,7 +225,7 @@ class Classifier:
         return max(1, min(limit, self._memory_limit, largest or limit))
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     words = str(error).lower()  # the CPU's allocator and MPS raise a plain RuntimeError

@@ -7,11 +7,12 @@ from typing import Annotated
 import numpy as np
 import torch
 
-from core.adaptive_path import Piece, cut_worst, cuts_at_once, first_pieces, integral
+from core.adaptive_path import Piece, cut_worst, cuts_at_once, first_pieces, integral, is_smooth
 from core.attribution import methods
 from core.attribution_result import Attribution
 from core.baselines import Baseline, baseline_images
-from core.classifier import Classifier
+from core.batch_threads import side_by_side
+from core.classifier import Classifier, is_out_of_memory
 from core.gradients import (
     Output,
     check_target,
@@ -26,6 +27,8 @@ from core.progress import Progress, no_progress
 from core.settings import Choice, Range
 
 MOST_STEPS = 1024
+AT_ONCE = 4  # gradients that a thread computes together
+LARGEST = 16  # and a GPU
 KEPT_BYTES = 384 * 2**20  # of gradients that the adaptive rule keeps while it works
 
 
@@ -77,7 +80,7 @@ def integrated_gradients(
     limit = None if tolerance is None else tolerance / 100 * max(abs(expected), 1e-6)
     values = torch.zeros(inputs.shape[1:], dtype=torch.float64)
     for number, start in enumerate(starts):
-        path = _Path(classifier, inputs[0], start, target, output)
+        path = _Path(classifier, inputs[0], start, score - differences[number], target, output)
         told = _part_of(progress, number, len(starts))
         integrate = _adaptive if rule == "adaptive" else _regular
         one, used = integrate(path, rule, n_steps, limit, differences[number], told)
@@ -100,11 +103,16 @@ def integrated_gradients(
 
 @dataclass(frozen=True)
 class _Path:
-    """The straight line from a baseline to the image, both (C, H, W) and normalised."""
+    """The straight line from a baseline to the image, both (C, H, W) and normalised.
+
+    Attributes:
+        low: The score at the baseline.
+    """
 
     classifier: Classifier
     image: torch.Tensor
     start: torch.Tensor
+    low: float
     target: int
     output: str
 
@@ -112,16 +120,39 @@ class _Path:
         shares = torch.as_tensor(places, dtype=torch.float32, device=self.image.device).reshape(-1, 1, 1, 1)
         return self.start + shares * (self.image - self.start)
 
-    def each(self, places: np.ndarray, use: Callable[[int, torch.Tensor], object], told: Progress) -> None:
-        """Give `use` the index of every place, and gradient × (image − baseline) there."""
+    def each(
+        self, places: np.ndarray, use: Callable[[int, torch.Tensor, float], object], told: Progress
+    ) -> None:
+        """Give `use` the index of every place, gradient × (image − baseline) and the score there."""
 
-        def work(begin: int, end: int) -> None:
-            points = self.points(places[begin:end])
-            gradients, _ = input_gradients(self.classifier, points, self.target, self.output)
-            for i, part in enumerate((gradients * (self.image - self.start)).cpu()):
-                use(begin + i, part)
+        def answer(part: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+            gradients, scores = input_gradients(self.classifier, self.points(part), self.target, self.output)
+            return (gradients * (self.image - self.start)).cpu(), scores.cpu()
 
-        self.classifier.in_batches(len(places), work, told, cost=3, largest=4)
+        def take(begin: int, found: tuple[torch.Tensor, torch.Tensor]) -> None:
+            for i, (part, score) in enumerate(zip(*found, strict=True), start=begin):
+                use(i, part, float(score))
+
+        done = [0]
+        if self.image.device.type == "cpu":
+            size = max(1, min(AT_ONCE, -(-len(places) // torch.get_num_threads())))
+            batches = np.array_split(places, -(-len(places) // size))
+            try:
+                for found in side_by_side(answer, batches, lambda: told(done[0] / len(places), "")):
+                    take(done[0], found)
+                    done[0] += len(found[0])
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+        first = done[0]  # what is left, on a GPU or where so many threads need too much memory
+        self.classifier.in_batches(
+            len(places) - first,
+            lambda begin, end: take(first + begin, answer(places[first + begin : first + end])),
+            told,
+            cost=3,
+            largest=LARGEST,
+        )
+        told(1.0, "")
 
     def scores(self, places: np.ndarray, told: Progress) -> np.ndarray:
         found = np.empty(len(places))
@@ -163,7 +194,7 @@ def _regular(
 def _adaptive(
     path: _Path, rule: str, n_steps: int, limit: float | None, difference: float, told: Progress
 ) -> tuple[torch.Tensor, int]:
-    """Steps that are short where the score bends, doubled until the sum is near enough."""
+    """A few steps where the score is smooth; else short ones where it bends, until the sum is near enough."""
     most = max(n_steps, min(MOST_STEPS, KEPT_BYTES // (4 * path.image.numel())))
     pieces: list[Piece] = []
     wanted = n_steps
@@ -171,18 +202,28 @@ def _adaptive(
     def silent(share: float, message: str) -> None:
         told(min(1.0, len(pieces) / wanted), message or f"{len(pieces)} of {wanted} steps")
 
-    def parts(places: np.ndarray) -> list[torch.Tensor]:
+    def parts(places: np.ndarray) -> tuple[list[torch.Tensor], np.ndarray]:
         kept: list[torch.Tensor] = [path.image] * len(places)
-        path.each(places, kept.__setitem__, silent)
-        return kept
+        at = np.empty(len(places))
+
+        def keep(i: int, part: torch.Tensor, score: float) -> None:
+            kept[i], at[i] = part, score
+
+        path.each(places, keep, silent)
+        return kept, at
 
     def at(places: np.ndarray) -> np.ndarray:
         return path.scores(places, silent)
 
-    pieces = first_pieces(max(1, n_steps // 4), parts, at)
+    places, weights = path_rule("gauss_legendre", max(1, n_steps // 4))
+    found, scores = parts(places)
+    slopes = np.array([float(part.sum()) for part in found])
+    if limit is not None and is_smooth(slopes, scores - path.low, difference, limit):
+        return integral(first_pieces(weights, found, np.zeros_like)), len(found)
+    pieces = first_pieces(weights, found, at)
     while True:
         while len(pieces) + 2 <= wanted:
-            pieces = cut_worst(pieces, cuts_at_once(len(pieces), wanted), parts, at)
+            pieces = cut_worst(pieces, cuts_at_once(len(pieces), wanted), lambda p: parts(p)[0], at)
         values = integral(pieces)
         if wanted * 2 > most or _is_enough(values, difference, limit):
             return values, len(pieces)
