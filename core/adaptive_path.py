@@ -2,18 +2,18 @@
 
 Along a path from a baseline, a score changes fast in a few places and hardly at all elsewhere: on ImageNet
 networks a small part of the path near the baseline often holds almost everything. Equal steps waste most of
-their gradients. Here the path begins with the few places of Gauss and Legendre, which are exact for whatever
-is smooth; `is_smooth` tells whether they are enough. If not, each place becomes a piece of the path as long
-as its weight, which holds the place. How wrong a piece is needs no estimate: the integral over it is the
-score at its end less the score at its start. The worst pieces are cut into thirds, so that the middle third
-keeps the gradient that is there already.
+their gradients. Here the path is cut into pieces, each with the gradient at its middle. How wrong a piece is
+needs no estimate: the integral over it is the score at its end less the score at its start. The worst pieces
+are cut into thirds, so that the middle third keeps the gradient that is there already.
+
+As soon as the errors of all pieces, taken as they come and taken without their signs, are small, that is it:
+a sum that is right by chance, with a piece too much here and one too little there, is found out.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.polynomial import legendre
 from torch import Tensor
 
 
@@ -24,7 +24,7 @@ class Piece:
     Attributes:
         low, high: Where it begins and ends, as shares of the path.
         score_low, score_high: The scores there.
-        part: Gradient × (image − baseline) at a place in its middle third.
+        part: Gradient × (image − baseline) at its middle.
         slope: The sum of `part`: how fast the score rises there.
     """
 
@@ -37,7 +37,7 @@ class Piece:
 
     @property
     def error(self) -> float:
-        """Integral by that place − what it must be."""
+        """Integral by the middle − what it must be."""
         return self.slope * (self.high - self.low) - (self.score_high - self.score_low)
 
 
@@ -46,31 +46,11 @@ Parts = Callable[[np.ndarray], list[Tensor]]
 Scores = Callable[[np.ndarray], np.ndarray]
 
 
-def is_smooth(slopes: np.ndarray, rises: np.ndarray, whole: float, limit: float) -> bool:
-    """Whether the slopes at the n places of Gauss and Legendre tell how the score goes from end to end.
-
-    The polynomial through the slopes, integrated, must give the whole rise within the limit, and the rise up
-    to each of the places within four times the limit, since in between it is less exact. A sum that is right
-    by chance, where the score bends between the places, is found out by the second.
-
-    Shape:
-        slopes: (n,) the slope of the score at each place
-        rises: (n,) the score there less the score at the start
-    Args:
-        whole: The score at the end less the score at the start.
-    """
-    n = len(slopes)
-    places, weights = legendre.leggauss(n)
-    if abs(float(weights @ slopes) / 2 - whole) > limit:
-        return False
-    integrated = legendre.legint(legendre.legfit(places, slopes, n - 1), lbnd=-1) / 2
-    return bool(np.abs(legendre.legval(places, integrated) - rises).max() <= 4 * limit)
-
-
-def first_pieces(weights: np.ndarray, found: list[Tensor], scores: Scores) -> list[Piece]:
-    """The path in pieces as long as the weights of the places that the parts were found at."""
-    ends = np.concatenate([[0], np.cumsum(weights[:-1]), [1]])
+def first_pieces(n: int, parts: Parts, scores: Scores) -> list[Piece]:
+    """The path in `n` equal pieces."""
+    ends = np.linspace(0, 1, n + 1)
     at = scores(ends)
+    found = parts((ends[1:] + ends[:-1]) / 2)
     return [
         Piece(float(ends[i]), float(ends[i + 1]), float(at[i]), float(at[i + 1]), part, float(part.sum()))
         for i, part in enumerate(found)
@@ -101,6 +81,12 @@ def cut_worst(pieces: list[Piece], cuts: int, parts: Parts, scores: Scores) -> l
 def cuts_at_once(n: int, wanted: int) -> int:
     """How many of `n` pieces to cut next on the way to `wanted`: few, as each cut tells where to go on."""
     return min(max(1, n // 6), (wanted - n) // 2)
+
+
+def is_settled(pieces: list[Piece], limit: float) -> bool:
+    """Whether the sum is within the limit, and not because large errors happen to cancel."""
+    errors = np.array([piece.error for piece in pieces])
+    return abs(float(errors.sum())) <= limit and float(np.abs(errors).sum()) <= 2 * limit
 
 
 def integral(pieces: list[Piece]) -> Tensor:

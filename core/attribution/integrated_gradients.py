@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 import torch
 
-from core.adaptive_path import Piece, cut_worst, cuts_at_once, first_pieces, integral, is_smooth
+from core.adaptive_path import Piece, cut_worst, cuts_at_once, first_pieces, integral, is_settled
 from core.attribution import methods
 from core.attribution_result import Attribution
 from core.baselines import Baseline, baseline_images
@@ -52,7 +52,8 @@ def integrated_gradients(
     Args:
         baseline: The picture that stands for "nothing there"; a map answers "why this and not the baseline?".
         n_steps: Steps of the path. More steps, smaller error.
-        tolerance: Double the steps until the sum is within this error (percent); empty to keep `n_steps`.
+        tolerance: Double the steps until the sum is within this error (percent), and stop earlier where it
+            surely is; empty to keep `n_steps`.
         rule: Short steps where the score bends; or equal ones that look at their middle or both ends; or the
             places of Gauss and Legendre.
         noise_samples: Pictures of noise to average over, for the baseline "noise average".
@@ -80,7 +81,7 @@ def integrated_gradients(
     limit = None if tolerance is None else tolerance / 100 * max(abs(expected), 1e-6)
     values = torch.zeros(inputs.shape[1:], dtype=torch.float64)
     for number, start in enumerate(starts):
-        path = _Path(classifier, inputs[0], start, score - differences[number], target, output)
+        path = _Path(classifier, inputs[0], start, target, output)
         told = _part_of(progress, number, len(starts))
         integrate = _adaptive if rule == "adaptive" else _regular
         one, used = integrate(path, rule, n_steps, limit, differences[number], told)
@@ -103,16 +104,11 @@ def integrated_gradients(
 
 @dataclass(frozen=True)
 class _Path:
-    """The straight line from a baseline to the image, both (C, H, W) and normalised.
-
-    Attributes:
-        low: The score at the baseline.
-    """
+    """The straight line from a baseline to the image, both (C, H, W) and normalised."""
 
     classifier: Classifier
     image: torch.Tensor
     start: torch.Tensor
-    low: float
     target: int
     output: str
 
@@ -120,18 +116,16 @@ class _Path:
         shares = torch.as_tensor(places, dtype=torch.float32, device=self.image.device).reshape(-1, 1, 1, 1)
         return self.start + shares * (self.image - self.start)
 
-    def each(
-        self, places: np.ndarray, use: Callable[[int, torch.Tensor, float], object], told: Progress
-    ) -> None:
-        """Give `use` the index of every place, gradient × (image − baseline) and the score there."""
+    def each(self, places: np.ndarray, use: Callable[[int, torch.Tensor], object], told: Progress) -> None:
+        """Give `use` the index of every place, and gradient × (image − baseline) there."""
 
-        def answer(part: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-            gradients, scores = input_gradients(self.classifier, self.points(part), self.target, self.output)
-            return (gradients * (self.image - self.start)).cpu(), scores.cpu()
+        def answer(part: np.ndarray) -> torch.Tensor:
+            gradients, _ = input_gradients(self.classifier, self.points(part), self.target, self.output)
+            return (gradients * (self.image - self.start)).cpu()
 
-        def take(begin: int, found: tuple[torch.Tensor, torch.Tensor]) -> None:
-            for i, (part, score) in enumerate(zip(*found, strict=True), start=begin):
-                use(i, part, float(score))
+        def take(begin: int, found: torch.Tensor) -> None:
+            for i, part in enumerate(found, start=begin):
+                use(i, part)
 
         done = [0]
         if self.image.device.type == "cpu":
@@ -140,7 +134,7 @@ class _Path:
             try:
                 for found in side_by_side(answer, batches, lambda: told(done[0] / len(places), "")):
                     take(done[0], found)
-                    done[0] += len(found[0])
+                    done[0] += len(found)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -194,7 +188,7 @@ def _regular(
 def _adaptive(
     path: _Path, rule: str, n_steps: int, limit: float | None, difference: float, told: Progress
 ) -> tuple[torch.Tensor, int]:
-    """A few steps where the score is smooth; else short ones where it bends, until the sum is near enough."""
+    """Steps that are short where the score bends, doubled until the sum is near enough, or it surely is."""
     most = max(n_steps, min(MOST_STEPS, KEPT_BYTES // (4 * path.image.numel())))
     pieces: list[Piece] = []
     wanted = n_steps
@@ -202,28 +196,20 @@ def _adaptive(
     def silent(share: float, message: str) -> None:
         told(min(1.0, len(pieces) / wanted), message or f"{len(pieces)} of {wanted} steps")
 
-    def parts(places: np.ndarray) -> tuple[list[torch.Tensor], np.ndarray]:
+    def parts(places: np.ndarray) -> list[torch.Tensor]:
         kept: list[torch.Tensor] = [path.image] * len(places)
-        at = np.empty(len(places))
-
-        def keep(i: int, part: torch.Tensor, score: float) -> None:
-            kept[i], at[i] = part, score
-
-        path.each(places, keep, silent)
-        return kept, at
+        path.each(places, kept.__setitem__, silent)
+        return kept
 
     def at(places: np.ndarray) -> np.ndarray:
         return path.scores(places, silent)
 
-    places, weights = path_rule("gauss_legendre", max(1, n_steps // 4))
-    found, scores = parts(places)
-    slopes = np.array([float(part.sum()) for part in found])
-    if limit is not None and is_smooth(slopes, scores - path.low, difference, limit):
-        return integral(first_pieces(weights, found, np.zeros_like)), len(found)
-    pieces = first_pieces(weights, found, at)
+    pieces = first_pieces(max(1, n_steps // 4), parts, at)
     while True:
         while len(pieces) + 2 <= wanted:
-            pieces = cut_worst(pieces, cuts_at_once(len(pieces), wanted), lambda p: parts(p)[0], at)
+            if limit is not None and is_settled(pieces, limit):
+                return integral(pieces), len(pieces)
+            pieces = cut_worst(pieces, cuts_at_once(len(pieces), wanted), parts, at)
         values = integral(pieces)
         if wanted * 2 > most or _is_enough(values, difference, limit):
             return values, len(pieces)
