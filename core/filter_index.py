@@ -32,7 +32,7 @@ from core.training_data import fitted
 LABEL = "filter index 2"
 # Bytes of a batch's largest map, and images a batch at most: what is read beside the network should be in
 # the cache, but wide layers want many images.
-BATCH, LARGEST = 16 * 2**20, 64
+BATCH, LARGEST = 64 * 2**20, 64
 AT_ONCE = 64  # batches, of which as many are computed side by side as there are threads
 SAVE_EVERY = 20.0  # seconds
 
