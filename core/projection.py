@@ -27,7 +27,7 @@ SEED = 0
 FFT_FROM = 6000
 THREADS_FROM = 3000
 # Steps with exaggeration, and without. From FFT_FROM images on fewer will do: of 10,000 images' ten nearest
-# neighbours 32.0 % were kept with these, and 33.2 % by scikit-learn's 1,000 steps, which took 4.7 times as long.
+# neighbours 32.0 % were kept with these, and 33.2 % by scikit-learn's 1,000, which took 4.7 times as long.
 STEPS, STEPS_OF_MANY = (250, 500), (100, 200)
 
 
