@@ -226,6 +226,7 @@ class Classifier:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the device, whichever it is, had no more memory."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     words = str(error).lower()  # the CPU's allocator and MPS raise a plain RuntimeError

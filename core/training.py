@@ -167,8 +167,8 @@ def train(
     slow = Lookahead(module) if lookahead else None
     short = short_floats(where) if precision == "auto" else None
     scaler = torch.amp.GradScaler(where.type, enabled=short == torch.float16)
-    learning = freeze(module, trainable) if learns_in_part else None
-    weights = BestWeights(folder, module, card, half=half, learning=learning)
+    ever_learns = freeze(module, trainable) if learns_in_part else None
+    weights = BestWeights(folder, module, card, half=half, learning=ever_learns)
     if state:
         module.load_state_dict(state["module"], strict=not learns_in_part)
         weights.part = state.get("best_part", {})

@@ -27,8 +27,8 @@ from core.progress import Progress, no_progress
 from core.settings import Choice, Range
 
 MOST_STEPS = 1024
-AT_ONCE = 4  # gradients that a thread computes together
-LARGEST = 16  # and a GPU
+AT_ONCE = 4  # gradients that a thread of the CPU computes together
+LARGEST = 16  # gradients that a GPU computes together, at most
 KEPT_BYTES = 384 * 2**20  # of gradients that the adaptive rule keeps while it works
 
 
