@@ -26,6 +26,7 @@ from core.classifier import best_device, short_floats
 from core.data_catalogue import open_for_training
 from core.evaluation import measure
 from core.fast_convolution import fast_convolutions
+from core.folding import check_foldable, folded
 from core.freezing import freeze, head_of, set_training
 from core.frozen_features import body_and_head, can_be_cut, compute_features, features_file
 from core.history import Record
@@ -84,6 +85,7 @@ def train(
     validation: Annotated[float, Range(0, 0.5)] = 0.1,
     train_images: Annotated[int | None, Range(2, 10_000_000)] = None,
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0,
+    fold_batch_norm: bool = False,
     half: bool = False,
     test_flips: bool = False,
     precision: Annotated[str, Choice("auto", "float32")] = "auto",
@@ -124,6 +126,7 @@ def train(
         validation: Share of the training images held out to choose the best epoch.
         train_images: Train on so many images only, drawn with the classes in proportion.
         seed: Of weights, order, dropout and augmentation.
+        fold_batch_norm: Fold what batch norm has learned into the convolutions at the end, and leave it out.
         half: Keep the weights as 16-bit floats, and measure them as such.
         test_flips: Measure also the mean of an image's answer and its mirror image's.
         precision: Of convolutions and products: auto takes 16 bits where the device has units for them.
@@ -147,6 +150,8 @@ def train(
     where = best_device() if device == "auto" else torch.device(device)
     data, card = _data_and_card(folder.name, settings)
     card = dataclasses.replace(card, command=command_of(folder.name, settings, declared))
+    if fold_batch_norm:
+        check_foldable(card)
     augmentation = Augmentation(flip, crop, colour, rand_augment, cutout)
 
     torch.manual_seed(seed)
@@ -309,15 +314,18 @@ def train(
         epoch, step, sums = epoch + 1, 0, _Sums()
         if not broken:
             save()
+    metrics: dict[str, Any] = {}
     if best is not None:
         weights.finish()
-        card = _measured(folder, card, data, past, best, where, half=half, flips=test_flips)
-    write_atomically(folder / LAST, _tensors(module))
+        if fold_batch_norm:
+            _fold(folder, where, half=half)
+        metrics = _measured(folder, data, past, best, where, half=half, flips=test_flips)
+    write_atomically(folder / LAST, _tensors(folded(module, card)[0] if fold_batch_norm else module))
     save_state(folder, {"finished": True, "past": past})
     words = verdict(past, planned_epochs=epochs, learning_rate=learning_rate)
     yield {
         "kind": "end", "reason": "not finite" if broken else "all epochs done", "verdict": words.sentence,
-        "best_epoch": words.best_epoch, "metrics": card.metrics,
+        "best_epoch": words.best_epoch, "metrics": metrics,
     }  # fmt: skip
 
 
@@ -459,11 +467,19 @@ def _pretrained_preprocessing(
     return dataclasses.replace(own, input_size=(side, side) if side else own.input_size, resize=None)
 
 
+def _fold(folder: Path, where: torch.device, *, half: bool) -> None:
+    """Store the best weights without batch norm; a run that was killed just after has them so already."""
+    classifier = load_checkpoint(folder, where)
+    if classifier.card.settings["batch_norm"]:
+        module, card = folded(classifier.module, classifier.card)
+        save_checkpoint(folder, module, card, half=half)
+
+
 def _measured(
-    folder: Path, card: ModelCard, data: TrainingData, past: list[Record], best: Record, where: torch.device,
+    folder: Path, data: TrainingData, past: list[Record], best: Record, where: torch.device,
     *, half: bool, flips: bool,
-) -> ModelCard:  # fmt: skip
-    """The card with what its stored weights reach on the test images, saved."""
+) -> dict[str, Any]:  # fmt: skip
+    """What the stored weights reach on the test images, written on their card."""
     classifier = load_checkpoint(folder, where)
     metrics: dict[str, Any] = {}
     if data.test is not None:
@@ -479,5 +495,6 @@ def _measured(
         "machine": machine(),
         "parameters": sum(p.numel() for p in classifier.module.parameters()),
     }
-    card = dataclasses.replace(card, metrics=metrics)
-    return save_checkpoint(folder, classifier.module, card, half=half)
+    card = dataclasses.replace(classifier.card, metrics=metrics)
+    save_checkpoint(folder, classifier.module, card, half=half)
+    return metrics

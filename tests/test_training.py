@@ -52,6 +52,39 @@ def epochs_of(records):
     ]
 
 
+@pytest.mark.parametrize(("architecture", "network"), [
+    ("small_cnn", "widths=8,16,16; hidden=16; batch_norm=true"),
+    ("wide_cnn", "width=0.02; batch_norm=true"),
+    ("vgg", "width=0.05; batch_norm=true"),
+])  # fmt: skip
+def test_folded_batch_norm_is_the_same_function_in_a_network_without_it(tmp_path, architecture, network):
+    settings = {
+        **SMALL, "architecture": architecture, "architecture_settings": network, "input_size": 24,
+        "train_images": 200, "epochs": 2, "half": False,
+    }  # fmt: skip
+    for name, fold in (("plain", False), ("folded", True)):
+        run(tmp_path / name, **settings, fold_batch_norm=fold)
+    for file in ("weights.safetensors", "last.safetensors"):
+        plain, folded = (
+            load_checkpoint(tmp_path / n, torch.device("cpu"), file=file) for n in ("plain", "folded")
+        )
+        assert any(isinstance(m, torch.nn.BatchNorm2d) for m in plain.module.modules())
+        assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded.module.modules())
+        images = torch.randn(5, plain.card.preprocessing.channels, 24, 24)
+        torch.testing.assert_close(folded.module(images), plain.module(images), rtol=1e-4, atol=1e-4)
+    assert folded.card.settings["batch_norm"] is False
+    assert "batch_norm=true" in folded.card.command
+    assert "--fold-batch-norm true" in folded.card.command
+    assert folded.card.metrics["test"]["correct"] == plain.card.metrics["test"]["correct"]
+
+
+@pytest.mark.parametrize(("architecture", "network"), [("small_cnn", "batch_norm=false"), ("resnet18", "")])
+def test_folding_needs_a_batch_norm_that_a_setting_takes_away(tmp_path, architecture, network):
+    settings = {**SMALL, "architecture": architecture, "architecture_settings": network}
+    with pytest.raises(SettingError, match=f"nothing to fold in '{architecture}'"):
+        run(tmp_path / "run", **settings, fold_batch_norm=True)
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_a_resumed_run_equals_an_uninterrupted_one_to_the_last_digit(tmp_path, optimizer):
     settings = {**EVERYTHING, "optimizer": optimizer}
