@@ -44,7 +44,8 @@ def chosen_filters() -> Filters:
             del st.session_state["fl_n"]
         images = st.selectbox(
             "Images", counts, index=min(1, len(counts) - 1), key="fl_n", bind="query-params", width=110,
-            format_func=lambda n: f"{n:,}", help="How many are looked through, every class with its share.",
+            # Without separators, since the address is written and read as the options are shown.
+            help="How many are looked through, every class with its share.",
         )  # fmt: skip
     return asked(classifier, card, dataset, split, images)
 

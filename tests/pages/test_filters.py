@@ -59,6 +59,12 @@ def switched_off(page):
     return value if isinstance(value, str) else value[0]
 
 
+def test_the_number_of_images_is_read_from_the_address_as_it_is_typed():
+    page = open_page(fl_n="2000")
+    assert page.selectbox(key="fl_n").value == 2000
+    assert page.query_params["fl_n"] in ("2000", ["2000"])
+
+
 @pytest.mark.parametrize("view", ["Channels", "One channel", "Patches by rank", "Switch off"])
 def test_every_view_is_drawn(view):
     page = open_page(view, fl_off="conv2:0,2", fl_layer="conv2", fl_channel="2")
