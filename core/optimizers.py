@@ -32,16 +32,18 @@ def make_optimizer(
     momentum: float,
     weight_decay: float,
     batch_size: int = 2000,
+    short: torch.dtype | None = None,
 ) -> torch.optim.Optimizer:
     """An optimizer over all parameters, frozen ones too, so that they can be unfrozen later.
 
     Biases and norm layers are not decayed. `weight_decay` is added to the gradient by sgd and adam and
-    applied to the weights by adamw and muon. The batch size matters to muon only.
+    applied to the weights by adamw and muon. The batch size and the type that has units of its own, if one
+    has, matter to muon only.
     """
     if name == "muon":
         return Muon(
             module, learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay,
-            batch_size=batch_size,
+            batch_size=batch_size, short=short,
         )  # fmt: skip
     matrices = [p for p in module.parameters() if p.ndim > 1]
     vectors = [p for p in module.parameters() if p.ndim <= 1]
@@ -91,7 +93,10 @@ class Muon(torch.optim.Optimizer):
         momentum: float,
         weight_decay: float,
         batch_size: int,
+        short: torch.dtype | None = None,
     ) -> None:
+        # A direction needs few digits; those of float16 would be enough, but not its smallest numbers.
+        self.direction_type = torch.bfloat16 if short == torch.bfloat16 else torch.float32
         linear = [m for m in module.modules() if isinstance(m, nn.Linear)]
         head = linear[-1].weight if linear else None
         filters = [p for p in module.parameters() if p.ndim > 1 and p is not head]
@@ -126,7 +131,8 @@ class Muon(torch.optim.Optimizer):
                 gradient = gradient.add(velocity, alpha=momentum)
                 if group["orthogonal"]:
                     parameter.mul_(len(parameter) ** 0.5 / parameter.norm().clamp_min(1e-12))
-                    gradient = orthogonal(gradient.reshape(len(gradient), -1)).reshape(gradient.shape)
+                    matrix = gradient.reshape(len(gradient), -1).to(self.direction_type)
+                    gradient = orthogonal(matrix).reshape(gradient.shape)
                 parameter.add_(gradient, alpha=-rate)
 
 
@@ -139,7 +145,8 @@ def orthogonal(matrix: Tensor, rounds: int = 3) -> Tensor:
     x = wide / (wide.norm() + 1e-7)
     for _ in range(rounds):
         gram = x @ x.T
-        x = 3.4445 * x + (2.0315 * gram @ gram - 4.7750 * gram) @ x
+        even = torch.addmm(gram, gram, gram, beta=-4.7750, alpha=2.0315)
+        x = torch.addmm(x, even, x, beta=3.4445)
     return x.T if matrix.shape[0] > matrix.shape[1] else x
 
 

@@ -165,12 +165,12 @@ def train(
         initialise = cast("Callable[[Tensor], None]", module.initialise_from)
         initialise(inputs_of(torch.from_numpy(pixels(first)).to(where), data.preprocessing))
     learnable = [p for p in module.parameters() if p.requires_grad]
+    short = short_floats(where) if precision == "auto" else None
     mover = make_optimizer(
         module, optimizer, learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay,
-        batch_size=batch_size,
+        batch_size=batch_size, short=short,
     )  # fmt: skip
     slow = Lookahead(module) if lookahead else None
-    short = short_floats(where) if precision == "auto" else None
     scaler = torch.amp.GradScaler(where.type, enabled=short == torch.float16)
     ever_learns = freeze(module, trainable) if learns_in_part else None
     weights = BestWeights(folder, module, card, half=half, learning=ever_learns)
