@@ -282,7 +282,7 @@ def start_next(parent: Path) -> None:
 
 
 def _start(waiting: Job) -> None:
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "THP_MEM_ALLOC_ENABLE": "1"}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     environment[_UNDER_A_WATCHER] = str(waiting.folder.resolve())
     with open(waiting.folder / ALIVE, "a") as alive:
         fcntl.flock(alive, fcntl.LOCK_EX)

@@ -1,7 +1,6 @@
 """`python -m core train`: train a network, or go on with a run; every setting of `train` is an option."""
 
 import argparse
-import os
 import re
 import signal
 import sys
@@ -9,10 +8,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-# Larger memory pages halve the time of some layers; the variable is read when torch is imported.
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-
 from core.errors import ConvoscopeError, SettingError
+from core.freed_memory import keep_freed_memory
 from core.history import FILE, append_record, rewrite_history
 from core.home import home
 from core.jobs import as_job, note_stop, train_command
@@ -41,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
     given = {s.name: getattr(args, s.name) for s in declared if hasattr(args, s.name)}
     settings = check_settings(declared, given)
     folder = args.folder or home("runs") / _name(args.name, settings)
+    keep_freed_memory()
     stopping = _stop_on_signals()
     with as_job(folder, train_command(folder.name, given), device=_queue(settings["device"])):
         _forget_what_was_lost(folder)
