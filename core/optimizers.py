@@ -100,9 +100,13 @@ class Muon(torch.optim.Optimizer):
         linear = [m for m in module.modules() if isinstance(m, nn.Linear)]
         head = linear[-1].weight if linear else None
         filters = [p for p in module.parameters() if p.ndim > 1 and p is not head]
-        vectors = [p for p in module.parameters() if p.ndim <= 1]
+        norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._NormBase | nn.GroupNorm)]
+        slow = [p for p in (*(m.weight for m in norms), *(m.bias for m in linear)) if p is not None]
+        known = {id(p) for p in slow}
+        vectors = [p for p in module.parameters() if p.ndim <= 1 and id(p) not in known]
         groups: list[dict[str, Any]] = [
             {"params": filters, "lr": learning_rate, "orthogonal": True, "momentum": momentum},
+            {"params": slow, "lr": learning_rate},
             {"params": vectors, "lr": learning_rate * batch_size * self.VECTOR_RATE},
         ]
         if head is not None:

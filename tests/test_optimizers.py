@@ -7,6 +7,7 @@ from torch import nn
 from core.optimizers import (
     OPTIMIZERS,
     Lookahead,
+    Muon,
     gradient_norm,
     make_optimizer,
     orthogonal,
@@ -123,3 +124,40 @@ def test_the_gradient_norm_is_that_of_one_long_vector():
     a.grad, b.grad = torch.tensor([3.0, 0.0]), torch.tensor([4.0])
     assert gradient_norm([a, b, nn.Parameter(torch.zeros(1))]) == 5.0
     assert gradient_norm([nn.Parameter(torch.zeros(1))]) == 0.0
+
+
+def test_muon_moves_shifts_of_norms_at_the_batchs_rate_and_biases_of_linear_layers_at_the_plain_one():
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 8), nn.Linear(8, 2)
+    )
+    optimizer = make_optimizer(
+        network, "muon", learning_rate=0.1, momentum=0.6, weight_decay=0.0, batch_size=1000
+    )
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    for parameter in network.parameters():
+        parameter.grad = torch.full_like(parameter, 1e-3)
+    optimizer.step()
+    moved = {name: float((before[name] - p).mean()) / (1.85 * 1e-3) for name, p in network.named_parameters()}
+    for name in ("1.weight", "3.bias", "4.bias"):
+        assert moved[name] == pytest.approx(0.1, rel=1e-3)
+    for name in ("0.bias", "1.bias"):
+        assert moved[name] == pytest.approx(0.1 * 1000 * Muon.VECTOR_RATE, rel=1e-3)
+    assert moved["4.weight"] == pytest.approx(0.1 * 1000 * Muon.HEAD_RATE / 8**2, rel=1e-3)
+
+
+def test_muon_in_16_bits_goes_the_way_of_32():
+    torch.manual_seed(0)
+    weight = torch.randn(32, 16, 3, 3)
+    gradient = torch.randn_like(weight)
+    steps = []
+    for short in (None, torch.bfloat16):
+        layer = nn.Conv2d(16, 32, 3, bias=False)
+        with torch.no_grad():
+            layer.weight.copy_(weight)
+        layer.weight.grad = gradient.clone()
+        make_optimizer(
+            nn.Sequential(layer, nn.Flatten(), nn.Linear(1, 1)), "muon", learning_rate=0.1, momentum=0.6,
+            weight_decay=0.0, short=short,
+        ).step()  # fmt: skip
+        steps.append(layer.weight.detach() - weight * 32**0.5 / weight.norm())
+    assert float((steps[1] - steps[0]).norm() / steps[0].norm()) < 0.02
