@@ -24,6 +24,7 @@ from core.best_weights import BestWeights
 from core.checkpoint import build, load_checkpoint, save_checkpoint
 from core.classifier import best_device, short_floats
 from core.data_catalogue import open_for_training
+from core.errors import BadCheckpoint
 from core.evaluation import measure
 from core.fast_convolution import fast_convolutions
 from core.folding import check_foldable, folded
@@ -39,6 +40,7 @@ from core.settings import Choice, Range, Text, assignments_in, check_settings, s
 from core.training_data import TrainingData, batches, batches_an_epoch, fitted, inputs_of, prepare
 from core.training_folder import (
     LAST,
+    STATE,
     claim_folder,
     command_of,
     load_state,
@@ -136,6 +138,7 @@ def train(
         "start", then "step" and "epoch" records, and an "end" with the verdict unless it was stopped.
     Raises:
         SettingError: A setting that is not allowed, or the folder holds a run with other settings.
+        BadCheckpoint: The folder's state is damaged, or of another version.
     Source:
         Mixed precision as in Micikevicius et al. 2017, arXiv:1710.03740: weights and sums stay 32 bits.
         Without units for 16 bits it is thirty times slower, so most CPUs go without.
@@ -175,9 +178,15 @@ def train(
     ever_learns = freeze(module, trainable) if learns_in_part else None
     weights = BestWeights(folder, module, card, half=half, learning=ever_learns)
     if state:
-        module.load_state_dict(state["module"], strict=not learns_in_part)
+        try:
+            module.load_state_dict(state["module"], strict=not learns_in_part)
+            mover.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError) as error:
+            raise BadCheckpoint(
+                f"{folder.name}/{STATE} does not fit ({str(error).splitlines()[0]}): the run was begun by "
+                "another version of Convoscope. Give a new run another name; this one's curves stay."
+            ) from None
         weights.part = state.get("best_part", {})
-        mover.load_state_dict(state["optimizer"])
         scaler.load_state_dict(state["scaler"])
         if slow:
             slow.slow = {name: value.to(where) for name, value in state["slow"].items()}

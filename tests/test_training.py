@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from core.checkpoint import build, load_checkpoint
 from core.data_catalogue import open_dataset
-from core.errors import SettingError
+from core.errors import BadCheckpoint, SettingError
 from core.evaluation import measure, wilson_interval
 from core.freezing import head_of
 from core.history import FILE, read_history
@@ -100,6 +100,22 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_last_digit(tmp_path, o
     for file in ("weights.safetensors", "last.safetensors"):
         assert (tmp_path / "parts" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
     assert run(tmp_path / "whole", **settings) == []  # it has ended
+
+
+@pytest.mark.parametrize("part", ["module", "optimizer"])
+def test_a_run_of_another_version_is_refused_in_words_and_stays(tmp_path, part):
+    run(tmp_path / "old", stop_after=10, **SMALL)
+    file = tmp_path / "old" / "state.pt"
+    state = torch.load(file, weights_only=True)
+    if part == "module":
+        state["module"]["another.weight"] = torch.zeros(2)
+    else:
+        state["optimizer"]["param_groups"].append({"params": []})
+    torch.save(state, file)
+    held = file.read_bytes()
+    with pytest.raises(BadCheckpoint, match=r"old/state\.pt does not fit .* another version"):
+        run(tmp_path / "old", **SMALL)
+    assert file.read_bytes() == held
 
 
 @pytest.mark.parametrize("trainable", ["head", "last block"])
