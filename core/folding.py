@@ -1,6 +1,8 @@
 """Batch norm folded away: the same function, with a layer less after every convolution."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,14 +15,12 @@ from core.model_card import ModelCard
 SETTING = "batch_norm"  # of every architecture that can be built with or without
 
 
-def check_foldable(card: ModelCard) -> None:
-    """Raises SettingError if the network of a card has no batch norm that a setting takes away."""
-    if not card.settings.get(SETTING):
-        own = (
-            f"its setting {SETTING} is false" if SETTING in card.settings else f"it has no setting {SETTING}"
-        )
+def check_foldable(architecture: str, settings: Mapping[str, Any]) -> None:
+    """Raises SettingError if such a network has no batch norm that a setting takes away."""
+    if not settings.get(SETTING):
+        own = f"its setting {SETTING} is false" if SETTING in settings else f"it has no setting {SETTING}"
         raise SettingError(
-            f"fold_batch_norm is true, but there is nothing to fold in {card.architecture!r}: {own}. Give "
+            f"fold_batch_norm is true, but there is nothing to fold in {architecture!r}: {own}. Give "
             f"the architecture {SETTING}=true, or leave fold_batch_norm off."
         )
 
@@ -39,7 +39,7 @@ def folded(module: nn.Module, card: ModelCard) -> tuple[nn.Module, ModelCard]:
     Raises:
         SettingError: The card's network has no batch norm that a setting takes away.
     """
-    check_foldable(card)
+    check_foldable(card.architecture, card.settings)
     card = dataclasses.replace(card, settings=card.settings | {SETTING: False})
     plain = build(card)
     old = [part for part in module.modules() if isinstance(part, nn.Conv2d | nn.Linear | nn.BatchNorm2d)]

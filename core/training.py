@@ -154,7 +154,7 @@ def train(
     data, card = _data_and_card(folder.name, settings)
     card = dataclasses.replace(card, command=command_of(folder.name, settings, declared))
     if fold_batch_norm:
-        check_foldable(card)
+        check_foldable(card.architecture, card.settings)
     augmentation = Augmentation(flip, crop, colour, rand_augment, cutout)
 
     torch.manual_seed(seed)

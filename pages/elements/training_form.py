@@ -71,13 +71,16 @@ def start(name: str, options: Mapping[str, Any], *, title: str = "") -> None:
         JobError: There is a run of that name.
     """
     from core.classifier import best_device
+    from core.folding import check_foldable
     from core.models import models
     from core.settings import check_settings
     from core.training import train
 
     checked = check_settings(settings_of(train), options)
     given = assignments_in(checked["architecture_settings"])
-    check_settings(models[checked["architecture"]].settings, given)
+    network = check_settings(models[checked["architecture"]].settings, given)
+    if checked["fold_batch_norm"]:
+        check_foldable(checked["architecture"], network)
     device = str(best_device()) if checked["device"] == "auto" else checked["device"]
     jobs.submit(name, jobs.train_command(name, dict(options)), title=title or name, device=device)
 

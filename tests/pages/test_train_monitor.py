@@ -221,6 +221,13 @@ def test_nonsense_in_the_form_is_named(field, value, words):
     assert not (home("runs") / "digits_small_cnn").exists()
 
 
+def test_folding_where_there_is_no_batch_norm_is_refused_before_anything_is_queued(submitted):
+    page = open_page(tm_part="New run", tm_architecture="small_cnn", tm_fold_batch_norm="true")
+    page.button(key="tm_start").click().run()
+    assert "nothing to fold in 'small_cnn'" in page.error[0].value
+    assert not submitted
+
+
 def test_a_run_is_copied_into_the_form():
     a_run("tiny", [0.5, 0.6], epochs=7, flip="random", architecture_settings="dropout=0.5; widths=8,16")
     page = open_page(tm_run="tiny")
