@@ -72,9 +72,12 @@ def changes_for(base: Mapping[str, Any], network_settings: Mapping[str, Any]) ->
     """
     toggled = not network_settings.get("batch_norm", False)
     dropout = 0.0 if network_settings.get("dropout") else 0.5
+    # Without batch norm nothing is left that could be folded.
+    unfolded = {"fold_batch_norm": False} if base.get("fold_batch_norm") else {}
     offered = [
-        Change("with_batch_norm" if toggled else "without_batch_norm",
-               "with batch norm" if toggled else "without batch norm", {}, {"batch_norm": toggled}),
+        Change("with_batch_norm", "with batch norm", {}, {"batch_norm": True})
+        if toggled
+        else Change("without_batch_norm", "without batch norm", unfolded, {"batch_norm": False}),
         Change("with_dropout" if dropout else "without_dropout",
                f"dropout {dropout:g}" if dropout else "without dropout", {}, {"dropout": dropout}),
         *(Change(kind, f"{kind.replace('_', ' ')} for every activation", {}, {"activation": kind})

@@ -57,6 +57,13 @@ def test_only_what_the_base_has_not_is_offered():
     assert not {c.name for c in changes_for(ALL, {"width": 1.0})} & {"without_batch_norm", "sigmoid"}
 
 
+def test_without_batch_norm_nothing_is_folded():
+    base = ALL | {"fold_batch_norm": True}
+    changes = [c for c in changes_for(base, NETWORK) if c.name in ("without_batch_norm", "tanh")]
+    folds = {run.change: run.options["fold_batch_norm"] for run in plan_ablation("a", base, changes, [0])}
+    assert folds == {BASE: True, "tanh": True, "without_batch_norm": False}
+
+
 def test_the_plan_changes_one_thing_and_keeps_seeds_together():
     changes = [c for c in changes_for(ALL, NETWORK) if c.name in ("without_batch_norm", "rate_0.01")]
     runs = plan_ablation("trial", ALL, changes, [0, 1])
