@@ -6,14 +6,17 @@ network runs once over the images, and an epoch costs what the head costs.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from core.history import Record
 from core.home import home
+from core.image_dataset import Split
 from core.preprocessing import Preprocessing
 from core.training_data import inputs_of
 
@@ -46,6 +49,42 @@ def can_be_cut(module: nn.Module, head_name: str, example: Tensor) -> bool:
     finally:
         parent_name, _, attribute = head_name.rpartition(".")
         setattr(module.get_submodule(parent_name), attribute, head)
+
+
+def stored_features(
+    module: nn.Module,
+    head_name: str,
+    sources: Sequence[tuple[Split, Callable[[np.ndarray], np.ndarray]]],
+    preprocessing: Preprocessing,
+    device: torch.device,
+    stop: Callable[[], bool],
+) -> Generator[Record, None, list[np.ndarray] | None]:
+    """What goes into the head for every image of some splits, computed where it is not on disk yet.
+
+    Args:
+        sources: Splits, each with the function from row numbers to (n, H, W, C) uint8.
+        stop: Asked after every block; what was computed by then is kept.
+    Yields:
+        A "features" record every two seconds.
+    Returns:
+        An array of features in 16-bit floats for each split, its rows those of the split; None if stopped.
+    """
+    body, head = body_and_head(module, head_name)
+    stores = []
+    try:
+        for split, pixels in sources:
+            file = features_file(body, split.fingerprint, preprocessing)
+            told = time.monotonic()
+            for done in compute_features(body, pixels, len(split), preprocessing, file, device):
+                if stop():
+                    return None
+                if time.monotonic() - told > 2:
+                    told = time.monotonic()
+                    yield {"kind": "features", "done": done, "of": len(split)}
+            stores.append(np.load(file, mmap_mode="r"))
+    finally:
+        module.set_submodule(head_name, head)
+    return stores
 
 
 @torch.no_grad()

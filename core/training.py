@@ -16,7 +16,6 @@ from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.augmentation import Augmentation, augment
@@ -29,11 +28,10 @@ from core.evaluation import measure
 from core.fast_convolution import fast_convolutions
 from core.folding import check_foldable, folded
 from core.freezing import freeze, head_of, set_training
-from core.frozen_features import body_and_head, can_be_cut, compute_features, features_file
+from core.frozen_features import can_be_cut, stored_features
 from core.history import Record
 from core.model_card import ModelCard
 from core.models import models
-from core.optimizers import Lookahead, gradient_norm, make_optimizer, rate_factor, set_rate_factor
 from core.preprocessing import Preprocessing
 from core.registry import Member
 from core.settings import Choice, Range, Text, assignments_in, check_settings, settings_of
@@ -49,6 +47,7 @@ from core.training_folder import (
     versions,
     write_atomically,
 )
+from core.training_step import Step, Stepper, validate
 from core.verdict import verdict
 
 SAVE_SECONDS = 300.0  # within a long epoch the run is saved this often
@@ -139,9 +138,6 @@ def train(
     Raises:
         SettingError: A setting that is not allowed, or the folder holds a run with other settings.
         BadCheckpoint: The folder's state is damaged, or of another version.
-    Source:
-        Mixed precision as in Micikevicius et al. 2017, arXiv:1710.03740: weights and sums stay 32 bits.
-        Without units for 16 bits it is thirty times slower, so most CPUs go without.
     """
     given = dict(locals())
     declared = settings_of(train)
@@ -169,27 +165,24 @@ def train(
         initialise(inputs_of(torch.from_numpy(pixels(first)).to(where), data.preprocessing))
     learnable = [p for p in module.parameters() if p.requires_grad]
     short = short_floats(where) if precision == "auto" else None
-    mover = make_optimizer(
-        module, optimizer, learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay,
-        batch_size=batch_size, short=short,
+    steps = batches_an_epoch(len(data.train), batch_size)
+    stepper = Stepper(
+        module, where, short, steps=epochs * steps, batch_size=batch_size, optimizer=optimizer,
+        learning_rate=learning_rate, schedule=schedule, momentum=momentum, weight_decay=weight_decay,
+        label_smoothing=label_smoothing, clip_gradient=clip_gradient, lookahead=lookahead,
     )  # fmt: skip
-    slow = Lookahead(module) if lookahead else None
-    scaler = torch.amp.GradScaler(where.type, enabled=short == torch.float16)
     ever_learns = freeze(module, trainable) if learns_in_part else None
     weights = BestWeights(folder, module, card, half=half, learning=ever_learns)
     if state:
         try:
             module.load_state_dict(state["module"], strict=not learns_in_part)
-            mover.load_state_dict(state["optimizer"])
-        except (RuntimeError, ValueError) as error:
+            stepper.load_state_dict(state)
+        except (RuntimeError, ValueError, KeyError) as error:
             raise BadCheckpoint(
                 f"{folder.name}/{STATE} does not fit ({str(error).splitlines()[0]}): the run was begun by "
                 "another version of Convoscope. Give a new run another name; this one's curves stay."
             ) from None
         weights.part = state.get("best_part", {})
-        scaler.load_state_dict(state["scaler"])
-        if slow:
-            slow.slow = {name: value.to(where) for name, value in state["slow"].items()}
     held_pixels = fitted(data.validation.images, data.preprocessing) if data.validation is not None else None
 
     def held_out(rows: np.ndarray) -> Tensor:
@@ -202,45 +195,29 @@ def train(
         if can_be_cut(
             module, name, inputs_of(torch.from_numpy(pixels(np.arange(2))).to(where), data.preprocessing)
         ):
-            body, _ = body_and_head(module, name)
-            stores = []
-            for split, source in ((data.train, pixels), (data.validation, held_pixels)):
-                if split is None or source is None:
-                    continue
-                file = features_file(body, split.fingerprint, data.preprocessing)
-                told = time.monotonic()
-                for done in compute_features(body, source, len(split), data.preprocessing, file, where):
-                    if stop():
-                        return
-                    if time.monotonic() - told > 2:
-                        told = time.monotonic()
-                        yield {"kind": "features", "done": done, "of": len(split)}
-                stores.append(np.load(file, mmap_mode="r"))
-            module.set_submodule(name, head)
+            sources = [(data.train, pixels)]
+            if data.validation is not None and held_pixels is not None:
+                sources.append((data.validation, held_pixels))
+            stores = yield from stored_features(module, name, sources, data.preprocessing, where, stop)
+            if stores is None:
+                return
             learner, features = head, stores[0]
-            if data.validation is not None:
 
-                def held_out(rows: np.ndarray) -> Tensor:
-                    return torch.from_numpy(stores[-1][rows].astype(np.float32)).to(where)
+            def held_out(rows: np.ndarray) -> Tensor:
+                return torch.from_numpy(stores[1][rows].astype(np.float32)).to(where)
 
     epoch, step = state.get("epoch", 1), state.get("step", 0)
     past: list[Record] = state.get("past", [])
     best: Record | None = state.get("best")
     sums = _Sums(**state.get("sums", {}))
-    steps = batches_an_epoch(len(data.train), batch_size)
     reported = max(1, steps // 20)
     saved_at = time.monotonic()
 
     def save() -> None:
         nonlocal saved_at
         held = {"epoch": epoch, "step": step, "past": past, "best": best, "sums": dataclasses.asdict(sums)}
-        held |= {
-            "module": weights.changing(),
-            "best_part": weights.part,
-            "optimizer": mover.state_dict(),
-            "scaler": scaler.state_dict(),
-        }
-        save_state(folder, held | ({"slow": slow.slow} if slow else {}))
+        held |= {"module": weights.changing(), "best_part": weights.part, **stepper.state_dict()}
+        save_state(folder, held)
         saved_at = time.monotonic()
 
     yield {
@@ -275,33 +252,14 @@ def train(
                 feed = inputs_of(batch, data.preprocessing)
             targets = labels[rows].to(where)
             total = (epoch - 1) * steps + number
-            set_rate_factor(mover, rate_factor(schedule, (total - 1) / (epochs * steps)))
-            with torch.autocast(where.type, short, enabled=short is not None):
-                output = learner(feed)
-                loss = loss_of(output, targets, label_smoothing)
-            mover.zero_grad(set_to_none=True)
-            scaler.scale(loss).backward()
-            scaler.unscale_(mover)
-            norm = gradient_norm(module.parameters())
-            if clip_gradient and norm > clip_gradient:
-                torch._foreach_mul_(
-                    [p.grad for p in module.parameters() if p.grad is not None], clip_gradient / norm
-                )
-            value = float(loss.detach())
-            broken = not math.isfinite(value) or (not math.isfinite(norm) and not scaler.is_enabled())
-            if not broken:
-                scaler.step(mover)
-                scaler.update()
-                if slow:
-                    slow.step(module, total / (epochs * steps), total)
-            step = number
-            right = int((predictions(output) == targets).sum())
-            sums.add(value, right, len(rows), norm, time.perf_counter() - began)
+            found = stepper(learner, feed, targets, total)
+            step, broken = number, found.broken
+            sums.add(found, len(rows), time.perf_counter() - began)
             if number % reported == 0 or number == steps or broken:
                 yield {
-                    "kind": "step", "epoch": epoch, "step": total, "loss": value,
-                    "accuracy": right / len(rows),
-                    "learning_rate": mover.param_groups[0]["lr"], "gradient_norm": norm,
+                    "kind": "step", "epoch": epoch, "step": total, "loss": found.loss,
+                    "accuracy": found.correct / len(rows),
+                    "learning_rate": stepper.learning_rate, "gradient_norm": found.gradient_norm,
                     "images_per_second": len(rows) / max(1e-9, time.perf_counter() - began),
                 }  # fmt: skip
             if broken:
@@ -310,7 +268,7 @@ def train(
                 save()
         began = time.perf_counter()
         record: Record = {"kind": "epoch", "epoch": epoch, "step": (epoch - 1) * steps + step, **sums.means()}
-        record["learning_rate"] = mover.param_groups[0]["lr"]
+        record["learning_rate"] = stepper.learning_rate
         if data.validation is not None and not broken:
             module.eval()
             record |= validate(learner, held_out, data.validation.labels, batch_size, where)
@@ -338,47 +296,6 @@ def train(
     }  # fmt: skip
 
 
-def loss_of(output: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
-    """Mean cross-entropy; of a single logit, binary.
-
-    Shape:
-        output: (N, K), or (N, 1) of a single logit
-        targets: (N,) int64
-    """
-    output = output.float()
-    if output.shape[1] > 1:
-        return F.cross_entropy(output, targets, label_smoothing=label_smoothing)
-    smooth = targets.float() * (1 - label_smoothing) + label_smoothing / 2
-    return F.binary_cross_entropy_with_logits(output[:, 0], smooth)
-
-
-def predictions(output: Tensor) -> Tensor:
-    """(N,) int64 class indices of (N, K) logits, or of (N, 1) single ones."""
-    return output.argmax(1) if output.shape[1] > 1 else (output[:, 0] > 0).long()
-
-
-@torch.no_grad()
-def validate(
-    learner: nn.Module,
-    feed: Callable[[np.ndarray], Tensor],
-    labels: np.ndarray,
-    batch_size: int,
-    where: torch.device,
-) -> Record:
-    """Loss and accuracy on images held out; the learner is in evaluation mode already.
-
-    Args:
-        feed: From row numbers to what the learner takes.
-    """
-    loss, right = 0.0, 0
-    for rows in batches(len(labels), max(batch_size, 256), None):
-        output = learner(feed(rows))
-        targets = torch.from_numpy(labels[rows]).to(where)
-        loss += float(loss_of(output, targets, 0.0)) * len(rows)
-        right += int((predictions(output) == targets).sum())
-    return {"validation_loss": loss / len(labels), "validation_accuracy": right / len(labels)}
-
-
 @dataclass
 class _Sums:
     """What an epoch has added up so far."""
@@ -391,10 +308,11 @@ class _Sums:
     steps: int = 0
     seconds: float = 0.0
 
-    def add(self, loss: float, correct: int, images: int, norm: float, seconds: float) -> None:
+    def add(self, step: Step, images: int, seconds: float) -> None:
+        norm = step.gradient_norm
         self.images += images
-        self.loss += loss * images
-        self.correct += correct
+        self.loss += step.loss * images
+        self.correct += step.correct
         self.norm += norm
         self.largest_norm = max(self.largest_norm, norm) if math.isfinite(norm) else norm
         self.steps += 1

@@ -21,7 +21,8 @@ from core.freezing import head_of
 from core.history import FILE, read_history
 from core.home import PROJECT
 from core.jobs import job
-from core.training import loss_of, predictions, train
+from core.training import train
+from core.training_step import loss_of, predictions
 
 SMALL = {
     "dataset": "digits", "architecture": "small_cnn", "batch_size": 64, "epochs": 3,
