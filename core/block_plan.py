@@ -1,12 +1,8 @@
-"""What a window costs in blocks, and which windows go together.
-
-Behind a pool or a stride the size of a block depends on where the window lies between two strides. Windows
-whose blocks are alike make one batch, which then has one shape.
-"""
+"""What windows cost in blocks."""
 
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -17,12 +13,11 @@ from torch import Tensor, fx, nn
 
 from core.classifier import Classifier
 from core.local_layers import LocalLayer, NetworkDescription, Reach, padded
-from core.product_convolution import PackedMatrix, ProductConvolution, number_of_points
+from core.packed_matrix import PackedMatrix
+from core.product_convolution import ProductConvolution, largest_piece, number_of_points
 
 PRODUCT_BYTES = 600 << 20  # that the products of all weights may take
 MANY = 1 << 12  # weights of a 1×1 convolution from which they are kept in oneDNN's order
-KINDS = 4  # sizes of blocks along an axis at most: more fit closer, fewer make larger batches
-FEWEST = 32  # windows of a batch, if the kinds can help it
 # A multiplication in a product, with its changes of space, takes about so much longer than in a convolution.
 SLOWER = 1.5
 
@@ -71,9 +66,15 @@ class LocalNetwork:
         part = self._weights_of(node)
         with _lock:
             held = sum(kept.nbytes for _, kept in _kept.values())
-            if part not in _kept and held + 4 * part.weight.nbytes > PRODUCT_BYTES:
+            largest = self.largest_piece(node)
+            if part not in _kept and held + (largest + 2) ** 2 / 9 * part.weight.nbytes > PRODUCT_BYTES:
                 return None
-            return _keep(part, lambda: ProductConvolution(part.weight))
+            return _keep(part, lambda: ProductConvolution(part.weight, largest))
+
+    def largest_piece(self, node: fx.Node) -> int:
+        """Of a 3×3 convolution by products: on a small map fewer products serve."""
+        reach = self.description.layers[node].reach
+        return max(largest_piece(axis.size_in, axis.size_out) for axis in reach)
 
     def matrix(self, node: fx.Node) -> PackedMatrix | None:
         """The weights of a convolution of 1×1, where it is one between many channels."""
@@ -145,9 +146,9 @@ class Plan:
                 if layer.convolution is not None:
                     cost = float(layer.convolution.weight[0].numel() * channels * area)
                     if _is_plain_3x3(layer.convolution):
-                        points = 1
+                        points, largest = 1, network.largest_piece(node)
                         for lengths in (rows, columns):
-                            points *= number_of_points(min(lengths[source], lengths[node]))
+                            points *= number_of_points(min(lengths[source], lengths[node]), largest)
                         products = float(points * inputs * channels)
                         transforms = float(points * (16 * inputs + 36 * channels))
                         if SLOWER * (products + transforms) < cost:
@@ -163,24 +164,38 @@ def _is_plain_3x3(part: nn.Conv2d) -> bool:
     return (part.kernel_size, part.stride, part.dilation, part.groups) == ((3, 3), (1, 1), (1, 1), 1)
 
 
-def groups(network: LocalNetwork, corners: np.ndarray, window: int) -> Iterator[tuple[Plan, np.ndarray]]:
-    """Windows whose blocks are alike in size, with what one of them costs: so a batch has one shape.
+def plan_of(network: LocalNetwork, corners: np.ndarray, window: int) -> Plan:
+    """One for all windows, with the largest block of every map: batches of one shape, and few of them.
 
-    Behind a pool or a stride a block's size depends on where the window lies between two strides.
+    Behind a pool or a stride the size of a block depends on where the window lies between two strides. To
+    keep such windows apart was tried: two or three times slower, since matrix products are quick where they
+    are large, and what a window does not change is left out of most of them as it is.
     """
-    axes = []
-    most = max(1, min(KINDS, int((len(corners) / FEWEST) ** 0.5)))
-    for axis in (0, 1):
-        places, where = np.unique(corners[:, axis], return_inverse=True)
-        lengths = block_lengths(network, torch.from_numpy(places), window, axis)
-        kinds, largest = _kinds(lengths, most)
-        axes.append((kinds[where], largest))
-    (row_kinds, row_lengths), (column_kinds, column_lengths) = axes
-    for i, rows in enumerate(row_lengths):
-        for j, columns in enumerate(column_lengths):
-            members = np.flatnonzero((row_kinds == i) & (column_kinds == j))
-            if len(members):
-                yield Plan.of(network, rows, columns), members
+    rows, columns = (
+        {node: max(each[node] for each in lengths) for node in lengths[0]}
+        for lengths in (_lengths(network, corners, window, axis)[0] for axis in (0, 1))
+    )
+    return Plan.of(network, rows, columns)
+
+
+def multiplications(network: LocalNetwork, corners: np.ndarray, window: int) -> float:
+    """Of all windows, each with no more than it changes, borders left aside."""
+    (rows, row_of), (columns, column_of) = (_lengths(network, corners, window, axis) for axis in (0, 1))
+    pairs, counts = np.unique(np.stack([row_of, column_of]), axis=1, return_counts=True)
+    return sum(
+        Plan.of(network, rows[i], columns[j]).multiplications * count
+        for i, j, count in zip(*pairs.tolist(), counts.tolist(), strict=True)
+    )
+
+
+def _lengths(
+    network: LocalNetwork, corners: np.ndarray, window: int, axis: int
+) -> tuple[list[dict[fx.Node, int]], np.ndarray]:
+    """The different lengths of blocks along an axis, and (P,) which of them a window has."""
+    places, where = np.unique(corners[:, axis], return_inverse=True)
+    found = block_lengths(network, torch.from_numpy(places), window, axis)
+    different, kinds = np.unique([list(each.values()) for each in found], axis=0, return_inverse=True)
+    return [dict(zip(found[0], each, strict=True)) for each in different.tolist()], kinds.reshape(-1)[where]
 
 
 def block_lengths(network: LocalNetwork, starts: Tensor, window: int, axis: int) -> list[dict[fx.Node, int]]:
@@ -201,17 +216,3 @@ def block_lengths(network: LocalNetwork, starts: Tensor, window: int, axis: int)
     sizes = {node: network.description.outputs[node].shape[2 + axis] for node in ends}
     counts = {n: (last - first + 1).clamp(1, sizes[n]).tolist() for n, (first, last) in ends.items()}
     return [{node: counts[node][i] for node in ends} for i in range(len(starts))]
-
-
-def _kinds(lengths: list[dict[fx.Node, int]], most: int) -> tuple[np.ndarray, list[dict[fx.Node, int]]]:
-    """Which of at most `most` kinds each start is of, and the largest lengths of each kind."""
-    different = sorted({tuple(each.values()) for each in lengths}, key=sum)
-    most = min(most, len(different))
-    kind_of = {each: i * most // len(different) for i, each in enumerate(different)}
-    kinds = np.array([kind_of[tuple(each.values())] for each in lengths])
-    nodes = list(lengths[0])
-    largest = []
-    for kind in range(kinds.max() + 1):
-        members = [each for each in different if kind_of[each] == kind]
-        largest.append(dict(zip(nodes, map(max, zip(*members, strict=True)), strict=True)))
-    return kinds, largest

@@ -7,6 +7,7 @@ reckoned apart, and one block (N, n, m, C) with N places holds all that N window
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from core.local_layers import Reach
@@ -34,6 +35,12 @@ class Span:
     def whole(self) -> bool:
         """The whole axis is kept."""
         return self.length == self.size
+
+    @property
+    def changed(self) -> Tensor:
+        """(N, length) whether a place that is kept changes."""
+        places = self.start[:, None] + torch.arange(self.length)
+        return (places >= self.first[:, None]) & (places <= self.last[:, None])
 
 
 def span(first: Tensor, last: Tensor, size: int) -> Span:
@@ -84,6 +91,11 @@ class Block:
         """The block is the map."""
         return self.rows.whole and self.columns.whole
 
+    @property
+    def changed(self) -> Tensor:
+        """(N, n, m) whether a place changes; the others are kept for the sake of one shape."""
+        return self.rows.changed[:, :, None] & self.columns.changed[:, None, :]
+
 
 def cut(map: Tensor, starts: tuple[Tensor, Tensor], size: tuple[int, int]) -> Tensor:
     """The same map at N places.
@@ -93,11 +105,16 @@ def cut(map: Tensor, starts: tuple[Tensor, Tensor], size: tuple[int, int]) -> Te
         starts: (N,) first rows and first columns
         returns: (N, *size, C)
     """
+    return cut_rows(map, starts, size)[:-1].view(-1, *size, map.shape[-1])
+
+
+def cut_rows(map: Tensor, starts: tuple[Tensor, Tensor], size: tuple[int, int]) -> Tensor:
+    """(N · h · w + 1, C): the same, one place a row, and a row to spare behind them."""
     height, width, channels = map.shape
     down = starts[0][:, None] + torch.arange(size[0])
     along = starts[1][:, None] + torch.arange(size[1])
     places = (down[:, :, None] * width + along[:, None, :]).flatten()  # (N · h · w,)
-    return map.reshape(height * width, channels).index_select(0, places).view(-1, *size, channels)
+    return map.reshape(height * width, channels).index_select(0, F.pad(places, (0, 1)))
 
 
 def paste(block: Block, into: Tensor, starts: tuple[Tensor, Tensor]) -> None:

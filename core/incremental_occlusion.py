@@ -18,7 +18,6 @@ quicker than it says, since a block stays in the processor's cache where a batch
 """
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,16 +25,19 @@ import torch
 from torch import Tensor, fx
 
 from core.batch_threads import side_by_side
-from core.block_plan import LocalNetwork, Plan, block_lengths, groups
-from core.changed_block import Block, cut, moved, outputs_of, paste, span, union, whole_map
+from core.block_plan import LocalNetwork, Plan, multiplications, plan_of
+from core.changed_block import Block, cut, cut_rows, moved, outputs_of, paste, span, union, whole_map
 from core.classifier import Classifier
 from core.local_layers import describe, known_description, padded
 from core.occlusion import Engine, full_forwards
+from core.packed_matrix import PackedMatrix
 from core.progress import Progress, no_progress
 
 BYTES = 256 << 20  # of one batch, about; there are as many as threads, and the weights made ready beside them
 WORK = 20e9  # multiplications of one batch
 MOST = 512  # windows of one batch
+ROUNDS = 2  # batches of a thread at least, if there are windows enough: one that is late holds up the other
+DEAR = 128  # multiplications per number that is moved, from which places that do not change are left out
 WORTH = 1.2  # times fewer multiplications than whole forward passes; below, those are run
 
 
@@ -61,10 +63,7 @@ def incremental_engine(
         network = LocalNetwork(classifier, description)
         # The price of a window in the middle, where blocks are largest.
         middle = corners[len(corners) // 2 :][:1]
-        lengths = [
-            block_lengths(network, torch.from_numpy(middle[:, axis]), window, axis)[0] for axis in (0, 1)
-        ]
-        if Plan.of(network, *lengths).multiplications * WORTH > network.multiplications:
+        if multiplications(network, middle, window) * WORTH > network.multiplications:
             return None
 
     def incremental(
@@ -99,8 +98,7 @@ def share_of_multiplications(
     if description is None:
         return 1.0
     network = LocalNetwork(classifier, description)
-    left = sum(plan.multiplications * len(members) for plan, members in groups(network, corners, window))
-    return left / (network.multiplications * len(corners))
+    return multiplications(network, corners, window) / (network.multiplications * len(corners))
 
 
 def _run(
@@ -110,13 +108,13 @@ def _run(
     out = np.empty((len(corners), network.classifier.number_of_classes), np.float32)
     with torch.inference_mode():
         inside = network.classifier.inputs(filled[None])[0].permute(1, 2, 0).contiguous()  # (H, W, C)
-    batches = list(_batches(network, corners, window))
+    plan = plan_of(network, corners, window)
+    batches = np.array_split(corners, _number_of_batches(plan, len(corners)))
     done, stopped = 0, threading.Event()
 
-    def answer(batch: tuple[Plan, np.ndarray]) -> np.ndarray:
-        plan, part = batch
+    def answer(batch: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return _batch(network, plan, inside, torch.from_numpy(corners[part]), window, stopped).numpy()
+            return _batch(network, plan, inside, torch.from_numpy(batch), window, stopped).numpy()
 
     def look() -> None:
         try:
@@ -125,20 +123,19 @@ def _run(
             stopped.set()  # nobody wants the map any more: what is being computed is not finished either
             raise
 
-    for (_, part), found in zip(batches, side_by_side(answer, batches, look), strict=True):
-        out[part] = found
-        done += len(part)
+    for found in side_by_side(answer, batches, look):
+        out[done : done + len(found)] = found
+        done += len(found)
     look()
     return out
 
 
-def _batches(network: LocalNetwork, corners: np.ndarray, window: int) -> Iterator[tuple[Plan, np.ndarray]]:
-    """Which windows are computed together; at least as many batches as threads that could have one each."""
-    most = min(MOST, -(-len(corners) // torch.get_num_threads()))
-    for plan, members in groups(network, corners, window):
-        size = max(1, int(min(BYTES / plan.bytes, WORK / plan.multiplications, most)))
-        for part in np.array_split(members, -(-len(members) // size)):
-            yield plan, part
+def _number_of_batches(plan: Plan, windows: int) -> int:
+    """As many for each thread, so that all end together."""
+    threads = torch.get_num_threads()
+    most = min(BYTES / plan.bytes, WORK / plan.multiplications, MOST, windows / (threads * ROUNDS))
+    rounds = -(-windows // (threads * max(1, int(most))))
+    return min(windows, rounds * threads)
 
 
 def _batch(
@@ -197,17 +194,15 @@ def _through(network: LocalNetwork, plan: Plan, node: fx.Node, source: fx.Node, 
             (block.rows.start, block.columns.start),
             (block.rows.length, block.columns.length),
         )
-        found = cut(network.map(node), starts, size)  # (N, h, w, C_out)
+        found = cut_rows(network.map(node), starts, size)
         padding = (layer.reach[0].before, layer.reach[1].before)
         product.add(found, block.values - unchanged, (block.rows, block.columns), (rows, columns), padding)
-        return Block(found, rows, columns)
+        return Block(found[:-1].view(-1, *size, found.shape[-1]), rows, columns)
     reach_rows, reach_columns = layer.reach
     if reach_rows.place_by_place and reach_columns.place_by_place:
         matrix = network.matrix(node)
         if matrix is not None:
-            n, h, w, channels = block.values.shape
-            found = matrix.times(block.values.reshape(-1, channels)).view(n, h, w, -1)
-            return Block(found, block.rows, block.columns)
+            return Block(_times(matrix, block, network.map(node)), block.rows, block.columns)
         return Block(_channels_last(layer.run(block.values.permute(0, 3, 1, 2))), block.rows, block.columns)
     if block.whole and rows.whole and columns.whole:
         found = layer.run(padded(block.values.permute(0, 3, 1, 2), layer))
@@ -218,6 +213,21 @@ def _through(network: LocalNetwork, plan: Plan, node: fx.Node, source: fx.Node, 
     )
     paste(block, around, (begin[0] - reach_rows.before, begin[1] - reach_columns.before))
     return Block(_channels_last(layer.run(around.permute(0, 3, 1, 2))), rows, columns)
+
+
+def _times(matrix: PackedMatrix, block: Block, base: Tensor) -> Tensor:
+    """(N, n, m, K): a block behind a 1×1 convolution, of which `base` is the map without a window."""
+    n, h, w, channels = block.values.shape
+    values = block.values.reshape(-1, channels)
+    out_channels = base.shape[-1]
+    if channels * out_channels < DEAR * (channels + out_channels):
+        return matrix.times(values).view(n, h, w, out_channels)
+    changed = block.changed.flatten().nonzero().flatten()
+    if len(changed) > 0.9 * len(values):
+        return matrix.times(values).view(n, h, w, out_channels)
+    found = cut(base, (block.rows.start, block.columns.start), (h, w))
+    found.view(-1, out_channels).index_copy_(0, changed, matrix.times(values.index_select(0, changed)))
+    return found
 
 
 def _place_by_place(network: LocalNetwork, node: fx.Node, values: dict) -> Block:

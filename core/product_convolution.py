@@ -3,7 +3,7 @@
 n numbers convolved with three taps are the product of two polynomials, of n + 2 coefficients: evaluate both
 at n + 2 points, multiply, interpolate. That takes n + 2 multiplications instead of 3n (Toom and Cook's), and
 in two dimensions (n + 2)² instead of 9n². Read backwards it finds n outputs from n + 2 inputs (Winograd's).
-With channels each multiplication is a matrix product, the same 36 matrices for every n up to 4:
+With channels each multiplication is a matrix product, the same 64 matrices for every n up to 6 (36 up to 4):
 
     Y = Q [ U ⊙ (P d) ]      U[q] = Σ_k V[q, k] w[k]  (C_in, C_out), once for the network
 
@@ -19,16 +19,17 @@ Source:
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from core.changed_block import Span
+from core.packed_matrix import PackedMatrix
 
-LARGEST = 4  # inputs or outputs of one piece along an axis; more points cost accuracy
-POINTS = (np.inf, 0.0, 1.0, -1.0, 2.0, -2.0)
+POINTS = (np.inf, 0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
+LARGEST = len(POINTS) - 2  # inputs or outputs of one piece along an axis; more points cost accuracy
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,20 @@ class Piece:
 
 
 @lru_cache(maxsize=1024)
-def pieces(inputs: int, outputs: int) -> tuple[Piece, ...]:
-    """Cut an axis on which so many inputs and outputs change, into the form with fewer points."""
-    n = min((inputs, outputs), key=number_of_points)
-    of_inputs = n == inputs
-    return tuple(Piece(of_inputs, at, min(LARGEST, n - at)) for at in range(0, n, LARGEST))
+def pieces(inputs: int, outputs: int, largest: int = LARGEST) -> tuple[Piece, ...]:
+    """Cut an axis on which so many inputs and outputs change, as evenly as can be: the fewer of the two."""
+    n = min(inputs, outputs)
+    ends = np.linspace(0, n, -(-n // largest) + 1).round().astype(int).tolist()
+    return tuple(Piece(n == inputs, at, end - at) for at, end in pairwise(ends))
 
 
-def number_of_points(n: int) -> int:
-    return n + 2 * -(-n // LARGEST)
+def number_of_points(n: int, largest: int = LARGEST) -> int:
+    return n + 2 * -(-n // largest)
+
+
+def largest_piece(inputs: int, outputs: int) -> int:
+    """On an axis of so many inputs and outputs: what is never longer needs fewer matrices."""
+    return max(1, min(inputs, outputs, LARGEST))
 
 
 @lru_cache(maxsize=64)
@@ -73,46 +79,19 @@ def _powers(points: int, n: int) -> np.ndarray:
     return np.array(rows, np.float64)
 
 
-class PackedMatrix:
-    """A matrix that many others are multiplied by.
-
-    PyTorch multiplies by MKL, which is not at its best on AMD's processors; oneDNN, with the matrix in its
-    own order, is 1.5 times as fast there and as fast elsewhere. It has no public name, so PyTorch's own
-    product stands in where it is missing.
-
-    Shape:
-        matrix: (K, C)
-        bias: (K,)
-    """
-
-    def __init__(self, matrix: Tensor, bias: Tensor | None = None) -> None:
-        self.nbytes = matrix.nbytes
-        self._bias = bias
-        self._ordered = torch.backends.mkldnn.is_available() and hasattr(
-            torch.ops.mkldnn, "_linear_pointwise"
-        )
-        self._matrix = matrix.contiguous()
-        if self._ordered:
-            self._matrix = torch.ops.mkldnn._reorder_linear_weight(self._matrix, 256)
-
-    def times(self, values: Tensor) -> Tensor:
-        """(N, K) from (N, C)."""
-        if not self._ordered:
-            return torch.nn.functional.linear(values, self._matrix, self._bias)
-        found: Tensor = torch.ops.mkldnn._linear_pointwise(values, self._matrix, self._bias, "none", [], "")
-        return found
-
-
 class ProductConvolution:
     """A 3×3 convolution of stride 1, ready for blocks.
 
+    Args:
+        largest: Inputs or outputs of one piece along an axis, up to LARGEST.
     Shape:
         weight: (C_out, C_in, 3, 3)
     """
 
-    def __init__(self, weight: Tensor) -> None:
+    def __init__(self, weight: Tensor, largest: int = LARGEST) -> None:
+        self.largest = largest
         out_channels, in_channels = weight.shape[:2]
-        powers = torch.from_numpy(_powers(len(POINTS), 3)).to(weight)  # (6, 3)
+        powers = torch.from_numpy(_powers(largest + 2, 3)).to(weight)  # (points, 3)
         flat = weight.permute(2, 3, 0, 1).reshape(9, -1)  # (9, C_out · C_in)
         products = (torch.kron(powers, powers) @ flat).view(-1, out_channels, in_channels)
         self.products = [PackedMatrix(each) for each in products]
@@ -129,41 +108,44 @@ class ProductConvolution:
         """Add the convolution of a change to what the layer gave before the change.
 
         Shape:
-            onto: (N, h, w, C_out), at `after`
+            onto: (N · h · w + 1, C_out), at `after`; the last row is for what falls beside, and means nothing
             change: (N, n, m, C_in), at `before`
         """
         out_channels = onto.shape[-1]
-        flat = onto.view(-1, out_channels)  # (N · h · w, C_out)
         table = torch.cat([change.reshape(-1, change.shape[-1]), change.new_zeros(1, change.shape[-1])])
-        before, after = _worth_telling_apart(before, after)
+        before, after = _worth_telling_apart(before, after, self.largest)
         lengths = torch.stack([s.last - s.first + 1 for s in (before[0], after[0], before[1], after[1])], 1)
         parts = []
         for alike in torch.unique(lengths, dim=0).tolist():
             if min(alike) <= 0:
                 continue
             windows = (lengths == torch.tensor(alike)).all(1).nonzero().flatten()
-            for down, along in product(_by_kind(pieces(*alike[:2])), _by_kind(pieces(*alike[2:]))):
-                parts.append(_Part(windows, (down, along), before, after, padding))
+            for down, along in product(*(_by_kind(pieces(*alike[i : i + 2], self.largest)) for i in (0, 2))):
+                parts.append(_Part(windows, (down, along), before, after, padding, self.largest + 2))
         transformed = [part.transformed(table, before) for part in parts]
         products = [t.new_empty(*t.shape[:2], out_channels) for t in transformed]
-        for q in range(len(POINTS) ** 2):
+        for q in range(len(self.products)):
             here = [(part.points.index(q), i) for i, part in enumerate(parts) if q in part.points]
             if not here:
                 continue
+            if len(here) == 1:
+                j, i = here[0]
+                self.products[q].times(transformed[i][j], out=products[i][j])
+                continue
             values = [transformed[i][j] for j, i in here]
-            multiplied = self.products[q].times(torch.cat(values) if len(values) > 1 else values[0])
+            multiplied = self.products[q].times(torch.cat(values))
             for (j, i), rows in zip(here, multiplied.split([len(v) for v in values]), strict=True):
                 products[i][j] = rows
         for part, multiplied in zip(parts, products, strict=True):
-            part.add(flat, multiplied, after)
+            part.add(onto, multiplied, after)
 
 
 def _worth_telling_apart(
-    before: tuple[Span, Span], after: tuple[Span, Span]
+    before: tuple[Span, Span], after: tuple[Span, Span], largest: int
 ) -> tuple[tuple[Span, Span], tuple[Span, Span]]:
     """On an axis that is cut into pieces all windows change all that is kept: fewer and larger products."""
     kept = [
-        (then, behind) if min(then.length, behind.length) <= LARGEST else (_all(then), _all(behind))
+        (then, behind) if min(then.length, behind.length) <= largest else (_all(then), _all(behind))
         for then, behind in zip(before, after, strict=True)
     ]
     return (kept[0][0], kept[1][0]), (kept[0][1], kept[1][1])
@@ -191,10 +173,11 @@ class _Part:
         before: tuple[Span, Span],
         after: tuple[Span, Span],
         padding: tuple[int, int],
+        points: int,
     ) -> None:
         kinds = (axes[0][0], axes[1][0])
         offsets = [(y.offset, x.offset) for y, x in product(*axes)]
-        self.points = [y * len(POINTS) + x for y in range(kinds[0].points) for x in range(kinds[1].points)]
+        self.points = [y * points + x for y in range(kinds[0].points) for x in range(kinds[1].points)]
         (py, qy), (px, qx) = (transforms(kind.of_inputs, kind.n) for kind in kinds)
         self.forth = torch.from_numpy(np.kron(py, px).astype(np.float32))
         self.back = torch.from_numpy(np.kron(qy, qx).astype(np.float32))
@@ -220,14 +203,11 @@ class _Part:
         n = len(places)
         return (self.forth @ rows.view(n, -1)).view(len(self.points), len(self.windows), -1)
 
-    def add(self, flat: Tensor, multiplied: Tensor, after: tuple[Span, Span]) -> None:
-        """Interpolate (points, N, C_out), and add what lies on the map to (N · h · w, C_out)."""
+    def add(self, onto: Tensor, multiplied: Tensor, after: tuple[Span, Span]) -> None:
+        """Interpolate (points, N, C_out), and add it to the rows of (N · h · w + 1, C_out)."""
         places, inside = self._places(self.outputs, after)
-        found = (self.back @ multiplied.view(len(self.points), -1)).view(-1, flat.shape[1])
-        places, inside = places.flatten(), inside.flatten()
-        if not bool(inside.all()):
-            places, found = places[inside], found[inside]
-        flat.index_add_(0, places, found)
+        found = (self.back @ multiplied.view(len(self.points), -1)).view(-1, onto.shape[1])
+        onto.index_add_(0, torch.where(inside, places, len(onto) - 1).flatten(), found)
 
     def _places(self, axes: list[tuple[Tensor, int]], kept: tuple[Span, Span]) -> tuple[Tensor, Tensor]:
         """(n · m, N) rows of a block's table of places, and which lie inside of the block."""

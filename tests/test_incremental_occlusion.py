@@ -15,7 +15,7 @@ from core.model_card import ModelCard
 from core.models import models
 from core.occlusion import full_forwards, occlusion_logits
 from core.preprocessing import Preprocessing
-from core.product_convolution import ProductConvolution, pieces
+from core.product_convolution import LARGEST, ProductConvolution, number_of_points, pieces
 from tests.attribution.classifiers import NETWORKS, classifier, photo
 
 
@@ -104,11 +104,13 @@ def _always(monkeypatch):
     """Blocks and products wherever they are possible, not only where they pay."""
     monkeypatch.setattr("core.incremental_occlusion.WORTH", 0.0)
     monkeypatch.setattr("core.block_plan.SLOWER", 0.0)
+    monkeypatch.setattr("core.block_plan.MANY", 0)
+    monkeypatch.setattr("core.incremental_occlusion.DEAR", 0)
 
 
 @settings(max_examples=80, deadline=None)
-@given(_networks(), st.integers(0, 2**20), st.booleans(), st.integers(1, 4))
-def test_equals_whole_forward_passes(network, seed, by_products, kinds):
+@given(_networks(), st.integers(0, 2**20), st.booleans())
+def test_equals_whole_forward_passes(network, seed, by_products):
     module, size, colours, window = network
     rng = np.random.default_rng(seed)
     image, filled = (rng.integers(0, 256, (*size, colours), np.uint8) for _ in range(2))
@@ -116,8 +118,6 @@ def test_equals_whole_forward_passes(network, seed, by_products, kinds):
     corners[:4] = [(a, b) for a in (0, size[0] - window) for b in (0, size[1] - window)]
     asked = _classifier(module, size, colours)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("core.block_plan.KINDS", kinds)
-        patch.setattr("core.block_plan.FEWEST", 1)
         _always(patch)
         if not by_products:
             patch.setattr("core.block_plan.SLOWER", 1e9)
@@ -239,26 +239,31 @@ def test_progress_rises_to_one_and_can_end_the_work(monkeypatch):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(1, 20), st.integers(1, 20))
-def test_pieces_tile_the_shorter_side(inputs, outputs):
-    made = pieces(inputs, outputs)
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(1, LARGEST))
+def test_pieces_tile_the_shorter_side(inputs, outputs, largest):
+    made = pieces(inputs, outputs, largest)
+    assert max(piece.n for piece in made) <= largest
+    assert sum(piece.points for piece in made) == number_of_points(min(inputs, outputs), largest)
     assert sum(piece.n for piece in made) == min(inputs, outputs)
     assert [piece.offset for piece in made] == [sum(p.n for p in made[:i]) for i in range(len(made))]
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(3, 16), st.integers(3, 16), st.integers(0, 2), st.integers(0, 2**20))
-def test_products_are_the_convolution(height, width, padding, seed):
+@given(
+    st.integers(3, 16), st.integers(3, 16), st.integers(0, 2), st.integers(1, LARGEST), st.integers(0, 2**20)
+)
+def test_products_are_the_convolution(height, width, padding, largest, seed):
     rng = torch.Generator().manual_seed(seed)
     weight = torch.randn(5, 6, 3, 3, generator=rng)
     maps = torch.randn(3, 6, height, width, generator=rng)
     expected = torch.nn.functional.conv2d(maps.double(), weight.double(), padding=padding)
-    found = torch.zeros(3, *expected.shape[2:], 5)
+    rows = torch.zeros(expected[:, 0].numel() + 1, 5)
     all_of = [span(torch.zeros(3, dtype=torch.int64), torch.full((3,), n - 1), n) for n in maps.shape[2:]]
     after = [span(torch.zeros(3, dtype=torch.int64), torch.full((3,), n - 1), n) for n in expected.shape[2:]]
-    ProductConvolution(weight).add(
-        found, maps.permute(0, 2, 3, 1).contiguous(), tuple(all_of), tuple(after), (padding, padding)
+    ProductConvolution(weight, largest).add(
+        rows, maps.permute(0, 2, 3, 1).contiguous(), tuple(all_of), tuple(after), (padding, padding)
     )
+    found = rows[:-1].view(3, *expected.shape[2:], 5)
     np.testing.assert_allclose(found.permute(0, 3, 1, 2), expected, atol=2e-4)
 
 

@@ -64,20 +64,38 @@ function draggable(element, move, done = () => {}) {
   element.style.touchAction = "none";
 }
 
+/**
+ * Enter and leaving the field both hand over what was typed, once; so they do for what a redrawing carried into a new
+ * field, of which the browser knows no change. `take` says whether it was sound.
+ */
+function handsOver(input, take) {
+  let sent = input.value;
+  input.onchange = input.onblur = () => {
+    if (input.value === sent) return;
+    sent = input.value;
+    if (take()) input.dataset.taken = sent;
+  };
+  input.onkeydown = (event) => {
+    if (event.key === "Enter") input.onchange();
+  };
+}
+
 /** A figure that is hidden until the viewer has typed one, where `s.predict` is on. `s.guesses` is emptied by whoever changes the question. */
 function predicted(s, name, value, redraw) {
   if (!s.predict) return make("strong", { class: "mono", "data-figure": name, "data-value": value }, shown(value));
   const guess = s.guesses[name];
   if (guess === undefined) {
     const input = make("input", { placeholder: "?", "aria-label": `${name}: your answer`, "data-field": `guess.${name}`, style: "width:80px", autocomplete: "off" });
-    // Enter and leaving the field both count, so that Tab from one answer to the next forgets none.
-    input.onchange = () => {
-      const typed = readNumber(input.value);
-      input.setAttribute("aria-invalid", typed === null ? "true" : "false");
-      if (typed === null) return;
-      s.guesses[name] = typed;
-      redraw();
-    };
+    // Leaving the field counts, so that Tab from one answer to the next forgets none.
+    handsOver(input, () => {
+      const typed = readNumber(input.value), sound = typed !== null;
+      input.setAttribute("aria-invalid", sound ? "false" : "true");
+      if (sound) {
+        s.guesses[name] = typed;
+        redraw();
+      }
+      return sound;
+    });
     return make("span", { class: "guess plain" }, input);
   }
   const right = guess === value || Math.abs(guess - value) <= 0.005 * Math.max(1, Math.abs(value));

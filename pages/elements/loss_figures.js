@@ -84,8 +84,11 @@ function holdWhilePressed(s, element) {
 function redrawn(s, ...children) {
   const stops = () => [...s.root.querySelectorAll("button, input, [tabindex]")];
   const old = s.root.getRootNode().activeElement, place = old ? stops().indexOf(old) : -1, field = old?.dataset.field;
-  const typing = old?.type === "text", typed = typing && old.value !== old.dataset.shown ? old.value : null;
+  const typing = old?.type === "text";
+  const typed = typing && ![old.dataset.shown, old.dataset.taken].includes(old.value) ? old.value : null;
   const selected = typing ? [old.selectionStart, old.selectionEnd] : null;
+  // A field that is taken away fires a change, and what stands in it may be half a number.
+  if (typing) old.onchange = old.onblur = null;
   s.root.replaceChildren(...children);
   if (place < 0) return;
   let next = field ? s.root.querySelector(`[data-field="${CSS.escape(field)}"]`) : stops()[place];
@@ -128,13 +131,14 @@ function chooseBase(s, name) {
 function numberInput(s, value, field, good, allowed, set) {
   const problem = make("span", { class: "problem", role: "alert" });
   const input = make("input", { value: shown(value), "data-field": field, "data-shown": shown(value), "aria-label": field.replaceAll(".", " "), autocomplete: "off", style: "width:76px" });
-  input.onchange = () => {
+  handsOver(input, () => {
     const typed = readNumber(input.value);
     const sound = typed !== null && good(typed);
     input.setAttribute("aria-invalid", sound ? "false" : "true");
     problem.textContent = sound ? "" : `"${input.value}": ${allowed}.`;
     if (sound) set(typed);
-  };
+    return sound;
+  });
   return make("span", {}, input, problem);
 }
 

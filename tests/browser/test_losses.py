@@ -160,6 +160,21 @@ def test_an_answer_left_with_tab_is_kept(page, server):
     page.get_by_text("you wrote 8").wait_for()
 
 
+@pytest.mark.parametrize(("more", "answer"), [("5", "15"), ("", "1")])
+def test_a_redrawing_in_mid_answer_takes_nothing_and_loses_nothing(page, server, more, answer):
+    _open(page, server, loss_part="A step with L2", loss_predict="true")
+    page.get_by_label("new w2: your answer").click()
+    page.keyboard.type("1")
+    page.get_by_label("new w1: your answer").evaluate(
+        "input => { input.value = '-1.35'; input.dispatchEvent(new Event('change')); }"
+    )
+    page.locator(".right").wait_for()
+    assert page.get_by_label("new w2: your answer").input_value() == "1"
+    page.keyboard.type(more)
+    page.keyboard.press("Enter")
+    page.get_by_text(f"you wrote {answer}", exact=True).wait_for()
+
+
 @pytest.mark.parametrize(
     "z", [[1.0, 2.0, 3.0], [1000.0, 1001.0, 1002.0], [-200.0, -201.0], [88.0, 80.0, 3.0, 0.0]]
 )

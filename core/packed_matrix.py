@@ -1,0 +1,85 @@
+"""A matrix that many others are multiplied by, in the library that is faster on this machine.
+
+PyTorch multiplies by MKL; oneDNN, which it also brings, can keep the matrix in an order of its own. Neither
+is always ahead: on one AMD processor oneDNN was 1.5 times as fast, on another MKL 1.2 times. So a product of
+the size that blocks lead to is tried once on a machine, and the answer is kept in Convoscope's cache.
+"""
+
+import threading
+import time
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from core import store
+
+ROWS, CHANNELS = 192, 1024  # of what is tried: a matrix that does not stay in the cache of a core
+TURNS = 5
+
+_lock = threading.Lock()
+_chosen: dict[int, bool] = {}  # by number of threads
+
+
+class PackedMatrix:
+    """A matrix, ready to be multiplied by.
+
+    oneDNN's own order has no public name, so PyTorch's product stands in where it is missing.
+
+    Args:
+        ordered: In oneDNN's order; None for the faster.
+    Shape:
+        matrix: (K, C)
+        bias: (K,)
+    """
+
+    def __init__(self, matrix: Tensor, bias: Tensor | None = None, *, ordered: bool | None = None) -> None:
+        self.nbytes = matrix.nbytes
+        self._bias = bias
+        self._ordered = can_be_ordered() and (_ordered_is_faster() if ordered is None else ordered)
+        self._matrix = matrix.contiguous()
+        if self._ordered:
+            self._matrix = torch.ops.mkldnn._reorder_linear_weight(self._matrix, 256)
+
+    def times(self, values: Tensor, out: Tensor | None = None) -> Tensor:
+        """(N, K) from (N, C), in `out` if it is given and contiguous."""
+        if not self._ordered:
+            if out is not None and self._bias is None:
+                return torch.mm(values, self._matrix.t(), out=out)
+            found = torch.nn.functional.linear(values, self._matrix, self._bias)
+        else:
+            found = torch.ops.mkldnn._linear_pointwise(values, self._matrix, self._bias, "none", [], "")
+        return found if out is None else out.copy_(found)
+
+
+def can_be_ordered() -> bool:
+    return bool(torch.backends.mkldnn.is_available()) and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+def _ordered_is_faster() -> bool:
+    threads = torch.get_num_threads()
+    with _lock:
+        if threads not in _chosen:
+            facts = (torch.__version__, torch.backends.cpu.get_cpu_capability(), threads, ROWS, CHANNELS)
+            key = store.key_of("", "matrix product", facts)
+            found = store.find(key)
+            if found is None:
+                found = store.keep(key, {"ordered": _measured()})
+            _chosen[threads] = bool(found["ordered"])
+        return _chosen[threads]
+
+
+def _measured() -> bool:
+    values, matrix = torch.ones(ROWS, CHANNELS), torch.ones(CHANNELS, CHANNELS)
+    best: dict[bool, float] = {}
+    ways = {
+        ordered: partial(PackedMatrix(matrix, ordered=ordered).times, values) for ordered in (True, False)
+    }
+    for turn in range(TURNS + 1):
+        for ordered, multiply in ways.items():
+            began = time.perf_counter()
+            multiply()
+            if turn:  # the first pays for warming up
+                seconds = time.perf_counter() - began
+                best[ordered] = min(best.get(ordered, seconds), seconds)
+    return best[True] < best[False]
