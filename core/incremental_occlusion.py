@@ -28,7 +28,7 @@ from core.batch_threads import side_by_side
 from core.block_plan import LocalNetwork, Plan, multiplications, plan_of
 from core.changed_block import Block, cut, cut_rows, moved, outputs_of, paste, span, union, whole_map
 from core.classifier import Classifier
-from core.local_layers import describe, known_description, padded
+from core.local_layers import describe, known_description
 from core.occlusion import Engine, full_forwards
 from core.packed_matrix import PackedMatrix
 from core.progress import Progress, no_progress
@@ -173,6 +173,9 @@ def _batch(
         elif node in known.layers:
             source = network.local[node][0]
             values[node] = _through(network, plan, node, source, values[source])
+        elif node in known.in_place and _may_be_overwritten(node, values, last_use):
+            values[node] = values[node.all_input_nodes[0]]
+            known.in_place[node](values[node].values)
         else:
             values[node] = _place_by_place(network, node, values)
         for source in node.all_input_nodes:
@@ -205,7 +208,11 @@ def _through(network: LocalNetwork, plan: Plan, node: fx.Node, source: fx.Node, 
             return Block(_times(matrix, block, network.map(node)), block.rows, block.columns)
         return Block(_channels_last(layer.run(block.values.permute(0, 3, 1, 2))), block.rows, block.columns)
     if block.whole and rows.whole and columns.whole:
-        found = layer.run(padded(block.values.permute(0, 3, 1, 2), layer))
+        # With the padding that it does by itself, without a copy.
+        arguments, settings = fx.node.map_arg(
+            (node.args, node.kwargs), lambda _: block.values.permute(0, 3, 1, 2)
+        )
+        found = network.description.graph.call(node, arguments, settings)
         return Block(_channels_last(found), rows, columns)
     begin = (starts[0] * reach_rows.stride, starts[1] * reach_columns.stride)  # in the map with its padding
     around = cut(
@@ -228,6 +235,20 @@ def _times(matrix: PackedMatrix, block: Block, base: Tensor) -> Tensor:
     found = cut(base, (block.rows.start, block.columns.start), (h, w))
     found.view(-1, out_channels).index_copy_(0, changed, matrix.times(values.index_select(0, changed)))
     return found
+
+
+def _may_be_overwritten(node: fx.Node, values: dict[fx.Node, Any], last_use: dict[fx.Node, fx.Node]) -> bool:
+    """Whether a step is the last to look at the block it is given."""
+    sources = node.all_input_nodes
+    if len(sources) != 1 or last_use[sources[0]] is not node:
+        return False
+    memory = values[sources[0]].values.untyped_storage().data_ptr()  # what does nothing hands on what it got
+    others = [value for source, value in values.items() if source is not sources[0]]
+    return all(
+        (value.values if isinstance(value, Block) else value).untyped_storage().data_ptr() != memory
+        for value in others
+        if isinstance(value, Block | Tensor)
+    )
 
 
 def _place_by_place(network: LocalNetwork, node: fx.Node, values: dict) -> Block:

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from core.in_place import InPlace, in_place
 from core.network_graph import CANNOT_FOLLOW, NetworkGraph, traced
 
 # One value in, one value out, place by place: batch norm in evaluation mode, activations, what does nothing.
@@ -96,6 +97,7 @@ class NetworkDescription:
         graph: Its steps; batch norm with an activation inside (timm's) is one.
         layers: The steps that look at a window.
         pointwise: The steps that work place by place, on one map or on several of one size.
+        in_place: Those of them that can be done in the memory of a map (…, C).
         changing: The steps that depend on the input.
         outputs: The output of every step for the input it was described with.
         proven: The windows with which answers from blocks were compared with those of whole passes.
@@ -104,6 +106,7 @@ class NetworkDescription:
     graph: NetworkGraph
     layers: dict[fx.Node, LocalLayer]
     pointwise: frozenset[fx.Node]
+    in_place: dict[fx.Node, InPlace]
     changing: frozenset[fx.Node]
     outputs: dict[fx.Node, Any]
     proven: set[int]
@@ -159,6 +162,7 @@ def _described(module: nn.Module, inputs: Tensor) -> NetworkDescription | None:
     changing: set[fx.Node] = set()
     layers: dict[fx.Node, LocalLayer] = {}
     pointwise: set[fx.Node] = set()
+    overwriting: dict[fx.Node, InPlace] = {}
     for node in graph.nodes:
         if node.op == "placeholder" or any(source in changing for source in node.all_input_nodes):
             changing.add(node)
@@ -173,7 +177,12 @@ def _described(module: nn.Module, inputs: Tensor) -> NetworkDescription | None:
             layers[node] = layer
         elif _is_pointwise(node, part, maps, outputs):
             pointwise.add(node)
-    return NetworkDescription(graph, layers, frozenset(pointwise), frozenset(changing), outputs, set())
+            overwrite = _in_place(node, part, maps, outputs[node])
+            if overwrite is not None:
+                overwriting[node] = overwrite
+    return NetworkDescription(
+        graph, layers, frozenset(pointwise), overwriting, frozenset(changing), outputs, set()
+    )
 
 
 def _is_map(value: Any) -> bool:
@@ -200,6 +209,21 @@ def _is_pointwise(node: fx.Node, part: nn.Module | None, maps: list[Tensor], out
     return all(value.numel() == 1 or tuple(value.shape[-2:]) == (1, 1) for value in still)
 
 
+def _in_place(node: fx.Node, part: nn.Module | None, maps: list[Tensor], after: Tensor) -> InPlace | None:
+    overwrite = in_place(node, part) if len(maps) == len(node.all_input_nodes) == 1 else None
+    if overwrite is None:
+        return None
+    # A norm that does more than was read off it shows here.
+    again = maps[0].permute(0, 2, 3, 1).clone()
+    overwrite(again)
+    return overwrite if _close(again.permute(0, 3, 1, 2), after) else None
+
+
+def _close(found: Tensor, expected: Tensor) -> bool:
+    alike = found.shape == expected.shape
+    return alike and torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * _size(expected))
+
+
 def _layer(part: nn.Module | None, before: Tensor, after: Tensor) -> LocalLayer | None:
     if isinstance(part, nn.Conv2d):
         layer = _convolution(part, before, after)
@@ -212,9 +236,7 @@ def _layer(part: nn.Module | None, before: Tensor, after: Tensor) -> LocalLayer 
     if layer is None:
         return None
     # Padding that is not what was read off the module (timm's "same" is computed on the way) shows here.
-    again = layer.run(padded(before, layer))
-    close = again.shape == after.shape and torch.allclose(again, after, rtol=1e-4, atol=1e-4 * _size(after))
-    return layer if close else None
+    return layer if _close(layer.run(padded(before, layer)), after) else None
 
 
 def padded(maps: Tensor, layer: LocalLayer) -> Tensor:
