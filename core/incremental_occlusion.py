@@ -10,7 +10,7 @@ layer and N windows at once
 where the second takes (n + 2)² multiplications for n² changed inputs instead of 9 (n + 2)²
 (`core.product_convolution`). A step that is not local (the mean over all places, a linear layer, attention)
 gets whole maps, and so do all behind it. Nothing is approximated: the logits differ from those of whole
-forward passes by rounding, about 1e-6 of their size.
+forward passes by rounding, some 1e-6 of their size.
 
 The bound: the multiplications that are left (`share_of_multiplications`). Blocks are held to it by what is
 not multiplied: cutting them out of maps and changing the space of products. On small maps they are often
