@@ -22,16 +22,18 @@ K = 9
 
 def measure() -> list[Row]:
     rows = []
-    for name, settings, images in (
-        ("small_cnn", {}, 2048),
-        ("resnet18", {"width": 0.25}, 1024),
-        ("speed_cnn", {}, 512),
-        ("wide_cnn", {}, 256),
+    for title, name, settings, images in (
+        ("small_cnn", "small_cnn", {}, 2048),
+        ("resnet18", "resnet18", {}, 256),
+        # The hardest for an index: maps down to one place, and hardly any work between them.
+        ("resnet18 of a quarter of the width", "resnet18", {"width": 0.25}, 1024),
+        ("speed_cnn", "speed_cnn", {}, 512),
+        ("wide_cnn", "wide_cnn", {}, 256),
     ):
         classifier = _classifier(name, settings)
         rng = np.random.default_rng(0)
         pixels = rng.integers(0, 256, (images, 32, 32, 3), dtype=np.uint8)
-        rows += _index(name, classifier, pixels, rng.integers(0, 10, images))
+        rows += _index(title, classifier, pixels, rng.integers(0, 10, images))
     return rows + _atlas()
 
 
