@@ -53,8 +53,8 @@ def cifar10(*, download: bool = False, progress: Progress = no_progress) -> Imag
         progress(0.0, "Downloading CIFAR-10 (170 MB)")
         return _dataset(_read_torchvision(data, download=True))
     raise Unavailable(
-        "CIFAR-10 is not here. Open it with its setting `download`, or put cifar10.zip (train/airplane/*.jpg "
-        "… test/truck/*.jpg) or the folder cifar-10-batches-bin into the data folder."
+        "CIFAR-10 is not here. Choose it on the Data page, with its setting `download`, or put cifar10.zip "
+        "(train/airplane/*.jpg … test/truck/*.jpg) or the folder cifar-10-batches-bin into the data folder."
     )
 
 

@@ -21,7 +21,7 @@ SHIPPED = PROJECT / "samples" / "fashion-mnist"
 _STEMS = {"train": "train", "test": "t10k"}
 _GET_IT = (
     "Install Debian's package dataset-fashion-mnist, put the four files of Fashion-MNIST into the folder "
-    "fashion-mnist of the data folder, or open the data set with its setting `download`."
+    "fashion-mnist of the data folder, or choose it on the Data page, with its setting `download`."
 )
 
 

@@ -86,7 +86,7 @@ def _plan(runs: list[Run]) -> None:
         return
     if total > MOST_RUNS:
         st.error(
-            f"That are {total} runs; at most {MOST_RUNS} are queued at once. Take fewer changes or seeds."
+            f"Those are {total} runs; at most {MOST_RUNS} are queued at once. Take fewer changes or seeds."
         )
         return
     settings = base | {"epochs": int(epochs), "train_images": size}

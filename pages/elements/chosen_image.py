@@ -17,6 +17,7 @@ from core.images import MAXIMUM_BYTES, SUFFIXES, ReadImage, read_image
 from core.model_card import ModelCard
 from core.samples import SAMPLES, sample_image, sample_names
 from pages.elements.address import new_address, remember
+from pages.elements.page import as_written
 
 KEY = "image"
 UPLOADS_LIMIT = 512 * 2**20
@@ -40,7 +41,7 @@ def choose_image(card: ModelCard) -> ReadImage:
     try:
         image = open_chosen(name)
     except ConvoscopeError as error:
-        st.warning(str(error), icon=":material/image_not_supported:")
+        st.warning(as_written(error), icon=":material/image_not_supported:")
         image = sample_image("chelsea")
     with st.popover(f"Image: {_title(image)}", icon=":material/image:", width="stretch"):
         _pick(name, card)
@@ -174,7 +175,7 @@ def _take(file: "st.runtime.uploaded_file_manager.UploadedFile", once: str, name
     """Make a file the chosen image, once: it must not come back after something else was chosen."""
     if st.session_state.get("image_taken") == once:
         if error := st.session_state.get("image_refused"):
-            st.error(error, icon=":material/error:")
+            st.error(as_written(error), icon=":material/error:")
         return
     st.session_state["image_taken"] = once
     st.session_state["image_refused"] = None
@@ -182,7 +183,7 @@ def _take(file: "st.runtime.uploaded_file_manager.UploadedFile", once: str, name
         _choose(keep_upload(file.getvalue(), name or file.name))
     except BadImage as error:
         st.session_state["image_refused"] = str(error)
-        st.error(str(error), icon=":material/error:")
+        st.error(as_written(error), icon=":material/error:")
         return
     st.rerun()
 
@@ -197,7 +198,7 @@ def _pick_from_dataset(name: str, card: ModelCard) -> None:
     try:
         dataset = open_dataset(dataset_name)
     except ConvoscopeError as error:
-        st.error(str(error))
+        st.error(as_written(error))
         return
     splits = list(dataset.splits)
     split_name = st.selectbox("Split", splits, index=splits.index("test") if "test" in splits else 0)

@@ -9,6 +9,7 @@ from core.conv_presets import presets
 from core.errors import ConvoscopeError
 from pages.elements.address import new_address, remember
 from pages.elements.component import component
+from pages.elements.page import as_written
 
 _conv_grid = component("conv_grid", "conv_cells")
 
@@ -26,7 +27,7 @@ def conv_grid(key: str = "conv_grid") -> Exercise:
         try:
             memory["exercise"] = from_json(sent)
         except ConvoscopeError as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(as_written(error), icon=":material/error:")
         else:
             remember(memory, _NAMES, to_address(memory["exercise"], default))
     address = new_address(memory, _NAMES)
@@ -36,7 +37,7 @@ def conv_grid(key: str = "conv_grid") -> Exercise:
             memory["exercise"] = from_address(address, default)
         except ConvoscopeError as error:
             memory["exercise"] = memory.get("exercise", default)
-            st.error(f"{error} Shown is the last good exercise.", icon=":material/link_off:")
+            st.error(f"{as_written(error)} Shown is the last good exercise.", icon=":material/link_off:")
         memory["preset"] = _preset_of(memory["exercise"])
     _conv_grid(
         key=key,

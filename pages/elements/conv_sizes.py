@@ -7,6 +7,7 @@ import streamlit as st
 from core.conv_layer import KINDS, BadLayer, Layer, Pair, output_size
 from core.conv_presets import size_presets
 from core.layer_cost import code, cost, formula
+from pages.elements.page import as_written
 from pages.elements.predict_first import predict_first
 
 _DEFAULTS: dict[str, Any] = {
@@ -105,7 +106,7 @@ def _form() -> tuple[Layer, Pair] | None:
         )
         output_size(layer, (rows, columns))
     except BadLayer as error:
-        st.error(f"**{error.field.replace('_', ' ')}**: {error}", icon=":material/error:")
+        st.error(f"**{error.field.replace('_', ' ')}**: {as_written(error)}", icon=":material/error:")
         return None
     return layer, (rows, columns)
 

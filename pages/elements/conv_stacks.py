@@ -17,6 +17,7 @@ from core.images import ReadImage, enlarge
 from core.stack_text import STACKS, parse_stack
 from pages.elements.conv_sizes import memory_words
 from pages.elements.field_picture import boxed, lit, square
+from pages.elements.page import as_written
 from pages.elements.predict_first import predict_first
 
 _HELP = (
@@ -87,7 +88,7 @@ def _read(text: str, side: int, channels: int) -> tuple[Stack, list[Row]] | None
         stack = parse_stack(text, channels)
         st.session_state["conv_stack_good"] = (stack, stack_rows(stack, (side, side)))
     except BadStack as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(as_written(error), icon=":material/error:")
         if "conv_stack_good" in st.session_state:
             st.caption("Beside and below stands the last good stack.")
     found: tuple[Stack, list[Row]] | None = st.session_state.get("conv_stack_good")

@@ -14,6 +14,7 @@ from core.progress import Progress
 from core.store import Answer
 from pages.elements.ask import ask
 from pages.elements.filters_asked import Filters, pixels_of
+from pages.elements.page import as_written
 
 LABEL = "ablation atlas 1"
 FIRST = 1000  # images; all of them only when asked for
@@ -71,7 +72,7 @@ def _measure(f: Filters, images: int) -> None:
         rows, labels, _ = ablation.judged_rows(f.split, f.dataset.class_names, names, images)
     except BadDataset as error:
         st.session_state["fl_cost_of"] = None
-        st.error(str(error), icon=":material/error:")
+        st.error(as_written(error), icon=":material/error:")
         return
 
     def analysis(classifier: Classifier, progress: Progress) -> Answer:

@@ -11,6 +11,7 @@ from core.conv_exercise import numbers_from_text, numbers_to_text
 from core.errors import ConvoscopeError
 from pages.elements.address import new_address, remember
 from pages.elements.component import component
+from pages.elements.page import as_written
 
 
 class BadAddress(ConvoscopeError):
@@ -67,7 +68,7 @@ def loss_part(name: str, *, predict: bool) -> dict[str, list[float]]:
                 key: check_numbers(key, sent.get(key), numbers) for key, numbers in wanted.items()
             }
         except ConvoscopeError as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(as_written(error), icon=":material/error:")
         else:
             remember(memory, wanted, _address(wanted, memory["values"]))
     address = new_address(memory, wanted)
@@ -114,7 +115,9 @@ def _from_address(wanted: dict[str, Numbers], address: dict[str, str]) -> dict[s
             try:
                 values[key] = check_numbers(key, numbers_from_text(address[key], 1, key), numbers)
             except ConvoscopeError as error:
-                st.error(f"{error} Shown is what stands there without it.", icon=":material/link_off:")
+                st.error(
+                    f"{as_written(error)} Shown is what stands there without it.", icon=":material/link_off:"
+                )
     pair = ("loss_true", "loss_predicted")
     if pair[0] in values and len(values[pair[0]]) != len(values[pair[1]]):
         st.error(

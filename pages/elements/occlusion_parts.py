@@ -326,8 +326,8 @@ def _archive(found: OcclusionMap, chosen: Chosen, choice: OcclusionChoice, drawn
 
 def _amount(number: float, value: str) -> str:
     if value == "logit":
-        return f"{number:.2f}"
-    return f"{100 * number:.1f} points" if value == "drop" else f"{number:.1%}"
+        return f"{number:.2f}".replace("-", "−")
+    return f"{100 * number:.1f} points".replace("-", "−") if value == "drop" else f"{number:.1%}"
 
 
 def _rgb(pixels: np.ndarray) -> np.ndarray:

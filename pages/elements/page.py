@@ -1,6 +1,7 @@
 """The frame of every page: its title, one sentence on what can be done here, and no traceback."""
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -35,7 +36,7 @@ def errors_shown() -> Iterator[None]:
     try:
         yield
     except ConvoscopeError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(as_written(error), icon=":material/error:")
     except Exception as error:
         log.exception("a page failed")
         st.error(
@@ -43,3 +44,10 @@ def errors_shown() -> Iterator[None]:
             "The server's log has the details; everything you chose is still here.",
             icon=":material/bug_report:",
         )
+
+
+def as_written(text: object) -> str:
+    """The words of an error, which may quote anything: Markdown and LaTeX mean nothing, `code` is code."""
+    parts = re.split(r"(`[^`\n]+`)", str(text))
+    special = r"([\\*\[\]<>$~|]|(?<![^\W_])_|_(?![^\W_]))"
+    return "".join(part if part.startswith("`") else re.sub(special, r"\\\1", part) for part in parts)

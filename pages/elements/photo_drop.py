@@ -5,6 +5,7 @@ import streamlit as st
 from core.errors import BadImage
 from core.images import MAXIMUM_BYTES, SUFFIXES
 from pages.elements.chosen_image import keep_upload
+from pages.elements.page import as_written
 
 _KEY, _REFUSED = "photo_drop", "photo_drop_refused"
 _LIMIT = f"{MAXIMUM_BYTES // 2**20} MB"
@@ -30,7 +31,7 @@ def photo_drop() -> None:
         help="It stays in this server's memory and is not written to disk.",
     )
     if refused := st.session_state.get(_REFUSED):
-        st.error(refused, icon=":material/error:")
+        st.error(as_written(refused), icon=":material/error:")
 
 
 def _take() -> None:

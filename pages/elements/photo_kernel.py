@@ -13,6 +13,7 @@ from core.errors import ConvoscopeError
 from core.template_matching import kernel, kernels
 from pages.elements.address import new_address, read_address, remember
 from pages.elements.component import component
+from pages.elements.page import as_written
 
 _photo_kernel = component("photo_kernel", "photo_guess")
 LONGEST = 220
@@ -97,7 +98,7 @@ def _from_address(kind: str, address: dict[str, str], pixels: np.ndarray) -> dic
                 )
             data["patch"] = [int(w) for w in words]
     except ConvoscopeError as error:
-        st.error(str(error), icon=":material/link_off:")
+        st.error(as_written(error), icon=":material/link_off:")
     return data
 
 

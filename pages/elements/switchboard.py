@@ -21,7 +21,7 @@ from pages.elements.dataset_picker import plain
 from pages.elements.filter_ranks import preset_buttons
 from pages.elements.filters_asked import OFF, Filters, pixels_of, switch_off
 from pages.elements.image_wall import image_wall
-from pages.elements.page import errors_shown
+from pages.elements.page import as_written, errors_shown
 
 HOW = {
     "zero": "zero: the channel after its activation is 0 everywhere",
@@ -49,7 +49,7 @@ def switchboard(f: Filters) -> None:
         "still carries what it carries."
     )
     if problem := st.session_state.pop("fl_off_problem", None):
-        st.error(problem, icon=":material/error:")
+        st.error(as_written(problem), icon=":material/error:")
     if not f.off:
         st.info(
             "Everything is on. Switch channels off on their cards, take ten at random, or type some above.",
