@@ -17,7 +17,7 @@ from core.packed_matrix import PackedMatrix
 from core.product_convolution import ProductConvolution, largest_piece, number_of_points
 
 PRODUCT_BYTES = 600 << 20  # that the products of all weights may take
-MANY = 1 << 12  # weights of a 1×1 convolution from which they are kept in oneDNN's order
+MANY = 1 << 12  # weights of a 1×1 convolution from which they are made ready
 # A multiplication in a product, with its changes of space, takes about so much longer than in a convolution.
 SLOWER = 1.5
 

@@ -35,8 +35,7 @@ from core.progress import Progress, no_progress
 
 BYTES = 256 << 20  # of one batch, about; there are as many as threads, and the weights made ready beside them
 WORK = 20e9  # multiplications of one batch
-MOST = 512  # windows of one batch
-ROUNDS = 2  # batches of a thread at least, if there are windows enough: one that is late holds up the other
+MOST = 256  # windows of one batch: larger ones are no quicker, and can be stopped less often
 DEAR = 128  # multiplications per number that is moved, from which places that do not change are left out
 WORTH = 1.2  # times fewer multiplications than whole forward passes; below, those are run
 
@@ -133,8 +132,8 @@ def _run(
 def _number_of_batches(plan: Plan, windows: int) -> int:
     """As many for each thread, so that all end together."""
     threads = torch.get_num_threads()
-    most = min(BYTES / plan.bytes, WORK / plan.multiplications, MOST, windows / (threads * ROUNDS))
-    rounds = -(-windows // (threads * max(1, int(most))))
+    most = max(1, int(min(BYTES / plan.bytes, WORK / plan.multiplications, MOST)))
+    rounds = -(-windows // (threads * most))
     return min(windows, rounds * threads)
 
 
