@@ -226,10 +226,20 @@ def _heading(title: str, names: Iterable[str], declared: Mapping[str, Setting], 
     changed = [
         declared[n].title
         for n in names
-        if (value := st.session_state.get(f"{prefix}_{n}", declared[n].default)) != declared[n].default
+        if (value := _held(declared[n], f"{prefix}_{n}")) != declared[n].default
         and str(value) != str(declared[n].default or "")
     ]
     return f"{title} · changed: {', '.join(changed)}" if changed else title
+
+
+def _held(setting: Setting, key: str) -> Any:
+    """What a field holds, or will hold when it is drawn for the first time: what a link says, or its default."""
+    if key in st.session_state or key not in st.query_params:
+        return st.session_state.get(key, setting.default)
+    try:
+        return setting.check(st.query_params[key])
+    except SettingError:
+        return st.query_params[key]
 
 
 def _say_if_cached(options: Mapping[str, Any]) -> None:

@@ -221,6 +221,18 @@ def test_nonsense_in_the_form_is_named(field, value, words):
     assert not (home("runs") / "digits_small_cnn").exists()
 
 
+def test_a_closed_group_says_what_a_link_changed_in_it():
+    def titles(**address):
+        return [e.label for e in open_page(tm_part="New run", tm_set="digits", **address).expander]
+
+    assert not [title for title in titles() if "changed" in title]
+    changed = [title for title in titles(tm_crop="2", tm_weight_decay="0.1", tm_half="true", tm_epochs="3")]
+    named = [title.partition("changed: ")[2] for title in changed if "changed" in title]
+    assert named == ["crop", "weight decay", "half"]
+    # What is written in another way is the same.
+    assert not [title for title in titles(tm_weight_decay="0.00", tm_crop="0") if "changed" in title]
+
+
 def test_folding_where_there_is_no_batch_norm_is_refused_before_anything_is_queued(submitted):
     page = open_page(tm_part="New run", tm_architecture="small_cnn", tm_fold_batch_norm="true")
     page.button(key="tm_start").click().run()
