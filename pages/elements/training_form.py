@@ -233,7 +233,7 @@ def _heading(title: str, names: Iterable[str], declared: Mapping[str, Setting], 
 
 
 def _held(setting: Setting, key: str) -> Any:
-    """What a field holds, or will hold when it is drawn for the first time: what a link says, or its default."""
+    """What a field holds, or will hold once it is drawn: what a link says, or its default."""
     if key in st.session_state or key not in st.query_params:
         return st.session_state.get(key, setting.default)
     try:

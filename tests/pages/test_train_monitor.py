@@ -226,8 +226,8 @@ def test_a_closed_group_says_what_a_link_changed_in_it():
         return [e.label for e in open_page(tm_part="New run", tm_set="digits", **address).expander]
 
     assert not [title for title in titles() if "changed" in title]
-    changed = [title for title in titles(tm_crop="2", tm_weight_decay="0.1", tm_half="true", tm_epochs="3")]
-    named = [title.partition("changed: ")[2] for title in changed if "changed" in title]
+    linked = titles(tm_crop="2", tm_weight_decay="0.1", tm_half="true", tm_epochs="3")
+    named = [title.partition("changed: ")[2] for title in linked if "changed" in title]
     assert named == ["crop", "weight decay", "half"]
     # What is written in another way is the same.
     assert not [title for title in titles(tm_weight_decay="0.00", tm_crop="0") if "changed" in title]
