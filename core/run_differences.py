@@ -37,7 +37,7 @@ class RunDifference:
             return words
         low, high = (100 * end for end in self.interval)
         judged = "could be chance" if self.could_be_chance else "better" if self.difference > 0 else "worse"
-        return f"{words} ({low:+.2f} to {high:+.2f}): {judged}"
+        return f"{words} ({low:+.2f} to {high:+.2f}): {judged}".replace("-", "−")
 
 
 def base_of(settings: Mapping[str, Mapping[str, Any]]) -> str:

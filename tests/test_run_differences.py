@@ -39,6 +39,8 @@ def test_test_images_count_before_those_held_out() -> None:
     assert better.interval == pytest.approx(difference_interval((950, 1000), (900, 1000)))
     assert better.sentence.startswith("+5.00 points (")
     assert better.sentence.endswith("better")
+    worse = run_difference({}, {}, base, {**base, "test_accuracy": 0.85})
+    assert worse.sentence.startswith("−5.00 points (−")
     held = run_difference({}, {}, base, {"validation_accuracy": 0.6, "validation_images": 10})
     assert held.of == "validation"
     assert held.sentence.endswith("could be chance")

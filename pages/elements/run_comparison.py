@@ -90,7 +90,7 @@ def compare(runs: list[Run], view: View) -> None:
                  for name in figures if name != base}  # fmt: skip
     table.insert(2, f"against {short[base]}", [sentences.get(name, "—") for name in table["run"]])
     table["run"] = [short[name] for name in table["run"]]
-    shares = [c for c in table if c.endswith(("accuracy", "gap", "from", "to")) and c not in differing]
+    shares = [c for c in table if c.endswith(("accuracy", "gap")) and c not in differing]
     st.dataframe(table, hide_index=True, column_config=dict.fromkeys(shares, _PERCENT))
     st.caption(
         "Accuracies of the best epoch. “Against” compares test accuracies where both have one, and those of "
@@ -140,8 +140,11 @@ def comparison_table(
     for name, reached in figures.items():
         row: dict[str, Any] = {"run": name}
         if any("test_accuracy" in each for each in figures.values()):
-            low, high = reached.get("test_interval", (None, None))
-            row |= {"test accuracy": reached.get("test_accuracy"), "95 % from": low, "95 % to": high}
+            ends = reached.get("test_interval")
+            row |= {
+                "test accuracy": reached.get("test_accuracy"),
+                "95 % interval": f"{100 * ends[0]:.2f} to {100 * ends[1]:.2f} %" if ends else "",
+            }
         row |= {
             "validation accuracy": reached.get("validation_accuracy"),
             "validation loss": reached.get("validation_loss"),

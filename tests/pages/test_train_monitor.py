@@ -319,6 +319,16 @@ def test_runs_are_measured_against_the_one_that_one_thing_was_changed_about():
     assert page.dataframe[0].value.set_index("run")["differs in"]["flips"] == "optimizer adam, flip random"
 
 
+def test_the_interval_of_a_test_accuracy_is_one_column():
+    figures = {
+        "a": {"test_accuracy": 0.9, "test_interval": (0.8812, 0.9188)},
+        "b": {"validation_accuracy": 0.5},
+    }
+    table = comparison_table({}, figures).set_index("run")
+    assert table["95 % interval"].to_dict() == {"a": "88.12 to 91.88 %", "b": ""}
+    assert table.index.tolist() == ["b", "a"]  # what has no validation accuracy comes last
+
+
 def test_shipped_runs_that_belong_together_are_offered(tmp_path, monkeypatch):
     monkeypatch.setattr(run_list, "PROJECT", tmp_path)
     for name, settings in {
