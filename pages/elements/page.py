@@ -10,8 +10,8 @@ import streamlit as st
 from core.errors import ConvoscopeError
 
 log = logging.getLogger(__name__)
-# Streamlit leaves 96 pixels free above every page, and 36 around its title: on a laptop that is the row of what
-# one came to see.
+# Streamlit leaves 96 pixels free above every page, and 36 around its title: on a laptop that is the row of
+# what one came to see.
 _STYLE = (
     "<style>.stMainBlockContainer { padding-top: 2.9rem; } "
     ".stMainBlockContainer h1 { padding: 0.5rem 0 0; }</style>"
