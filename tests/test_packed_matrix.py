@@ -27,13 +27,15 @@ def test_it_multiplies(ordered, with_bias, into, rows):
 
 @pytest.mark.skipif(not can_be_ordered(), reason="this PyTorch has no oneDNN")
 @pytest.mark.parametrize("faster", [False, True])
-def test_the_faster_is_found_once_on_a_machine(faster, monkeypatch):
+def test_the_faster_is_found_once_on_a_machine(faster, tmp_path, monkeypatch):
+    monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path))  # of a machine that was never asked
+    store.forget_memory()
     tried = []
     monkeypatch.setattr(packed_matrix, "_measured", lambda: tried.append(1) or faster)
     monkeypatch.setattr(packed_matrix, "_chosen", {})
-    monkeypatch.setattr(packed_matrix, "ROWS", 10 + faster)  # another question than others have stored
     assert PackedMatrix(torch.ones(3, 4))._ordered is faster
     packed_matrix._chosen.clear()
     store.forget_memory()  # as a new process would
     assert PackedMatrix(torch.ones(3, 4))._ordered is faster
     assert tried == [1]
+    store.forget_memory()  # what was made up here
