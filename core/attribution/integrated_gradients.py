@@ -27,8 +27,8 @@ from core.progress import Progress, no_progress
 from core.settings import Choice, Range
 
 MOST_STEPS = 1024
-AT_ONCE = 4  # gradients that a thread of the CPU computes together
-LARGEST = 16  # gradients that a GPU computes together, at most
+FEWEST, LARGEST = 4, 16  # gradients that a thread of the CPU, or a GPU, computes together
+PIXELS = FEWEST * 224**2  # of as many small images as a thread takes together
 KEPT_BYTES = 384 * 2**20  # of gradients that the adaptive rule keeps while it works
 
 
@@ -129,7 +129,8 @@ class _Path:
 
         done = [0]
         if self.image.device.type == "cpu":
-            size = max(1, min(AT_ONCE, -(-len(places) // torch.get_num_threads())))
+            most = max(FEWEST, min(LARGEST, PIXELS // self.image[0].numel()))
+            size = max(1, min(most, -(-len(places) // torch.get_num_threads())))
             batches = np.array_split(places, -(-len(places) // size))
             try:
                 for found in side_by_side(answer, batches, lambda: told(done[0] / len(places), "")):
@@ -204,7 +205,7 @@ def _adaptive(
     def at(places: np.ndarray) -> np.ndarray:
         return path.scores(places, silent)
 
-    pieces = first_pieces(max(1, n_steps // 4), parts, at)
+    pieces = first_pieces(max(1, n_steps // 2), parts, at)
     while True:
         while len(pieces) + 2 <= wanted:
             if limit is not None and is_settled(pieces, limit):
