@@ -6,6 +6,7 @@ from core import catalogue
 from core.data_catalogue import dataset_names
 from core.errors import ConvoscopeError
 from core.model_card import ModelCard
+from pages.elements.as_text import plain
 from pages.elements.choose import choose_classifier
 from pages.elements.confusion_parts import (
     calibration_part,
@@ -15,7 +16,7 @@ from pages.elements.confusion_parts import (
     matrix_part,
     upload_part,
 )
-from pages.elements.dataset_picker import choose_next, dataset_picker, opened, plain
+from pages.elements.dataset_picker import choose_next, dataset_picker, opened
 from pages.elements.judged import judged
 from pages.elements.page import page
 

@@ -24,10 +24,11 @@ from core.probabilities import probabilities
 from core.progress import Progress
 from core.projection import PROJECTIONS, FeatureSpace
 from core.store import Answer
+from pages.elements.as_text import plain
 from pages.elements.ask import ask
 from pages.elements.choose import choose_classifier, choose_image
 from pages.elements.chosen_image import set_chosen_image
-from pages.elements.dataset_picker import choose_next, dataset_picker, opened, plain
+from pages.elements.dataset_picker import choose_next, dataset_picker, opened
 from pages.elements.page import page
 from pages.elements.scatter import NEAR, ImageMap, Sprite, make_sprite, scatter
 from pages.elements.settings_form import settings_form

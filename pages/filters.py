@@ -4,9 +4,10 @@ import streamlit as st
 
 from core.catalogue import card_of
 from core.data_catalogue import dataset_names
+from pages.elements.as_text import plain
 from pages.elements.channel_map import channel_map
 from pages.elements.choose import choose_classifier
-from pages.elements.dataset_picker import dataset_picker, opened, plain
+from pages.elements.dataset_picker import dataset_picker, opened
 from pages.elements.filter_card_view import cards_view
 from pages.elements.filter_channel_view import channel_view
 from pages.elements.filter_pictures import layer_strip

@@ -11,7 +11,7 @@ from core.errors import ConvoscopeError
 from core.history import of_kind
 from core.run_list import Run, best_figures, current_jobs, settings_of_run
 from core.training_ablation import BASE, Row, changes_for
-from pages.elements.dataset_picker import plain
+from pages.elements.as_text import plain
 from pages.elements.job_progress import duration
 from pages.elements.page import errors_shown
 from pages.elements.training_form import free_name, start

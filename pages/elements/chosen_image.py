@@ -17,7 +17,7 @@ from core.images import MAXIMUM_BYTES, SUFFIXES, ReadImage, read_image
 from core.model_card import ModelCard
 from core.samples import SAMPLES, sample_image, sample_names
 from pages.elements.address import new_address, remember
-from pages.elements.page import as_written
+from pages.elements.as_text import as_written
 
 KEY = "image"
 UPLOADS_LIMIT = 512 * 2**20

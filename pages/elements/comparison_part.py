@@ -7,9 +7,9 @@ import streamlit as st
 
 from core.comparison import compare, in_classes_of
 from core.confusion import accuracy, confusion_matrix, normalised
+from pages.elements.as_text import plain
 from pages.elements.confusion_grid import confusion_grid
 from pages.elements.confusion_parts import keep_pick, matrix_controls
-from pages.elements.dataset_picker import plain
 from pages.elements.judged import Judged, cell_of_address, cell_words, forget_cell, wall
 from pages.elements.page import errors_shown
 

@@ -10,8 +10,8 @@ from core.calibration import calibration
 from core.confusion import accuracy, class_scores, order_by_error, order_by_similarity, top_k_accuracy
 from core.findings import Finding, findings
 from core.matrix_file import read_matrix, write_matrix
+from pages.elements.as_text import plain
 from pages.elements.confusion_grid import confusion_grid
-from pages.elements.dataset_picker import plain
 from pages.elements.judged import (
     Judged,
     cell_images,

@@ -8,8 +8,8 @@ from core.conv_exercise import Exercise, from_address, from_json, to_address, to
 from core.conv_presets import presets
 from core.errors import ConvoscopeError
 from pages.elements.address import new_address, remember
+from pages.elements.as_text import as_written
 from pages.elements.component import component
-from pages.elements.page import as_written
 
 _conv_grid = component("conv_grid", "conv_cells")
 

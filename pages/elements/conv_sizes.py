@@ -7,7 +7,7 @@ import streamlit as st
 from core.conv_layer import KINDS, BadLayer, Layer, Pair, output_size
 from core.conv_presets import size_presets
 from core.layer_cost import code, cost, formula
-from pages.elements.page import as_written
+from pages.elements.as_text import as_written
 from pages.elements.predict_first import predict_first
 
 _DEFAULTS: dict[str, Any] = {

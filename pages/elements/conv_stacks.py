@@ -15,9 +15,9 @@ from core.conv_stack import (
 )
 from core.images import ReadImage, enlarge
 from core.stack_text import STACKS, parse_stack
+from pages.elements.as_text import as_written
 from pages.elements.conv_sizes import memory_words
 from pages.elements.field_picture import boxed, lit, square
-from pages.elements.page import as_written
 from pages.elements.predict_first import predict_first
 
 _HELP = (

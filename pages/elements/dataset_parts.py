@@ -9,7 +9,8 @@ import streamlit as st
 from core.data_catalogue import add_upload
 from core.duplicates import Neighbours, nearest_images
 from core.image_dataset import ImageDataset, Split
-from pages.elements.dataset_picker import choose_next, plain
+from pages.elements.as_text import plain
+from pages.elements.dataset_picker import choose_next
 from pages.elements.image_sheet import image_sheet
 from pages.elements.page import errors_shown
 

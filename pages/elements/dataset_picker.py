@@ -1,6 +1,5 @@
 """Choosing a data set and its settings, and opening it with a progress bar."""
 
-import re
 from typing import Any
 
 import streamlit as st
@@ -9,6 +8,7 @@ from core.data_catalogue import CatalogueEntry, catalogue, open_dataset
 from core.image_dataset import ImageDataset
 from core.settings import Choice, Range, Setting
 from pages.elements.address import keep_in_address
+from pages.elements.as_text import plain
 
 
 def dataset_picker(prefix: str) -> CatalogueEntry:
@@ -61,11 +61,6 @@ def opened(entry: CatalogueEntry, settings: dict[str, Any]) -> ImageDataset:
         return open_dataset(entry.name, progress=show, **settings)
     finally:
         place.empty()
-
-
-def plain(text: str) -> str:
-    """Text that people gave, as it stands: Markdown, HTML and LaTeX in it mean nothing."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])", r"\\\1", text).replace("\n", " ")
 
 
 def _label(entry: CatalogueEntry) -> str:

@@ -22,9 +22,9 @@ from core.real_images import best_answers, compare, indexed_best, real_images, t
 from core.settings import settings_of
 from core.store import Answer
 from core.unit import Unit
+from pages.elements.as_text import plain
 from pages.elements.ask import ask, cancelled, question
 from pages.elements.chosen_image import open_chosen
-from pages.elements.dataset_picker import plain
 from pages.elements.dream_view import dream_view
 from pages.elements.settings_form import settings_form
 

@@ -9,8 +9,8 @@ import streamlit as st
 from core.filter_patches import tile, with_box
 from core.images import enlarge
 from core.layer_sums import BINS
+from pages.elements.as_text import plain
 from pages.elements.chosen_image import set_chosen_image
-from pages.elements.dataset_picker import plain
 from pages.elements.filter_costs import known_costs
 from pages.elements.filter_pictures import picture_row
 from pages.elements.filter_tiles import figure_lines, kernels_of

@@ -12,9 +12,9 @@ from core.classifier import Classifier
 from core.errors import BadDataset
 from core.progress import Progress
 from core.store import Answer
+from pages.elements.as_text import as_written
 from pages.elements.ask import ask
 from pages.elements.filters_asked import Filters, pixels_of
-from pages.elements.page import as_written
 
 LABEL = "ablation atlas 1"
 FIRST = 1000  # images; all of them only when asked for

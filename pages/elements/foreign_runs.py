@@ -5,7 +5,7 @@ import streamlit as st
 from core.errors import ConvoscopeError
 from core.foreign_history import read_foreign
 from core.run_list import Run
-from pages.elements.dataset_picker import plain
+from pages.elements.as_text import plain
 
 _KEPT = 30
 

@@ -8,7 +8,7 @@ from core import jobs
 from core.errors import ConvoscopeError
 from core.history import Record, of_kind
 from core.jobs import Job
-from pages.elements.dataset_picker import plain
+from pages.elements.as_text import plain
 
 _STATES = {
     "waiting": (":material/hourglass_empty:", "waiting"),

@@ -15,8 +15,8 @@ from core.image_dataset import ImageDataset, Split
 from core.images import encode
 from core.prediction import Predictions, match_classes, predict_split, predictions_of
 from pages.elements.address import new_address, remember
+from pages.elements.as_text import plain
 from pages.elements.ask import ask
-from pages.elements.dataset_picker import plain
 from pages.elements.image_wall import image_wall
 
 CELL = "cm_cell"

@@ -10,8 +10,8 @@ import streamlit as st
 from core.conv_exercise import numbers_from_text, numbers_to_text
 from core.errors import ConvoscopeError
 from pages.elements.address import new_address, remember
+from pages.elements.as_text import as_written
 from pages.elements.component import component
-from pages.elements.page import as_written
 
 
 class BadAddress(ConvoscopeError):

@@ -27,6 +27,7 @@ from core.occlusion_picture import Scale, remark, scale_of
 from core.progress import Progress
 from core.settings import settings_of
 from core.store import Answer
+from pages.elements.as_text import plain
 from pages.elements.ask import ask
 from pages.elements.choose import Chosen
 from pages.elements.page import errors_shown
@@ -164,17 +165,17 @@ def in_words(found: OcclusionMap, chosen: Chosen) -> str:
     base = found.base(chosen.target)
     n = found.winners.size
     if found.share_of_flips == 0:
-        flips = f"**The answer never flips**: {_plain(names[found.predicted])} wins at all {n:,} places."
+        flips = f"**The answer never flips**: {plain(names[found.predicted])} wins at all {n:,} places."
     else:
         other = next(c for c, _ in found.win_counts() if c != found.predicted)
         flips = (
             f"**The answer flips at {found.share_of_flips:.1%}** of {n:,} places, "
-            f"mostly to {_plain(names[other])}."
+            f"mostly to {plain(names[other])}."
         )
     where = f"with the window at row {top}, column {left}"
     if least < base:
         return f"{flips} **Weakest** {where}: {base:.1%} becomes {least:.1%}."
-    return f"{flips} Hiding never lowers {_plain(chosen.target_name)}: {least:.1%} at the least, {where}."
+    return f"{flips} Hiding never lowers {plain(chosen.target_name)}: {least:.1%} at the least, {where}."
 
 
 def all_windows(chosen: Chosen, choice: OcclusionChoice) -> None:
@@ -332,8 +333,3 @@ def _amount(number: float, value: str) -> str:
 
 def _rgb(pixels: np.ndarray) -> np.ndarray:
     return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
-
-
-def _plain(name: str) -> str:
-    """A class name that Markdown leaves alone."""
-    return "".join("\\" + c if c in "\\`*_[]#$~<>|:" else c for c in name)

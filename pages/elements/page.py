@@ -1,13 +1,13 @@
 """The frame of every page: its title, one sentence on what can be done here, and no traceback."""
 
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import streamlit as st
 
 from core.errors import ConvoscopeError
+from pages.elements.as_text import as_written
 
 log = logging.getLogger(__name__)
 # Streamlit leaves 96 pixels free above every page, and 36 around its title: on a laptop that is the row of
@@ -48,10 +48,3 @@ def errors_shown() -> Iterator[None]:
             "The server's log has the details; everything you chose is still here.",
             icon=":material/bug_report:",
         )
-
-
-def as_written(text: object) -> str:
-    """The words of an error, which may quote anything: Markdown and LaTeX mean nothing, `code` is code."""
-    parts = re.split(r"(`[^`\n]+`)", str(text))
-    special = r"([\\*\[\]<>$~|]|(?<![^\W_])_|_(?![^\W_]))"
-    return "".join(part if part.startswith("`") else re.sub(special, r"\\\1", part) for part in parts)

@@ -4,8 +4,8 @@ import streamlit as st
 
 from core.errors import BadImage
 from core.images import MAXIMUM_BYTES, SUFFIXES
+from pages.elements.as_text import as_written
 from pages.elements.chosen_image import keep_upload
-from pages.elements.page import as_written
 
 _KEY, _REFUSED = "photo_drop", "photo_drop_refused"
 _LIMIT = f"{MAXIMUM_BYTES // 2**20} MB"

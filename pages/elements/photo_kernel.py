@@ -12,8 +12,8 @@ from core.conv_layer import BadLayer
 from core.errors import ConvoscopeError
 from core.template_matching import kernel, kernels
 from pages.elements.address import new_address, read_address, remember
+from pages.elements.as_text import as_written
 from pages.elements.component import component
-from pages.elements.page import as_written
 
 _photo_kernel = component("photo_kernel", "photo_guess")
 LONGEST = 220

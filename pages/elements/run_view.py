@@ -10,7 +10,7 @@ from core.history import Record, of_kind
 from core.run_list import Run, companions, current_jobs, find_run, judge, seconds_left, settings_of_run
 from core.verdict import Verdict
 from pages.elements.address import adopt_choice, tell_choice
-from pages.elements.dataset_picker import plain
+from pages.elements.as_text import plain
 from pages.elements.job_progress import job_progress
 from pages.elements.page import errors_shown
 from pages.elements.training_curves import as_csv, draw_grid, run_chart, view_controls

@@ -15,13 +15,13 @@ from core.errors import ConvoscopeError, SettingError, UnknownName
 from core.prediction import Predictions
 from core.progress import Progress
 from core.store import Answer
+from pages.elements.as_text import as_written, plain
 from pages.elements.ask import ask
 from pages.elements.confusion_grid import confusion_grid
-from pages.elements.dataset_picker import plain
 from pages.elements.filter_ranks import preset_buttons
 from pages.elements.filters_asked import OFF, Filters, pixels_of, switch_off
 from pages.elements.image_wall import image_wall
-from pages.elements.page import as_written, errors_shown
+from pages.elements.page import errors_shown
 
 HOW = {
     "zero": "zero: the channel after its activation is 0 everywhere",

@@ -10,7 +10,8 @@ from core import jobs
 from core.data_catalogue import catalogue
 from core.errors import SettingError
 from core.settings import Choice, Range, Setting, assignments_in, settings_of
-from pages.elements.dataset_picker import dataset_picker, dataset_settings, plain
+from pages.elements.as_text import plain
+from pages.elements.dataset_picker import dataset_picker, dataset_settings
 from pages.elements.page import errors_shown
 
 # What stands in the open; the other declared settings are drawn in the groups below it, or under "More".

@@ -3,7 +3,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.elements.page import as_written
+from pages.elements.as_text import as_written
 
 
 def _shows():
