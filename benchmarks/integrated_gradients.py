@@ -35,12 +35,12 @@ AT_ONCE = 8  # steps in one pass, of Captum's; larger batches were no quicker
 
 
 PHOTOS = ("chelsea", "coffee", "rocket")
-SUTURES: dict[str, Any] = {"images": 600, "size": 224, "unevenness": 0.8}
+SUTURES: dict[str, Any] = {"images": 600, "size": 224, "grid_leak": 1.0}
 TRAINED = "runs/sutures_vgg19"
 TRAIN = """python -m core train --name sutures_vgg19 --dataset sutures
---dataset-settings "images=600; size=224; unevenness=0.8"
+--dataset-settings "images=600; size=224; grid_leak=1"
 --architecture vgg --architecture-settings "depth=19; single_logit=true; dropout=0.3"
---epochs 6 --batch-size 16 --learning-rate 0.0001 --schedule one_cycle"""
+--epochs 6 --batch-size 16 --learning-rate 0.0003 --schedule one_cycle"""
 
 
 def measure() -> list[Row]:
