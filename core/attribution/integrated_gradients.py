@@ -205,7 +205,7 @@ def _adaptive(
     def at(places: np.ndarray) -> np.ndarray:
         return path.scores(places, silent)
 
-    pieces = first_pieces(max(1, n_steps // 2), parts, at)
+    pieces = first_pieces(max(1, n_steps // 4), parts, at)
     while True:
         while len(pieces) + 2 <= wanted:
             if limit is not None and is_settled(pieces, limit):
