@@ -103,8 +103,8 @@ class _Winograd(torch.autograd.Function):
         keeps = of_weight and spread.nbytes <= MOST_KEPT
         ctx.save_for_backward(kernel, spread if keeps else None, inputs if of_weight and not keeps else None)
         ctx.geometry = (tuple(inputs.shape), k, out, grid, padding, m)
-        # Dense, since batch norm takes ten times as long over a view with gaps. Detached, it counts as no
-        # view: a layer that follows may work in place.
+        # Dense, since batch norm takes five to ten times as long over a view with gaps. Detached, it counts
+        # as no view: a layer that follows may work in place.
         return made[:, : out[0], : out[1]].contiguous().permute(0, 3, 1, 2).detach()
 
     @staticmethod

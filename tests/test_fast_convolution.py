@@ -92,7 +92,7 @@ def test_every_way_gives_the_convolution_and_its_gradients(way, shape, kernel, p
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("side", [7, 8])
 def test_nothing_has_gaps_in_memory(way, side):
-    """What batch norm is handed: over a view with gaps it takes ten times as long, its gradient twenty."""
+    """What batch norm is handed: with gaps it takes five to ten times as long, its gradient twenty."""
     torch.manual_seed(0)
     inputs = torch.randn(2, 4, side, side).to(memory_format=torch.channels_last).requires_grad_()
     weight = torch.randn(5, 4, 3, 3).to(memory_format=torch.channels_last)

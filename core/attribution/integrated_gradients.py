@@ -27,8 +27,9 @@ from core.progress import Progress, no_progress
 from core.settings import Choice, Range
 
 MOST_STEPS = 1024
-FEWEST, LARGEST = 4, 16  # gradients that a thread of the CPU, or a GPU, computes together
-PIXELS = FEWEST * 224**2  # of as many small images as a thread takes together
+LARGEST = 16  # gradients computed together, at most
+FEWEST = 4  # that a thread of the CPU computes together, however large the images
+PIXELS = FEWEST * 224**2  # of as many small images as it takes instead
 KEPT_BYTES = 384 * 2**20  # of gradients that the adaptive rule keeps while it works
 
 
