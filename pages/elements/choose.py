@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,9 +23,13 @@ from pages.elements.chosen_image import choose_image, set_chosen_image
 if TYPE_CHECKING:  # pages are drawn while PyTorch is still being imported
     from core.classifier import Classifier
 
-__all__ = ["Chosen", "choose", "choose_classifier", "choose_image", "choose_target", "set_chosen_image"]
+__all__ = [
+    "Chosen", "choose", "choose_classifier", "choose_image", "choose_target", "chosen_anew",
+    "redraw_by_target", "set_chosen_image",
+]  # fmt: skip
 
 AUTOMATIC = "automatic"
+REDRAWN = "redrawn_by_target"
 
 
 @dataclass(frozen=True)
@@ -107,9 +111,8 @@ def choose_classifier() -> str:
 
 def choose_target(card: ModelCard, logits: np.ndarray, label: str | None) -> int:
     """The class to be explained: chosen, else the true one where it is known, else the predicted one."""
-    shares = probabilities(logits.astype(np.float64))
-    known = label is not None and label in card.class_names
-    first = card.class_names.index(label) if known and label is not None else int(logits.argmax())
+    st.session_state[REDRAWN] = None
+    first, known = _automatic_target(card, logits, label)
     options = [AUTOMATIC, *card.class_names]
     take_choice("target", AUTOMATIC)
     if st.session_state.get("target") not in (None, *options):
@@ -118,12 +121,42 @@ def choose_target(card: ModelCard, logits: np.ndarray, label: str | None) -> int
         f"Target: {card.class_names[first]}, the {'true' if known else 'predicted'} class",
         options,
         key="target",
+        on_change=_redraw,
         help="Automatic is the true class where it is known, else the class that is predicted.",
     )
     keep_choice("target", name or AUTOMATIC, AUTOMATIC)
-    target = first if name in (None, AUTOMATIC) else card.class_names.index(name)
-    st.session_state["target_share"] = float(shares[target])
-    return target
+    return first if name in (None, AUTOMATIC) else card.class_names.index(name)
+
+
+def redraw_by_target(fragment: str) -> None:
+    """Let another target draw only the fragment of that key anew, not the page: nothing else depends on it.
+
+    Call it when all is drawn and nothing is on its way, and in the fragment take `chosen_anew`.
+    """
+    st.session_state[REDRAWN] = fragment
+
+
+def chosen_anew(chosen: Chosen) -> Chosen:
+    """In a fragment that is drawn alone: the same with the target as it is now."""
+    name = st.session_state.get("target") or AUTOMATIC
+    keep_choice("target", name, AUTOMATIC)
+    if name == AUTOMATIC:
+        target, _ = _automatic_target(chosen.card, chosen.logits, chosen.image.label)
+    else:
+        target = chosen.card.class_names.index(name)
+    return replace(chosen, target=target)
+
+
+def _automatic_target(card: ModelCard, logits: np.ndarray, label: str | None) -> tuple[int, bool]:
+    """The true class where it is known, else the predicted one, and whether it is known."""
+    known = label is not None and label in card.class_names
+    return (card.class_names.index(label) if known and label is not None else int(logits.argmax())), known
+
+
+def _redraw() -> None:
+    fragment = st.session_state.get(REDRAWN)
+    if fragment:
+        st.rerun(fragment)
 
 
 def predicted(classifier: str, pixels: np.ndarray, sha256: str) -> np.ndarray:

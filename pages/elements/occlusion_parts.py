@@ -29,7 +29,7 @@ from core.settings import settings_of
 from core.store import Answer
 from pages.elements.as_text import plain
 from pages.elements.ask import ask
-from pages.elements.choose import Chosen
+from pages.elements.choose import Chosen, chosen_anew, redraw_by_target
 from pages.elements.page import errors_shown
 from pages.elements.scrubber import scrubber
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # pages are drawn while PyTorch is still being imported
     from core.classifier import Classifier
 
 LABEL = "occlusion"
+DRAWN = "occ_drawn"  # the fragment
 MAPS = 32  # of the latest, with what was made of them
 _maps: dict[str, OcclusionMap] = {}
 # How the map was computed, in small type under it.
@@ -118,12 +119,13 @@ def one_map(chosen: Chosen, choice: OcclusionChoice) -> None:
         with waiting:
             ask_occlusion(chosen, choice, finer[0], found, f"Sharper: {count:,} places")
         st.rerun()
+    redraw_by_target(DRAWN)
 
 
-@st.fragment
+@st.fragment(key=DRAWN)
 def _draw(chosen: Chosen, choice: OcclusionChoice, found: OcclusionMap, coarse: bool) -> None:
     with errors_shown():
-        value = choice.value
+        chosen, value = chosen_anew(chosen), choice.value
         drawn = found.map(chosen.target, value)
         st.markdown(in_words(found, chosen))
         scrubber(

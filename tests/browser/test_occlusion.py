@@ -119,6 +119,27 @@ def test_a_target_that_wins_nowhere_is_shown_as_exactly(page, server, occluded):
     _check(shown, occluded, class_names, target)
 
 
+def test_another_target_and_back(page, server, occluded):
+    occluded, class_names = occluded
+    _open(page, server, occ_at="48+96")
+    for target in np.argsort(-occluded.base_logits)[1:3].tolist():
+        box = page.get_by_role("combobox", name=re.compile("Target"))
+        box.click()
+        box.fill(class_names[target])
+        page.get_by_role("option", name=class_names[target], exact=True).click()
+        page.wait_for_url(re.compile(f"target={class_names[target].split()[0]}"))
+        expect(page.get_by_text(f"Drop of {class_names[target]}, ")).to_be_visible()
+        drawn(page)
+        _check(_shown(page), occluded, class_names, target)
+    page.wait_for_timeout(700)  # Back sooner than this is taken for a click made before the address changed
+    page.go_back()
+    second = int(np.argsort(-occluded.base_logits)[1])
+    expect(page.get_by_text(f"Drop of {class_names[second]}, ")).to_be_visible()
+    drawn(page)
+    _check(_shown(page), occluded, class_names, second)
+    assert page.errors == []
+
+
 def test_touch_moves_the_window_and_not_the_page(chromium, server, occluded):
     occluded, class_names = occluded
     context = chromium.new_context(viewport={"width": 420, "height": 900}, has_touch=True, is_mobile=True)

@@ -89,6 +89,31 @@ def test_nonsense_in_the_address_is_named(tiny, parameters, sentence):
     assert at.selectbox(key="occ_window").options  # what would put it right is still there
 
 
+@pytest.mark.parametrize(("before", "after"), [("cat", "owl"), ("owl", "automatic")])
+def test_another_target_draws_the_map_anew_and_nothing_else(tiny, before, after):
+    at = _fine(_page(occ_window="7", occ_stride="8", target=before))
+    assert f"Drop of {before}," in _words(at)
+    _fine(at.selectbox(key="target").set_value(after).run())
+    assert not at.title  # what AppTest has is what was drawn
+    classifier = load(NAME)
+    pixels = fit(sample_image("chelsea").pixels, classifier.card.preprocessing)
+    found = occlusion_logits(classifier, pixels, window=7, stride=8)
+    names = classifier.card.class_names
+    target = names.index(after) if after in names else found.predicted
+    assert f"Drop of {names[target]}," in _words(at)
+    assert f"{found.weakest(target)[2]:.1%}" in _words(at)
+    assert at.query_params.get("target") == (after if after in names else None)
+
+
+def test_another_target_where_more_than_the_map_depends_on_it(tiny):
+    at = _fine(_page(occ_part="All windows", occ_step="8"))
+    _fine(at.selectbox(key="target").set_value("owl").run())
+    assert "Drop of owl:" in _words(at)
+    _fine(at.segmented_control(key="occ_part").set_value("One window").run())
+    _fine(at.selectbox(key="target").set_value("emu").run())
+    assert "Drop of emu," in _words(at)
+
+
 def test_all_windows(tiny):
     words = _words(_fine(_page(occ_part="All windows", occ_step="4")))
     for window in (3, 5, 7, 9):
