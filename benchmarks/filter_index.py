@@ -7,8 +7,8 @@ import torch
 
 from benchmarks import Row, alternate, bare_forward
 from benchmarks.occlusion import plain
-from core.ablation import layers_of, switched_off
-from core.channel_layers import ChannelLayer
+from core.ablation import switched_off
+from core.channel_layers import ChannelLayer, layers_of
 from core.channel_removal import ChannelRemoval, channel_removal
 from core.classifier import Classifier
 from core.filter_index import build_index
@@ -23,11 +23,11 @@ K = 9
 def measure() -> list[Row]:
     rows = []
     for title, name, settings, images in (
-        ("small_cnn", "small_cnn", {}, 2048),
-        ("resnet18", "resnet18", {}, 256),
+        ("small_cnn", "small_cnn", {}, 4096),
+        ("resnet18", "resnet18", {}, 512),
         # The hardest for an index: maps down to one place, and hardly any work between them.
-        ("resnet18 of a quarter of the width", "resnet18", {"width": 0.25}, 1024),
-        ("speed_cnn", "speed_cnn", {}, 512),
+        ("resnet18 of a quarter of the width", "resnet18", {"width": 0.25}, 2048),
+        ("speed_cnn", "speed_cnn", {}, 1024),
         ("wide_cnn", "wide_cnn", {}, 256),
     ):
         classifier = _classifier(name, settings)

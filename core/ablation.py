@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from core.channel_layers import ChannelLayer, channel_layers, check_channels, find_layer
+from core.channel_layers import ChannelLayer, check_channels, find_layer, layers_of
 from core.channel_words import Channels
 from core.classifier import Classifier
 from core.errors import BadDataset, SettingError
@@ -26,16 +26,6 @@ from core.settings import Choice
 
 HOW = ("zero", "mean", "resample")
 Pixels = Callable[[np.ndarray], np.ndarray]
-
-
-def layers_of(classifier: Classifier) -> list[ChannelLayer]:
-    """The convolutions of a classifier.
-
-    Raises:
-        NoConvolution: It has none.
-    """
-    preprocessing = classifier.card.preprocessing
-    return channel_layers(classifier.module, preprocessing.input_size, preprocessing.channels)
 
 
 def checked(layers: Sequence[ChannelLayer], channels: Channels) -> dict[str, np.ndarray]:

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.ablation import HOW, Pixels, ablated_logits, donors_of, layers_of, mean_channels
-from core.channel_layers import ChannelLayer, find_layer
+from core.ablation import HOW, Pixels, ablated_logits, donors_of, mean_channels
+from core.channel_layers import ChannelLayer, find_layer, layers_of
 from core.channel_removal import channel_removal
 from core.classifier import Classifier
 from core.errors import SettingError

@@ -4,10 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from torch import Tensor, nn
 
+from core.classifier import Classifier
 from core.errors import ConvoscopeError, SettingError, UnknownName
 from core.layer_trace import trace_layers
 from core.receptive_field import FootprintObserver, ReceptiveField
@@ -92,6 +94,23 @@ def channel_layers(module: nn.Module, input_size: tuple[int, int], channels: int
     if not found:
         raise NoConvolution(type(module).__name__)
     return found
+
+
+_known: WeakKeyDictionary[Classifier, list[ChannelLayer]] = WeakKeyDictionary()
+
+
+def layers_of(classifier: Classifier) -> list[ChannelLayer]:
+    """The convolutions of a classifier, found out once.
+
+    Raises:
+        NoConvolution: It has none.
+    """
+    if classifier not in _known:
+        preprocessing = classifier.card.preprocessing
+        _known[classifier] = channel_layers(
+            classifier.module, preprocessing.input_size, preprocessing.channels
+        )
+    return list(_known[classifier])
 
 
 def find_layer(layers: Iterable[ChannelLayer], name: str) -> ChannelLayer:

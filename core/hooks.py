@@ -136,6 +136,29 @@ def altered(module: nn.Module, functions: Mapping[str, Callable[[Tensor], Tensor
 
 
 @contextmanager
+def replaced(module: nn.Module, functions: Mapping[str, Callable[[Tensor], Tensor]]) -> Iterator[None]:
+    """Let some layers compute something else: `{layer: function of its input}`. Their own code does not run.
+
+    Raises:
+        UnknownName: There is no such layer.
+    """
+    global _left
+    changed: list[nn.Module] = []
+    try:
+        for name, part in _parts(module, functions):
+            part.forward = functions[name]
+            changed.append(part)
+            with _lock:
+                _left += 1
+        yield
+    finally:
+        for part in changed:
+            del part.forward  # of this one; that of its class is there again
+            with _lock:
+                _left -= 1
+
+
+@contextmanager
 def guided_relus(module: nn.Module) -> Iterator[int]:
     """Let every ReLU and ReLU6 pass back only gradients that are positive and belong to an active unit.
 

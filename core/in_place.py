@@ -43,8 +43,12 @@ def _rectify_to_6(values: Tensor) -> None:
     values.clamp_(0, 6)
 
 
-def _normalise(part: nn.BatchNorm2d, activation: InPlace | None, values: Tensor) -> None:
-    """By the running mean and variance, of the weights as they are now."""
+def scale_and_shift(part: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """What a batch norm in evaluation multiplies by and adds, of the weights as they are now.
+
+    Shape:
+        returns: (C,), (C,)
+    """
     assert part.running_mean is not None
     assert part.running_var is not None
     scale = torch.rsqrt(part.running_var + part.eps)
@@ -53,6 +57,11 @@ def _normalise(part: nn.BatchNorm2d, activation: InPlace | None, values: Tensor)
     shift = -part.running_mean * scale
     if part.bias is not None:
         shift = shift + part.bias
+    return scale, shift
+
+
+def _normalise(part: nn.BatchNorm2d, activation: InPlace | None, values: Tensor) -> None:
+    scale, shift = scale_and_shift(part)
     torch.addcmul(shift, values, scale, out=values)
     if activation is not None:
         activation(values)

@@ -1,7 +1,8 @@
 """Figures of every channel's map, read while the map is still in the processor's cache."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,17 +31,53 @@ def figures_of(maps: Tensor) -> Figures:
         maps: (N, C, H, W), in either memory format
     """
     maps = maps.detach().float()
-    if maps.device.type == "cpu" and maps.shape[2] * maps.shape[3] and maps.shape[1]:
+    if _can_loop(maps):
         try:
             from core.map_loops import figures_loop
         except ImportError:
             return reduced(maps)
         # What is contiguous is put into order first; the figures are then made at several times its speed.
         rows = maps.permute(0, 2, 3, 1).contiguous().flatten(1, 2)  # (N, places, C)
-        out = _empty(rows)
-        figures_loop(rows.numpy(), *(figure.numpy() for figure in out))
-        return out
+        none = np.empty(0, np.float32)
+        return _looped(figures_loop, rows, none, none, -np.inf, np.inf)
     return reduced(maps)
+
+
+def passed(maps: Tensor, factors: tuple[Tensor, Tensor] | None, low: float, high: float) -> Figures | None:
+    """Turn each value into min(max(scale · value + shift, low), high), in place, and return the new figures.
+
+    Args:
+        factors: Scale and shift of each channel; None leaves the values as they are.
+    Shape:
+        maps: (N, C, H, W) float32
+        factors: (C,), (C,)
+    Returns:
+        None where that is not possible, and nothing was changed: the maps are on a GPU, in another order than
+        channels last or of other numbers, or there is no Numba.
+    """
+    rows = maps.permute(0, 2, 3, 1)
+    if maps.dtype != torch.float32 or not _can_loop(maps) or not rows.is_contiguous():
+        return None
+    try:
+        from core.map_loops import passing_loop
+    except ImportError:
+        return None
+    channels = maps.shape[1]
+    scale, shift = factors or (torch.ones(channels), torch.zeros(channels))
+    return _looped(passing_loop, rows.flatten(1, 2), scale.numpy(), shift.numpy(), low, high)
+
+
+def _can_loop(maps: Tensor) -> bool:
+    return maps.device.type == "cpu" and min(maps.shape[1:]) > 0
+
+
+def _looped(
+    loop: Any, rows: Tensor, scale: np.ndarray, shift: np.ndarray, low: float, high: float
+) -> Figures:
+    out = _empty(rows)
+    bounds = np.float32(low), np.float32(high)
+    loop(rows.numpy(), scale, shift, *bounds, *(figure.numpy() for figure in out))
+    return out
 
 
 def reduced(maps: Tensor) -> Figures:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from core.errors import UnknownName
-from core.hooks import NoTensor, altered, captured, guided_relus, hooks_left, rescaled
+from core.hooks import NoTensor, altered, captured, guided_relus, hooks_left, replaced, rescaled
 
 
 def network(inplace: bool = False) -> nn.Sequential:
@@ -44,6 +44,27 @@ def test_captured_maps_have_gradients() -> None:
     (gradient,) = torch.autograd.grad(score, maps["2"])
     weight = module[5].weight[1].reshape(1, 4, 8, 8)
     assert torch.allclose(gradient, weight * ((maps["2"] > 0) & (maps["2"] < 6)))
+
+
+def test_replaced_runs_something_else_and_the_layers_own_hooks():
+    module, plain, seen = network(), network(), []
+    module[1].register_forward_hook(lambda part, inputs, output: seen.append(output))
+    with replaced(module, {"1": torch.abs}):
+        assert hooks_left() == 1
+        assert torch.equal(module(inputs()), plain[2:](plain[0](inputs()).abs()))
+    assert len(seen) == 1
+    assert hooks_left() == 0
+    assert torch.equal(module(inputs()), plain(inputs()))
+
+
+def test_replaced_leaves_nothing_after_a_failure():
+    module = network()
+    with pytest.raises(RuntimeError), replaced(module, {"0": torch.abs}):
+        module(inputs())  # the next convolution wants more channels
+    assert torch.equal(module(inputs()), network()(inputs()))
+    with pytest.raises(UnknownName, match="'9'"), replaced(module, {"9": torch.abs}):
+        pass
+    assert hooks_left() == 0
 
 
 def test_altered_switches_a_channel_off() -> None:

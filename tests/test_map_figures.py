@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.map_figures import figures_of, reduced
+from core.map_figures import figures_of, passed, reduced
 
 SHAPES = [(3, 5, 1, 1), (2, 7, 6, 6), (4, 16, 12, 11), (1, 3, 224, 40), (2, 600, 2, 3), (2, 24, 31, 31)]
 
@@ -31,6 +31,30 @@ def test_figures_are_those_of_numpy(way, channels_last, shape):
     np.testing.assert_array_equal(found.total, flat.sum(2))
     np.testing.assert_array_equal(found.squares, (flat**2).sum(2))
     np.testing.assert_array_equal(found.zeros, (flat == 0).sum(2))
+
+
+@pytest.mark.parametrize("bounds", [(-np.inf, np.inf), (0.0, np.inf), (0.0, 6.0)])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_values_are_changed_in_passing(shape, bounds):
+    maps = maps_of(shape)
+    chance = torch.Generator().manual_seed(2)
+    scale = torch.randint(-3, 4, (shape[1],), generator=chance).float()
+    shift = torch.randint(-3, 4, (shape[1],), generator=chance).float()
+    expected = (maps * scale[:, None, None] + shift[:, None, None]).clamp(*bounds)
+    found = passed(maps, (scale, shift), *bounds)
+    assert torch.equal(maps, expected)
+    for one, other in zip(found, figures_of(expected), strict=True):
+        assert torch.equal(one, other)
+    again = passed(maps, None, *bounds)
+    assert torch.equal(maps, expected)
+    assert torch.equal(again.total, found.total)
+
+
+def test_what_cannot_be_changed_in_passing_is_left_as_it_was():
+    for maps in (maps_of((2, 4, 5, 5), channels_last=False), maps_of((2, 4, 5, 5)).bfloat16()):
+        before = maps.clone()
+        assert passed(maps, None, 0.0, 1.0) is None
+        assert torch.equal(maps, before)
 
 
 def test_sums_of_many_values_stay_exact_to_six_digits():

@@ -43,8 +43,9 @@ def run(args: argparse.Namespace) -> int:
         return _each(args)
     import numpy as np
 
-    from core.ablation import ablated_logits, checked, judged_rows, layers_of, random_accuracies
+    from core.ablation import ablated_logits, checked, judged_rows, random_accuracies
     from core.ablation_effect import Effect, rank_among
+    from core.channel_layers import layers_of
     from core.channel_words import parse_channels
     from core.training_data import fitted
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import streamlit as st
 
-from core.channel_layers import NoConvolution, channel_layers
+from core import channel_layers
+from core.channel_layers import NoConvolution
 from core.classifier import Classifier
 from core.dream_presets import REPORT_SETTINGS, leaves, report_unit
 from core.feature_maps import layer_shapes
@@ -48,9 +49,8 @@ def layers_of(classifier: str) -> Layers:
     """Ask for them; known at once from the second time on."""
 
     def analysis(classifier: Classifier, progress: Progress) -> Answer:
-        preprocessing = classifier.card.preprocessing
         try:
-            found = channel_layers(classifier.module, preprocessing.input_size, preprocessing.channels)
+            found = channel_layers.layers_of(classifier)
         except NoConvolution:
             found = []
         shapes = layer_shapes(classifier)
