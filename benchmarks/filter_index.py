@@ -28,7 +28,7 @@ def measure() -> list[Row]:
         # The hardest for an index: maps down to one place, and hardly any work between them.
         ("resnet18 of a quarter of the width", "resnet18", {"width": 0.25}, 2048),
         ("speed_cnn", "speed_cnn", {}, 1024),
-        ("wide_cnn", "wide_cnn", {}, 256),
+        ("wide_cnn", "wide_cnn", {}, 512),
     ):
         classifier = _classifier(name, settings)
         rng = np.random.default_rng(0)

@@ -7,6 +7,7 @@ up is saved now and then: an index that was killed goes on from there, and comes
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -158,8 +159,8 @@ def build_index(
         return read
 
     passing = PassingFigures(classifier.module, {site: reader(site) for site in by_site})
-    computed: list[tuple[np.ndarray, dict[str, Figures]]] = []  # and not yet added
-    begun = 0  # batches that are added or in the list
+    computed: deque[tuple[np.ndarray, dict[str, Figures]]] = deque()  # and not yet added
+    begun = 0  # batches that are added, or computed
 
     @torch.inference_mode()
     def look(chosen: np.ndarray) -> tuple[np.ndarray, dict[str, Figures]]:
@@ -169,12 +170,13 @@ def build_index(
 
     @torch.inference_mode()
     def add() -> None:
-        for chosen, seen in computed:
+        while computed:
+            chosen, seen = computed[0]
             rows = torch.as_tensor(chosen, device=classifier.device)
             for site, figures in seen.items():
                 for one in by_site[site]:
                     one.add(figures, rows, labels[chosen])
-        computed.clear()
+            computed.popleft()
 
     @torch.inference_mode()
     def work(start: int, stop: int) -> None:

@@ -1,8 +1,9 @@
 """A matrix that many others are multiplied by, in the library that is faster on this machine.
 
 PyTorch multiplies by MKL; oneDNN, which it also brings, can keep the matrix in an order of its own. Neither
-is always ahead: on one AMD processor oneDNN was 1.5 times as fast, on another MKL 1.2 times. So a product of
-the size that blocks lead to is tried once on a machine, and the answer is kept in Convoscope's cache.
+is always ahead: on one AMD processor oneDNN was 1.5 times as fast, on another MKL 1.2 times, and on an Intel
+one twice where a matrix has but 64 channels. So a product of about that size, with as many rows as blocks
+lead to, is tried once on a machine, and the answer is kept in Convoscope's cache.
 """
 
 import threading
@@ -14,11 +15,14 @@ from torch import Tensor
 
 from core import store
 
-ROWS, CHANNELS = 192, 1024  # of what is tried: a matrix that does not stay in the cache of a core
+ROWS = 192  # of what is tried
+# Channels of what is tried, in powers of two: a matrix of 1024 does not stay in the cache of a core, nor does
+# any larger one.
+FEWEST, MOST = 32, 1024
 TURNS = 5
 
 _lock = threading.Lock()
-_chosen: dict[int, bool] = {}  # by number of threads
+_chosen: dict[tuple[int, int], bool] = {}  # by number of threads and of channels
 
 
 class PackedMatrix:
@@ -36,7 +40,9 @@ class PackedMatrix:
     def __init__(self, matrix: Tensor, bias: Tensor | None = None, *, ordered: bool | None = None) -> None:
         self.nbytes = matrix.nbytes
         self._bias = bias
-        self._ordered = can_be_ordered() and (_ordered_is_faster() if ordered is None else ordered)
+        if ordered is None:
+            ordered = can_be_ordered() and _ordered_is_faster(*matrix.shape)
+        self._ordered = ordered and can_be_ordered()
         self._matrix = matrix.contiguous()
         if self._ordered:
             self._matrix = torch.ops.mkldnn._reorder_linear_weight(self._matrix, 256)
@@ -56,24 +62,29 @@ def can_be_ordered() -> bool:
     return bool(torch.backends.mkldnn.is_available()) and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-def _ordered_is_faster() -> bool:
+def _ordered_is_faster(out_channels: int, in_channels: int) -> bool:
+    channels = FEWEST
+    while channels < MOST and 2 * channels * channels <= out_channels * in_channels:
+        channels *= 2
     threads = torch.get_num_threads()
     with _lock:
-        if threads not in _chosen:
-            facts = (torch.__version__, torch.backends.cpu.get_cpu_capability(), threads, ROWS, CHANNELS)
+        if (threads, channels) not in _chosen:
+            facts = (torch.__version__, torch.backends.cpu.get_cpu_capability(), threads, ROWS, channels)
             key = store.key_of("", "matrix product", facts)
             found = store.find(key)
             if found is None:
-                found = store.keep(key, {"ordered": _measured()})
-            _chosen[threads] = bool(found["ordered"])
-        return _chosen[threads]
+                found = store.keep(key, {"ordered": _measured(channels)})
+            _chosen[threads, channels] = bool(found["ordered"])
+        return _chosen[threads, channels]
 
 
-def _measured() -> bool:
-    values, matrix = torch.ones(ROWS, CHANNELS), torch.ones(CHANNELS, CHANNELS)
+def _measured(channels: int) -> bool:
+    values, matrix = torch.ones(ROWS, channels), torch.ones(channels, channels)
+    out = torch.empty(ROWS, channels)
     best: dict[bool, float] = {}
     ways = {
-        ordered: partial(PackedMatrix(matrix, ordered=ordered).times, values) for ordered in (True, False)
+        ordered: partial(PackedMatrix(matrix, ordered=ordered).times, values, out)
+        for ordered in (True, False)
     }
     for turn in range(TURNS + 1):
         for ordered, multiply in ways.items():

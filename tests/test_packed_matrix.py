@@ -31,11 +31,25 @@ def test_the_faster_is_found_once_on_a_machine(faster, tmp_path, monkeypatch):
     monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path))  # of a machine that was never asked
     store.forget_memory()
     tried = []
-    monkeypatch.setattr(packed_matrix, "_measured", lambda: tried.append(1) or faster)
+    monkeypatch.setattr(packed_matrix, "_measured", lambda channels: tried.append(channels) or faster)
     monkeypatch.setattr(packed_matrix, "_chosen", {})
     assert PackedMatrix(torch.ones(3, 4))._ordered is faster
     packed_matrix._chosen.clear()
     store.forget_memory()  # as a new process would
     assert PackedMatrix(torch.ones(3, 4))._ordered is faster
-    assert tried == [1]
+    assert tried == [32]
+
+
+@pytest.mark.skipif(not can_be_ordered(), reason="this PyTorch has no oneDNN")
+@pytest.mark.parametrize(
+    ("shape", "like"), [((64, 64), 64), ((64, 180), 128), ((512, 130), 256), ((9000, 4096), 1024)]
+)
+def test_what_is_tried_is_about_as_large(shape, like, tmp_path, monkeypatch):
+    monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path))
+    store.forget_memory()
+    tried = []
+    monkeypatch.setattr(packed_matrix, "_measured", lambda channels: tried.append(channels) or False)
+    monkeypatch.setattr(packed_matrix, "_chosen", {})
+    PackedMatrix(torch.ones(shape))
+    assert tried == [like]
     store.forget_memory()  # what was made up here
