@@ -12,7 +12,7 @@ from core.model_card import ModelCard
 from core.prediction import predict_split, predictions_of
 from core.preprocessing import Preprocessing
 
-IMAGES, CLASSES = 4000, tuple("abcdefghij")
+IMAGES, CLASSES = 16_000, tuple("abcdefghij")
 
 
 def measure() -> list[Row]:

@@ -31,7 +31,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from benchmarks import Row
 
 PROJECT = Path(__file__).resolve().parent.parent
-SESSIONS, ACTIONS, PAUSE = 50, 4, (1.0, 3.0)
+SESSIONS, ACTIONS, PAUSE = 50, 8, (1.0, 3.0)
 LONGEST = 180.0  # seconds for everything that one session does
 PHOTO = {"classifier": "efficientnet_lite0", "image": "chelsea", "occ_window": "75", "occ_stride": "24"}
 
