@@ -9,8 +9,9 @@ layer and N windows at once
 
 where the second takes (n + 2)² multiplications for n² changed inputs instead of 9 (n + 2)²
 (`core.product_convolution`). A step that is not local (the mean over all places, a linear layer, attention)
-gets whole maps, and so do all behind it. Nothing is approximated: the logits differ from those of whole
-forward passes by rounding, some 1e-6 of their size.
+gets whole maps, and so do all behind it. Linear layers at the end get the windows of many batches at once,
+since to fetch their weights takes longer than to multiply by them. Nothing is approximated: the logits differ
+from those of whole forward passes by rounding, some 1e-6 of their size.
 
 The bound: the multiplications that are left (`share_of_multiplications`). Blocks are held to it by what is
 not multiplied: cutting them out of maps and changing the space of products. On small maps they are often
@@ -18,11 +19,13 @@ quicker than it says, since a block stays in the processor's cache where a batch
 """
 
 import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from core.batch_threads import side_by_side
 from core.block_plan import LocalNetwork, Plan, multiplications, plan_of
@@ -57,7 +60,7 @@ def incremental_engine(
         return None
     with torch.inference_mode():
         description = describe(classifier.module, classifier.inputs(image[None]))
-        if description is None:
+        if description is None or description.graph.output.all_input_nodes[0] not in description.changing:
             return None
         network = LocalNetwork(classifier, description)
         # The price of a window in the middle, where blocks are largest.
@@ -105,28 +108,87 @@ def _run(
 ) -> np.ndarray:
     """(P, K) float32: the logits with the window at each of the (P, 2) corners."""
     out = np.empty((len(corners), network.classifier.number_of_classes), np.float32)
+    head = head_of(network)
     with torch.inference_mode():
         inside = network.classifier.inputs(filled[None])[0].permute(1, 2, 0).contiguous()  # (H, W, C)
     plan = plan_of(network, corners, window)
     batches = np.array_split(corners, _number_of_batches(plan, len(corners)))
-    done, stopped = 0, threading.Event()
+    computed = done = 0  # windows
+    waiting: list[Tensor] = []  # what the head is given
+    stopped = threading.Event()
 
-    def answer(batch: np.ndarray) -> np.ndarray:
+    def answer(batch: np.ndarray) -> Tensor:
         with torch.inference_mode():
-            return _batch(network, plan, inside, torch.from_numpy(batch), window, stopped).numpy()
+            return _batch(network, plan, head, inside, torch.from_numpy(batch), window, stopped)
 
     def look() -> None:
         try:
-            progress(done / len(corners), "")
+            progress(computed / len(corners), "")
         except BaseException:
             stopped.set()  # nobody wants the map any more: what is being computed is not finished either
             raise
 
-    for found in side_by_side(answer, batches, look):
-        out[done : done + len(found)] = found
+    @torch.inference_mode()
+    def finish() -> None:
+        nonlocal done
+        found = _logits(network, head, torch.cat(waiting))
+        out[done : done + len(found)] = found.numpy()
         done += len(found)
+        waiting.clear()
+
+    for values in side_by_side(answer, batches, look):
+        waiting.append(values)
+        computed += len(values)
+        if sum(each.nbytes for each in waiting) > BYTES:
+            finish()
+    if waiting:
+        finish()
     look()
     return out
+
+
+@dataclass(frozen=True)
+class Head:
+    """The end of a network: steps that need the output of one step and nothing else that changes.
+
+    Attributes:
+        entry: The step before.
+        nodes: In their order, with the network's output as the last.
+    """
+
+    entry: fx.Node
+    nodes: tuple[fx.Node, ...]
+
+
+def head_of(network: LocalNetwork) -> Head:
+    """From the first linear layer on behind which nothing looks further back, else only the output."""
+    known = network.description
+    nodes, start = known.graph.nodes, len(known.graph.nodes) - 1
+    for i, node in enumerate(nodes):
+        linear = isinstance(known.graph.part(node), nn.Linear) and node in known.changing
+        if linear and len(_given(nodes[i:], known.changing)) == 1:
+            start = i
+            break
+    (entry,) = _given(nodes[start:], known.changing)
+    return Head(entry, tuple(nodes[start:]))
+
+
+def _given(nodes: Sequence[fx.Node], changing: frozenset[fx.Node]) -> set[fx.Node]:
+    """What these steps are given by others, as far as it changes."""
+    return {s for node in nodes for s in node.all_input_nodes if s in changing} - set(nodes)
+
+
+def _logits(network: LocalNetwork, head: Head, values: Tensor) -> Tensor:
+    """(N, K) from what the head is given."""
+    known = network.description
+    found: dict[fx.Node, Any] = {head.entry: values}
+    for node in head.nodes:
+        if node.op != "output" and node in known.changing:
+            arguments, settings = fx.node.map_arg(
+                (node.args, node.kwargs), lambda source: found.get(source, known.outputs.get(source))
+            )
+            found[node] = known.graph.call(node, arguments, settings)
+    return network.classifier.as_logits(found[known.graph.output.all_input_nodes[0]])
 
 
 def _number_of_batches(plan: Plan, windows: int) -> int:
@@ -138,9 +200,10 @@ def _number_of_batches(plan: Plan, windows: int) -> int:
 
 
 def _batch(
-    network: LocalNetwork, plan: Plan, inside: Tensor, corners: Tensor, window: int, stopped: threading.Event
-) -> Tensor:
-    """(N, K) logits with the window at N corners.
+    network: LocalNetwork, plan: Plan, head: Head, inside: Tensor, corners: Tensor, window: int,
+    stopped: threading.Event,
+) -> Tensor:  # fmt: skip
+    """(N, …) what the head is given with the window at N corners.
 
     Raises:
         InterruptedError: It was stopped between two steps.
@@ -154,7 +217,7 @@ def _batch(
         return whole_map(value, network.map(node)) if isinstance(value, Block) else value
 
     for node in known.graph.nodes:
-        if node.op == "output":
+        if node is head.nodes[0]:
             break
         if stopped.is_set():
             raise InterruptedError
@@ -180,7 +243,8 @@ def _batch(
         for source in node.all_input_nodes:
             if last_use[source] is node:
                 values.pop(source, None)
-    return network.classifier.as_logits(whole(known.graph.output.all_input_nodes[0]))
+    given: Tensor = whole(head.entry)
+    return given
 
 
 def _through(network: LocalNetwork, plan: Plan, node: fx.Node, source: fx.Node, block: Block) -> Block:

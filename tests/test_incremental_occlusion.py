@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from core.block_plan import LocalNetwork
 from core.changed_block import span
 from core.classifier import Classifier
-from core.incremental_occlusion import incremental_engine
+from core.incremental_occlusion import head_of, incremental_engine
 from core.local_layers import describe
 from core.model_card import ModelCard
 from core.models import models
@@ -279,3 +280,65 @@ def test_weights_that_change_in_place_are_seen():
     assert after.engine == "incremental"
     np.testing.assert_allclose(after.logits, plain.logits, atol=1e-5)
     assert np.abs(after.logits - before.logits).max() > 1e-3
+
+
+class Squeezing(nn.Module):
+    """A linear layer in the middle, whose answer weighs the channels of the map it came from."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+        self.squeeze = nn.Linear(8, 8)
+        self.last = nn.Linear(8, 4)
+
+    def forward(self, x):
+        x = self.conv(x)
+        weights = torch.sigmoid(self.squeeze(x.mean((2, 3))))
+        return self.last((x * weights[:, :, None, None]).amax((2, 3)))
+
+
+class Remembering(nn.Module):
+    """What the linear layer is given goes around it, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.linear = nn.Conv2d(3, 4, 3), nn.Linear(4, 4)
+
+    def forward(self, x):
+        x = self.conv(x).amax((2, 3))
+        return torch.relu(self.linear(x)) + x * 0.5
+
+
+HEADS = {
+    "two layers": (
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 6, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(6 * 49, 9), nn.ReLU(),
+            nn.Linear(9, 4),
+        ),
+        ["4", "5", "6", "output"],
+    ),
+    "in the middle": (Squeezing, ["last", "output"]),
+    "with what it is given": (Remembering, ["linear", "relu", "mul", "add", "output"]),
+    "none": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), ["output"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("most", [1, 2**30])
+def test_the_head_gets_many_batches_at_once_and_answers_as_for_each(name, most, monkeypatch):
+    torch.manual_seed(0)
+    make, expected = HEADS[name]
+    classifier = _classifier(make(), (16, 16))
+    monkeypatch.setattr("core.incremental_occlusion.WORK", 1.0)  # a window a batch
+    monkeypatch.setattr("core.incremental_occlusion.WORTH", 0.0)
+    image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    filled = np.full_like(image, 128)
+    corners = np.array([(y, x) for y in range(0, 12, 3) for x in range(0, 12, 2)])
+    with torch.inference_mode():
+        head = head_of(LocalNetwork(classifier, describe(classifier.module, classifier.inputs(image[None]))))
+    names = [str(node.target) if node.op == "call_module" else node.name for node in head.nodes]
+    assert names == expected
+    engine = incremental_engine(classifier, image, filled, corners, 4)
+    monkeypatch.setattr("core.incremental_occlusion.BYTES", most)
+    found = engine(classifier, image, filled, corners, 4)
+    np.testing.assert_allclose(found, full_forwards(classifier, image, filled, corners, 4), atol=1e-5)
