@@ -143,17 +143,20 @@ def replaced(module: nn.Module, functions: Mapping[str, Callable[[Tensor], Tenso
         UnknownName: There is no such layer.
     """
     global _left
-    changed: list[nn.Module] = []
+    changed: list[tuple[nn.Module, Any]] = []
     try:
         for name, part in _parts(module, functions):
+            changed.append((part, part.__dict__.get("forward")))
             part.forward = functions[name]
-            changed.append(part)
             with _lock:
                 _left += 1
         yield
     finally:
-        for part in changed:
-            del part.forward  # of this one; that of its class is there again
+        for part, own in changed:
+            if own is None:
+                del part.forward  # that of its class is there again
+            else:
+                part.forward = own
             with _lock:
                 _left -= 1
 

@@ -36,7 +36,9 @@ from core.occlusion import Engine, full_forwards
 from core.packed_matrix import PackedMatrix
 from core.progress import Progress, no_progress
 
-BYTES = 256 << 20  # of one batch, about; there are as many as threads, and the weights made ready beside them
+# Of one batch, about, and of what waits for the last layers. There are as many batches as threads, and the
+# weights made ready beside them.
+BYTES = 256 << 20
 WORK = 20e9  # multiplications of one batch
 MOST = 256  # windows of one batch: larger ones are no quicker, and can be stopped less often
 DEAR = 128  # multiplications per number that is moved, from which places that do not change are left out

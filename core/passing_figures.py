@@ -57,14 +57,14 @@ class _Chain:
     """Layers right behind a convolution up to the site: a batch norm, a rectifier, or both."""
 
     names: tuple[str, ...]
-    parts: tuple[nn.Module, ...]
+    forwards: tuple[Callable[[Tensor], Tensor], ...]
     norm: nn.BatchNorm2d | None
     low: float
     high: float
 
     def by_layers(self, maps: Tensor) -> Tensor:
-        for part in self.parts:
-            maps = type(part).forward(part, maps)
+        for forward in self.forwards:
+            maps = forward(maps)
         return maps
 
 
@@ -129,12 +129,12 @@ def _chains(module: nn.Module) -> dict[str, _Chain]:
                     site, bounds = f"{name}.act", _bounds(inside)
             else:
                 bounds = _bounds(part)
-            if bounds is None or part.training:
+            if bounds is None or part.training or _is_watched(part):
                 break
             low, high = bounds
             names.append(name)
-            parts = tuple(module.get_submodule(one) for one in names)
-            found[site] = _Chain(tuple(names), parts, norm, low, high)
+            forwards = tuple(module.get_submodule(one).forward for one in names)
+            found[site] = _Chain(tuple(names), forwards, norm, low, high)
             if low > -torch.inf:
                 break
             node = behind
@@ -147,6 +147,11 @@ def _only_reader(graph: NetworkGraph, node: fx.Node) -> fx.Node | None:
     if len(node.users) != 1 or behind is None or graph.part(behind) is None:
         return None
     return behind if behind.args == (node,) and not behind.kwargs else None
+
+
+def _is_watched(part: nn.Module) -> bool:
+    """Somebody wants to be told of what it does, or changes it."""
+    return any(one._forward_hooks or one._forward_pre_hooks for one in part.modules())
 
 
 def _bounds(part: nn.Module) -> tuple[float, float] | None:

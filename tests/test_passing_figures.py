@@ -138,6 +138,23 @@ def test_a_layer_of_somebody_elses_making_is_run_as_it_is():
     check(module, ["2"])
 
 
+def test_a_layer_with_code_of_its_own_keeps_it():
+    module = ready(nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU()))
+    own = module[1].forward = lambda x: x.clamp(max=1)
+    with torch.inference_mode():
+        expected, found = module(images()), []
+        with PassingFigures(module, {"1": found.append}).read():
+            assert torch.equal(module(images()), expected)
+    assert module[1].forward is own
+    assert torch.equal(found[0].largest, expected.amax((2, 3)))
+
+
+def test_a_layer_that_somebody_watches_is_run_as_it_is():
+    module = ready(nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU()))
+    module[1].register_forward_hook(lambda part, inputs, output: output + 1)
+    assert check(module, ["1", "2"]) == set()
+
+
 def test_a_rectifier_that_is_used_twice_is_left_alone():
     relu = nn.ReLU()
     module = ready(nn.Sequential(nn.Conv2d(3, 6, 3), relu, nn.Conv2d(6, 6, 3), relu))
