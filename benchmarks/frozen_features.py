@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import Row
-from core.home import home
+from core.paths import home
 from core.training import train
 
 IMAGES, EPOCHS = 600, 10

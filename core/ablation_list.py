@@ -10,7 +10,7 @@ from typing import Any
 
 from core.errors import SettingError
 from core.history import FILE
-from core.home import home
+from core.paths import home
 from core.run_list import follow
 from core.training_ablation import Change, PlannedRun, Row, ablation_table, plan_ablation
 

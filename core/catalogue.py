@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import ConvoscopeError, UnknownName
-from core.home import PROJECT, home
 from core.model_card import CARD, WEIGHTS, ModelCard, load_card
+from core.paths import PROJECT, home
 
 if TYPE_CHECKING:
     import torch

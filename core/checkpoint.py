@@ -14,9 +14,9 @@ from torch import nn
 
 from core.classifier import Classifier
 from core.errors import BadCheckpoint
-from core.home import write_whole
 from core.model_card import CARD, WEIGHTS, ModelCard, load_card
 from core.models import models
+from core.paths import write_whole
 from core.settings import check_settings
 
 

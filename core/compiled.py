@@ -46,7 +46,7 @@ def _folder(function: Callable[..., Any]) -> str:
     import os
     from pathlib import Path
 
-    from core.home import home
+    from core.paths import home
 
     beside = Path(function.__code__.co_filename).parent
     cache = beside / "__pycache__"

@@ -14,10 +14,10 @@ from typing import Any, BinaryIO
 
 from core.data import datasets
 from core.errors import BadDataset, Unavailable, UnknownName
-from core.home import home
 from core.image_archive import list_zip, printable
 from core.image_dataset import ImageDataset
 from core.image_index import find_images, read_dataset
+from core.paths import home
 from core.progress import Progress, no_progress
 from core.settings import Setting, check_settings
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.errors import BadDataset
-from core.home import home
 from core.image_dataset import Split, blocks
+from core.paths import home
 from core.progress import Progress, no_progress
 
 SIDE = 12  # of the small pictures that are compared

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from core.history import Record
-from core.home import home
 from core.image_dataset import Split
+from core.paths import home
 from core.preprocessing import Preprocessing
 from core.training_data import inputs_of
 

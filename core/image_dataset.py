@@ -10,7 +10,7 @@ from types import MappingProxyType
 import numpy as np
 
 from core.errors import BadDataset, Unavailable, UnknownName
-from core.home import home
+from core.paths import home
 
 # Rows gathered from a mapped array are kept in memory up to here, and in an unnamed file beyond.
 GATHERED_IN_MEMORY = 64 * 2**20

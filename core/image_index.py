@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from core.errors import BadDataset, BadImage
-from core.home import home
 from core.image_archive import list_zip, open_zip, printable, reason_to_skip_name
 from core.image_dataset import ImageDataset, Skipped, Split
 from core.images import read_image
+from core.paths import home
 from core.preprocessing import Preprocessing, fit
 from core.progress import Progress, no_progress
 

@@ -11,7 +11,7 @@ from core import store
 from core.catalogue import fingerprint_of
 from core.checkpoint import write_whole
 from core.filter_index import LABEL, depends_on
-from core.home import PROJECT, home
+from core.paths import PROJECT, home
 from core.store import Answer
 
 FOLDER = "filter_index"

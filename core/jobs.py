@@ -31,7 +31,7 @@ from typing import Any
 
 from core.errors import ConvoscopeError, SettingError, one_of
 from core.history import FILE, Record, read_history
-from core.home import PROJECT, home
+from core.paths import PROJECT, home
 
 JOB, PROCESS, ALIVE, LOG, EXIT, STOP = (
     "job.json", "process.json", "alive", "log.txt", "exit.json", "stop",

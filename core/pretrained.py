@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from core import store
 from core.download import fetch
 from core.errors import BadCheckpoint, Unavailable, UnknownName
-from core.home import home
 from core.model_card import ModelCard
+from core.paths import home
 from core.preprocessing import Preprocessing
 from core.progress import Progress, no_progress
 

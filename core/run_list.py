@@ -12,8 +12,8 @@ from typing import Any
 from core import jobs
 from core.errors import ConvoscopeError, UnknownName
 from core.history import FILE, Record, history_file, of_kind, read_new_records, variants
-from core.home import PROJECT, home
 from core.jobs import Job
+from core.paths import PROJECT, home
 from core.verdict import Verdict, best_record, verdict
 
 SHIPPED = "shipped/"

@@ -18,10 +18,10 @@ from core.classifier import Classifier
 from core.data_catalogue import open_for_training
 from core.evaluation import measure
 from core.history import FILE, Record, history_file
-from core.home import write_whole
 from core.image_dataset import Split
 from core.model_card import ModelCard
 from core.optimizers import rate_factor
+from core.paths import write_whole
 from core.preprocessing import Preprocessing, normalise
 from core.settings import Choice, Range, Text, numbers_in
 from core.training_data import TrainingData, fitted, prepare

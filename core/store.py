@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from core.home import home, write_whole
+from core.paths import home, write_whole
 
 Answer = dict[str, Any]
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from core import store
-from core.home import PROJECT
 from core.index_file import find_index, index_key, keep_index, part_path
+from core.paths import PROJECT
 
 
 @pytest.fixture(autouse=True)

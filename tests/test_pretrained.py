@@ -15,7 +15,7 @@ from core import pretrained
 from core.download import fetch
 from core.efficientnet_lite0 import EfficientNetLite0
 from core.errors import BadCheckpoint, Unavailable, UnknownName
-from core.home import PROJECT
+from core.paths import PROJECT
 from core.preprocessing import fit
 from core.probabilities import probabilities
 from core.samples import sample_image

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from core.home import PROJECT
+from core.paths import PROJECT
 
 CARDS = sorted((PROJECT / "checkpoints").glob("*/card.json"))
 

@@ -19,8 +19,8 @@ from core.errors import BadCheckpoint, SettingError
 from core.evaluation import measure, wilson_interval
 from core.freezing import head_of
 from core.history import FILE, read_history
-from core.home import PROJECT
 from core.jobs import job
+from core.paths import PROJECT
 from core.training import train
 from core.training_step import loss_of, predictions
 

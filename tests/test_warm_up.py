@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from core.home import PROJECT
+from core.paths import PROJECT
 
 
 def test_pytorch_and_the_default_network_are_ready_afterwards(tmp_path):

@@ -31,7 +31,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from core.history import FILE, append_record
-    from core.home import home
+    from core.paths import home
     from core.scratch_training import train_from_scratch, train_three_ways
 
     declared = settings_of(train_from_scratch)

@@ -11,8 +11,8 @@ from typing import Any
 from core.errors import ConvoscopeError, SettingError
 from core.freed_memory import keep_freed_memory
 from core.history import FILE, append_record, rewrite_history
-from core.home import home
 from core.jobs import as_job, note_stop, train_command
+from core.paths import home
 from core.settings import add_options, check_settings, settings_of
 
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from core.data import datasets
 from core.errors import BadDataset, Unavailable
-from core.home import home
 from core.image_dataset import ImageDataset, Split
 from core.image_index import find_images, read_dataset
+from core.paths import home
 from core.progress import Progress, no_progress
 
 CLASS_NAMES = (

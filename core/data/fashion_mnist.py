@@ -9,8 +9,8 @@ import numpy as np
 
 from core.data import datasets
 from core.errors import BadDataset, Unavailable
-from core.home import PROJECT, home
 from core.image_dataset import ImageDataset, Split
+from core.paths import PROJECT, home
 from core.progress import Progress, no_progress
 
 CLASS_NAMES = (

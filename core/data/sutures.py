@@ -15,8 +15,8 @@ from numpy.lib.format import open_memmap
 
 from core.data import datasets
 from core.errors import SettingError
-from core.home import home
 from core.image_dataset import ImageDataset, Split
+from core.paths import home
 from core.progress import Progress, no_progress
 from core.settings import Range
 

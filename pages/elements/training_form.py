@@ -88,7 +88,7 @@ def start(name: str, options: Mapping[str, Any], *, title: str = "") -> None:
 
 def free_name(wanted: str) -> str:
     """`wanted` as the name of a folder, with a number behind it where that is taken."""
-    from core.home import home
+    from core.paths import home
 
     stem = re.sub(r"[^A-Za-z0-9_-]+", "_", wanted).strip("_") or "run"
     taken = {folder.name for folder in home("runs").iterdir()}

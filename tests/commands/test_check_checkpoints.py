@@ -9,7 +9,7 @@ import pytest
 from core.__main__ import main
 from core.checkpoint_check import Figure, check_checkpoint, dataset_settings_of
 from core.history import append_record
-from core.home import PROJECT, home
+from core.paths import PROJECT, home
 
 SHIPPED = PROJECT / "checkpoints" / "digits_cnn"
 

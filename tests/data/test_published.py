@@ -9,7 +9,7 @@ import torchvision
 
 from core.data import cifar10, datasets, fashion_mnist
 from core.errors import BadDataset, Unavailable
-from core.home import home
+from core.paths import home
 
 rng = np.random.default_rng(0)
 

@@ -8,9 +8,9 @@ from core.attribution import methods
 from core.catalogue import load
 from core.checkpoint import save_checkpoint
 from core.explanation_file import facts_of, npz_bytes, script_text
-from core.home import PROJECT
 from core.model_card import ModelCard
 from core.models import models
+from core.paths import PROJECT
 from core.preprocessing import Preprocessing, fit
 from core.samples import sample_image
 

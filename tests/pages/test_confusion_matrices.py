@@ -6,8 +6,8 @@ from streamlit.testing.v1 import AppTest
 
 from core.confusion import confusion_matrix
 from core.data_catalogue import add_upload, open_dataset
-from core.home import PROJECT
 from core.matrix_file import write_matrix
+from core.paths import PROJECT
 from pages.elements.judged import judged_predictions, predictions_csv, zip_of
 from tests.nearest_mean import save_nearest_mean
 from tests.pages.test_data import zip_of_images
@@ -55,7 +55,7 @@ def test_a_link_leads_to_a_cell_and_its_images_are_counted(open_page):
     at = open_page(cm_cell="8-1")
     split = open_dataset("digits").split("test")
     from core.checkpoint import load_checkpoint
-    from core.home import home
+    from core.paths import home
     from core.prediction import predict_split
 
     said = predict_split(load_checkpoint(home("runs") / "good"), split).argmax(1)

@@ -6,7 +6,7 @@ import sys
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.home import PROJECT
+from core.paths import PROJECT
 
 
 def _page(**parameters):

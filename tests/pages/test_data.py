@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from core import data_catalogue
 from core.data_catalogue import add_upload, dataset_names, open_dataset, open_for_training
 from core.errors import BadDataset, SettingError, Unavailable, UnknownName
-from core.home import PROJECT
+from core.paths import PROJECT
 
 
 @pytest.fixture(autouse=True)

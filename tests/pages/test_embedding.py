@@ -14,8 +14,8 @@ from core import worker
 from core.__main__ import main
 from core.checkpoint import build, save_checkpoint
 from core.data_catalogue import open_dataset
-from core.home import PROJECT, home
 from core.model_card import ModelCard
+from core.paths import PROJECT, home
 from core.preprocessing import Preprocessing
 from pages.elements.scatter import ImageMap, make_sprite, payload
 

@@ -13,9 +13,9 @@ from core.activations import activations, one_channel_of_each, order_of, painted
 from core.checkpoint import save_checkpoint
 from core.errors import UnknownName
 from core.feature_visualization import Frame
-from core.home import PROJECT, home
 from core.model_card import ModelCard
 from core.models import models
+from core.paths import PROJECT, home
 from core.preprocessing import Preprocessing
 from core.real_images import best_answers, indexed_best, real_images
 from pages.elements import ask, dream_parts

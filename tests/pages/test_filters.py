@@ -13,9 +13,9 @@ from core.channel_words import parse_channels
 from core.checkpoint import save_checkpoint
 from core.data_catalogue import open_dataset
 from core.filter_presets import random_filters, report_filters
-from core.home import PROJECT, home
 from core.model_card import ModelCard
 from core.models import models
+from core.paths import PROJECT, home
 from core.preprocessing import Preprocessing
 
 

@@ -3,7 +3,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.home import PROJECT
+from core.paths import PROJECT
 
 
 def _page(**parameters):

@@ -4,7 +4,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.data_catalogue import open_dataset
-from core.home import PROJECT
+from core.paths import PROJECT
 
 
 @pytest.fixture(autouse=True)
