@@ -14,7 +14,7 @@ from torchvision.models import vgg19
 
 from benchmarks import Row, alternate
 from core.classifier import short_floats
-from core.fast_convolution import fast_convolutions
+from core.compute.convolution import fast_convolutions
 from core.models import models
 
 PLAIN = "plain PyTorch, channels last"

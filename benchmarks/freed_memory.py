@@ -38,8 +38,8 @@ def _steps(kept: bool) -> list[float]:
     import torch.nn.functional as F
 
     from core.classifier import short_floats
-    from core.fast_convolution import fast_convolutions
-    from core.freed_memory import keep_freed_memory
+    from core.compute.convolution import fast_convolutions
+    from core.compute.malloc import keep_freed_memory
     from core.models import models
 
     if kept:

@@ -23,7 +23,7 @@ from torch import nn
 from benchmarks import Row
 from core.catalogue import load
 from core.classifier import Classifier
-from core.fast_convolution import Conv2d
+from core.compute.convolution import Conv2d
 from core.model_card import ModelCard
 from core.models import models
 from core.occlusion import (

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from core.batch_size import BatchSize
-from core.batch_threads import side_by_side
+from core.compute.batch_size import BatchSize
+from core.compute.convolution import fast_convolutions, nothing_measured
+from core.compute.threads import side_by_side
 from core.errors import BadCheckpoint, BadImage, OutOfMemory
-from core.fast_convolution import fast_convolutions, nothing_measured
 from core.model_card import ModelCard
 from core.progress import Progress, no_progress
 

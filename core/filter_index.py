@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.batch_threads import side_by_side
 from core.channel_layers import ChannelLayer, find_layer, layers_of
 from core.classifier import Classifier
+from core.compute.threads import side_by_side
 from core.errors import SettingError
 from core.filter_twins import kernel_pictures, nearest_kernels
 from core.image_dataset import Split, stratified_indices

@@ -27,13 +27,13 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from core.batch_threads import side_by_side
 from core.block_plan import LocalNetwork, Plan, multiplications, plan_of
 from core.changed_block import Block, cut, cut_rows, moved, outputs_of, paste, span, union, whole_map
 from core.classifier import Classifier
+from core.compute.packed_matrix import PackedMatrix
+from core.compute.threads import side_by_side
 from core.local_layers import describe, known_description
 from core.occlusion import Engine, full_forwards
-from core.packed_matrix import PackedMatrix
 from core.progress import Progress, no_progress
 
 # Of one batch, about, and of what waits for the last layers. There are as many batches as threads, and the

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from core.compiled import compiled
+from core.compute.numba_cache import compiled
 
 # Values side by side that are updated together; the first cache holds them and the four rows that are read.
 LANES = 512

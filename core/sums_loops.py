@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from core.compiled import compiled
+from core.compute.numba_cache import compiled
 
 ROWS = 2**32 - 1
 LOWEST, NONE = np.float32(-np.inf), np.float32(0)

@@ -22,10 +22,10 @@ from core.augmentation import Augmentation, augment
 from core.best_weights import BestWeights
 from core.checkpoint import build, load_checkpoint, save_checkpoint
 from core.classifier import best_device, short_floats
+from core.compute.convolution import fast_convolutions
 from core.data_catalogue import open_for_training
 from core.errors import BadCheckpoint
 from core.evaluation import measure
-from core.fast_convolution import fast_convolutions
 from core.folding import check_foldable, folded
 from core.freezing import freeze, head_of, set_training
 from core.frozen_features import can_be_cut, stored_features

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.batch_size import LONGEST, BatchSize
+from core.compute.batch_size import LONGEST, BatchSize
 
 
 def _simulated(seconds_of_one, limit=1024, batches=60, disturbed=()):

@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from core.batch_threads import side_by_side
+from core.compute.threads import side_by_side
 
 
 @pytest.fixture(params=[1, 3])

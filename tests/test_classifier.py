@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from core.batch_size import BatchSize
 from core.classifier import Classifier
+from core.compute.batch_size import BatchSize
 from core.errors import BadCheckpoint, BadImage, OutOfMemory
 from core.model_card import ModelCard
 from core.preprocessing import Preprocessing, normalise

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from core.compiled import compiled
+from core.compute.numba_cache import compiled
 
 SOURCE = """
-from core.compiled import compiled
+from core.compute.numba_cache import compiled
 
 @compiled("i8(i8)")
 def doubled(number):

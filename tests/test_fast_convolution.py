@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core import fast_convolution, store, winograd
+from core import store
 from core.classifier import FEW, Classifier
-from core.fast_convolution import (
+from core.compute import convolution, winograd
+from core.compute.convolution import (
     COLUMNS,
     DIRECT,
     WINOGRAD_2,
@@ -33,7 +34,7 @@ WAYS = (DIRECT, COLUMNS, WINOGRAD_2, WINOGRAD_4)
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path))
-    monkeypatch.setattr(fast_convolution, "_chosen", {})
+    monkeypatch.setattr(convolution, "_chosen", {})
     store.forget_memory()
 
 
@@ -59,8 +60,8 @@ def always(monkeypatch, way: str) -> list[tuple[int, ...]]:
         asked.append(tuple(weight.shape))
         return way if tuple(weight.shape[2:]) == (3, 3) or way == COLUMNS else DIRECT
 
-    monkeypatch.setattr(fast_convolution, "choose", chosen)
-    monkeypatch.setattr(fast_convolution, "LEAST_WORK", 0)
+    monkeypatch.setattr(convolution, "choose", chosen)
+    monkeypatch.setattr(convolution, "LEAST_WORK", 0)
     return asked
 
 
@@ -112,7 +113,7 @@ def test_little_memory_changes_nothing(monkeypatch, way):
     results = []
     for limit in (2**28, 0):
         monkeypatch.setattr(winograd, "MOST_KEPT", limit)
-        monkeypatch.setattr(fast_convolution, "MOST_BYTES", limit)
+        monkeypatch.setattr(convolution, "MOST_BYTES", limit)
         output = convolve(inputs, weight, None, (1, 1), way=way)
         results.append([output, *torch.autograd.grad(output.square().sum(), (inputs, weight))])
     for mine, theirs in zip(*results, strict=True):
@@ -240,17 +241,15 @@ def test_who_traces_sees_plain_convolutions(monkeypatch):
 
 def test_the_choice_is_measured_once_and_kept(monkeypatch):
     measured = []
-    fastest = fast_convolution._fastest
-    monkeypatch.setattr(
-        fast_convolution, "_fastest", lambda *a: measured.append(tuple(a[1].shape)) or fastest(*a)
-    )
-    monkeypatch.setattr(fast_convolution, "LEAST_WORK", 2e7)
+    fastest = convolution._fastest
+    monkeypatch.setattr(convolution, "_fastest", lambda *a: measured.append(tuple(a[1].shape)) or fastest(*a))
+    monkeypatch.setattr(convolution, "LEAST_WORK", 2e7)
     fast = fast_convolutions(network()).eval()
     inputs = pictures()
     first = fast(inputs)
     assert measured == [(96, 64, 3, 3), (64, 96, 3, 3)]  # the others are too little work
     assert torch.equal(fast(inputs), first)
-    fast_convolution._chosen.clear()  # as another process finds it
+    convolution._chosen.clear()  # as another process finds it
     assert torch.equal(fast(inputs), first)
     assert len(measured) == 2
     with torch.no_grad():
@@ -260,8 +259,8 @@ def test_the_choice_is_measured_once_and_kept(monkeypatch):
 
 def test_who_waits_for_a_few_images_does_not_wait_for_measuring(monkeypatch):
     measured = []
-    monkeypatch.setattr(fast_convolution, "_fastest", lambda *a: measured.append(a) or COLUMNS)
-    monkeypatch.setattr(fast_convolution, "LEAST_WORK", 0)
+    monkeypatch.setattr(convolution, "_fastest", lambda *a: measured.append(a) or COLUMNS)
+    monkeypatch.setattr(convolution, "LEAST_WORK", 0)
     fast, inputs = fast_convolutions(network()).eval(), pictures()
     with nothing_measured():
         expected = fast(inputs)
@@ -278,8 +277,8 @@ def test_who_waits_for_a_few_images_does_not_wait_for_measuring(monkeypatch):
 @pytest.mark.parametrize(("images", "measures"), [(1, False), (FEW, False), (FEW + 1, True)])
 def test_a_classifier_measures_for_many_images_only(monkeypatch, images, measures):
     measured = []
-    monkeypatch.setattr(fast_convolution, "_fastest", lambda *a: measured.append(a) or DIRECT)
-    monkeypatch.setattr(fast_convolution, "LEAST_WORK", 0)
+    monkeypatch.setattr(convolution, "_fastest", lambda *a: measured.append(a) or DIRECT)
+    monkeypatch.setattr(convolution, "LEAST_WORK", 0)
     module = nn.Sequential(nn.Conv2d(3, 64, 1), nn.Conv2d(64, 64, 3), nn.AdaptiveMaxPool2d(1), nn.Flatten())
     preprocessing = Preprocessing((6, 6), (0.5,) * 3, (0.25,) * 3)
     card = ModelCard("test", "none", tuple(map(str, range(64))), preprocessing)
@@ -297,17 +296,17 @@ def test_the_fastest_way_is_chosen_and_the_direct_one_if_nothing_gains(monkeypat
         clock[0] += cost[way]
         return inputs
 
-    monkeypatch.setattr(fast_convolution, "convolve", timed)
-    monkeypatch.setattr(fast_convolution.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(convolution, "convolve", timed)
+    monkeypatch.setattr(convolution.time, "perf_counter", lambda: clock[0])
     arguments = (inputs, weight, (1, 1), None, False, False)
-    assert fast_convolution._fastest(*arguments) == DIRECT  # less than GAIN
+    assert convolution._fastest(*arguments) == DIRECT  # less than GAIN
     cost[WINOGRAD_4] = 1.0
-    assert fast_convolution._fastest(*arguments) == WINOGRAD_4
+    assert convolution._fastest(*arguments) == WINOGRAD_4
 
 
 def test_a_training_that_is_resumed_goes_on_exactly(monkeypatch, tmp_path):
     asked = always(monkeypatch, WINOGRAD_2)
-    monkeypatch.setattr(fast_convolution, "FEWEST_CHANNELS", 8)
+    monkeypatch.setattr(convolution, "FEWEST_CHANNELS", 8)
     settings = {
         "dataset": "digits", "architecture": "small_cnn", "epochs": 2, "batch_size": 64, "train_images": 300,
         "architecture_settings": "widths=8,16; hidden=8", "learning_rate": 0.01,

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from core.freed_memory import keep_freed_memory
+from core.compute.malloc import keep_freed_memory
 
 ROUNDS, SIZE = 20, 2**26
 PROGRAM = f"""
 import ctypes, resource, sys
-from core.freed_memory import keep_freed_memory
+from core.compute.malloc import keep_freed_memory
 if sys.argv[1] == "keep" and not keep_freed_memory():
     sys.exit(7)
 libc = ctypes.CDLL(None)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from core import packed_matrix, store
-from core.packed_matrix import PackedMatrix, can_be_ordered
+from core import store
+from core.compute import packed_matrix
+from core.compute.packed_matrix import PackedMatrix, can_be_ordered
 
 
 @pytest.mark.parametrize("ordered", [False, True])

@@ -11,8 +11,8 @@ from core.adaptive_path import Piece, cut_worst, cuts_at_once, first_pieces, int
 from core.attribution import methods
 from core.attribution_result import Attribution
 from core.baselines import Baseline, baseline_images
-from core.batch_threads import side_by_side
 from core.classifier import Classifier, is_out_of_memory
+from core.compute.threads import side_by_side
 from core.gradients import (
     Output,
     check_target,

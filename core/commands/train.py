@@ -8,8 +8,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from core.compute.malloc import keep_freed_memory
 from core.errors import ConvoscopeError, SettingError
-from core.freed_memory import keep_freed_memory
 from core.history import FILE, append_record, rewrite_history
 from core.jobs import as_job, note_stop, train_command
 from core.paths import home

@@ -28,8 +28,8 @@ from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from core import store
-from core.column_convolution import convolve_columns
-from core.winograd import transformed_kernel, winograd
+from core.compute.im2col import convolve_columns
+from core.compute.winograd import transformed_kernel, winograd
 
 DIRECT, COLUMNS, WINOGRAD_2, WINOGRAD_4 = "direct", "columns", "winograd 2×2", "winograd 4×4"
 FEWEST_CHANNELS = 64  # with fewer, changing the space costs more than it saves
