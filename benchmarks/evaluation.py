@@ -7,10 +7,10 @@ from benchmarks import Row, alternate, bare_forward
 from core.checkpoint import build
 from core.classifier import Classifier
 from core.confusion import class_scores, confusion_matrix
-from core.image_dataset import Split
+from core.data.dataset import Split
+from core.data.preprocessing import Preprocessing
 from core.model_card import ModelCard
 from core.prediction import predict_split, predictions_of
-from core.preprocessing import Preprocessing
 
 IMAGES, CLASSES = 16_000, tuple("abcdefghij")
 

@@ -18,13 +18,13 @@ from torch import nn
 from benchmarks import Row, alternate
 from benchmarks.occlusion import against_passes, untrained
 from core.classifier import Classifier
+from core.data.dataset import Split
+from core.data.preprocessing import Preprocessing
 from core.evaluation import measure as evaluate
 from core.filter_index import build_index
-from core.image_dataset import Split
 from core.incremental_occlusion import share_of_multiplications
 from core.model_card import ModelCard
 from core.occlusion import places
-from core.preprocessing import Preprocessing
 
 CHART = Path(__file__).resolve().parent.parent / "docs" / "growth.svg"
 SIDES = (112, 160, 224, 320)

@@ -25,9 +25,9 @@ from core.attribution_result import Attribution
 from core.baselines import baseline_images
 from core.catalogue import checkpoint_folder, load
 from core.classifier import Classifier
-from core.data_catalogue import open_dataset
-from core.preprocessing import fit
-from core.samples import sample_image
+from core.data.catalogue import open_dataset
+from core.data.preprocessing import fit
+from core.data.samples import sample_image
 
 STEPS = 32
 ERROR = 1.0  # percent

@@ -24,6 +24,8 @@ from benchmarks import Row
 from core.catalogue import load
 from core.classifier import Classifier
 from core.compute.convolution import Conv2d
+from core.data.preprocessing import Preprocessing, fit
+from core.data.samples import sample_image
 from core.model_card import ModelCard
 from core.models import models
 from core.occlusion import (
@@ -34,8 +36,6 @@ from core.occlusion import (
     occlusion_logits,
     places,
 )
-from core.preprocessing import Preprocessing, fit
-from core.samples import sample_image
 
 BATCHES = (8, 32, 64)  # windows per pass that Captum is given besides its default of one; the quickest counts
 SOME = 16  # windows at most that whole forward passes are timed with

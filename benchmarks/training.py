@@ -14,9 +14,9 @@ from torchvision.transforms import v2
 from benchmarks import Row, alternate
 from core.checkpoint import build, load_card
 from core.classifier import short_floats
-from core.data_catalogue import open_dataset
+from core.data.catalogue import open_dataset
+from core.data.dataset import Split
 from core.history import append_record
-from core.image_dataset import Split
 from core.training import train
 
 IMAGES, BATCH = 4000, 200

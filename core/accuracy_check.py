@@ -15,16 +15,16 @@ from torch import nn
 
 from core.checkpoint import build
 from core.classifier import Classifier
+from core.data.dataset import ImageDataset, Split
+from core.data.fitting import fitted
+from core.data.preprocessing import Preprocessing
 from core.errors import SettingError
 from core.evaluation import wilson_interval
-from core.image_dataset import ImageDataset, Split
 from core.model_card import ModelCard
 from core.models import models
-from core.preprocessing import Preprocessing
 from core.probabilities import probabilities
 from core.progress import Progress, no_progress
 from core.settings import Choice
-from core.training_data import fitted
 
 TRIED_IMAGES = 400
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

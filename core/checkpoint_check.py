@@ -9,15 +9,15 @@ import numpy as np
 
 from core.checkpoint import load_checkpoint
 from core.classifier import Classifier
-from core.data_catalogue import catalogue_entry, open_dataset
+from core.data.catalogue import catalogue_entry, open_dataset
+from core.data.dataset import ImageDataset, Split
+from core.data.fitting import fitted
 from core.errors import ConvoscopeError, Unavailable
 from core.history import of_kind, read_history
-from core.image_dataset import ImageDataset, Split
 from core.model_card import HISTORY
 from core.prediction import predict_split
 from core.progress import Progress, no_progress
 from core.settings import assignments_in
-from core.training_data import fitted
 
 # Two logits so close together, as a share of the largest, may change places on another processor.
 ROUNDING = 1e-3

@@ -80,7 +80,7 @@ class Classifier:
         """Normalised input of the module.
 
         Shape:
-            images: (N, H, W, C) uint8, as `core.preprocessing.fit` makes them, or floats of 0…255
+            images: (N, H, W, C) uint8, as `core.data.preprocessing.fit` makes them, or floats of 0…255
             returns: (N, C, H, W) float32 on the device, channels last in memory
 
         Raises:
@@ -91,7 +91,7 @@ class Classifier:
         if images.ndim != 4 or tuple(images.shape[1:]) != expected:
             raise BadImage(
                 f"The images have the shape {tuple(images.shape)}; {self.card.name} takes "
-                f"(N, {', '.join(map(str, expected))}): cut them with core.preprocessing.fit first."
+                f"(N, {', '.join(map(str, expected))}): cut them with core.data.preprocessing.fit first."
             )
         if isinstance(images, np.ndarray) and not images.flags.writeable:
             images = images.copy()  # stored answers and memory maps; PyTorch wants to own what it reads

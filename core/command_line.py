@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from core.classifier import Classifier
-    from core.image_dataset import ImageDataset
+    from core.data.dataset import ImageDataset
 
 
 def open_classifier(name: str) -> "Classifier":
@@ -32,7 +32,7 @@ def open_both(name: str, dataset: str | None) -> "tuple[Classifier, ImageDataset
     Raises:
         SettingError: No data set was named, and the classifier's card names none.
     """
-    from core.data_catalogue import open_dataset
+    from core.data.catalogue import open_dataset
     from core.errors import SettingError
 
     classifier = open_classifier(name)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from core.data.images import enlarge
 from core.feature_visualization import Dream, Frame
-from core.images import enlarge
 from core.store import Answer
 from core.unit import Unit
 

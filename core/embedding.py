@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from core.classifier import Classifier
+from core.data.dataset import Split, stratified_indices
 from core.errors import SettingError, UnknownName
 from core.hooks import captured
-from core.image_dataset import Split, stratified_indices
 from core.model_summary import summarise
 from core.nearest_neighbours import nearest_neighbours, share_preserved, silhouettes
 from core.progress import Progress, no_progress
@@ -98,7 +98,7 @@ def features_of(
         NoTensor: Its output is not one tensor.
         SettingError: The features would fill the memory, or are not finite.
     """
-    from core.training_data import fitted
+    from core.data.fitting import fitted
 
     if layer not in dict(classifier.module.named_modules()) or not layer:
         raise UnknownName("layer", layer, [found.name for found in feature_layers(classifier)])

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 
 from core.classifier import Classifier
-from core.image_dataset import Split
+from core.data.dataset import Split
+from core.data.fitting import fitted
 from core.intervals import wilson_interval
 from core.probabilities import probabilities
 from core.progress import Progress, no_progress
-from core.training_data import fitted
 
 
 def measure(

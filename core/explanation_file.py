@@ -56,7 +56,7 @@ def script_text(facts: dict[str, Any], npz_name: str, *, sample: bool) -> str:
     settings = "".join(f"    {name}={value!r},\n" for name, value in facts["settings"].items())
     if sample:
         read = f"image = fit(open_image({facts['image']!r}).pixels, classifier.card.preprocessing)"
-        imports = "from core.preprocessing import fit\nfrom core.samples import open_image\n"
+        imports = "from core.data.preprocessing import fit\nfrom core.data.image_address import open_image\n"
     else:
         read = 'image = kept["image"]  # what the network saw'
         imports = ""

@@ -146,7 +146,7 @@ def visualise(
     if start is not None and start.shape != (*size, preprocessing.channels):
         raise BadImage(
             f"The picture to start from has the shape {start.shape}; {classifier.card.name} takes "
-            f"{(*size, preprocessing.channels)}: cut it with core.preprocessing.fit first."
+            f"{(*size, preprocessing.channels)}: cut it with core.data.preprocessing.fit first."
         )
     settings = found_settings(
         size,

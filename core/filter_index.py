@@ -20,15 +20,15 @@ from torch import Tensor
 from core.channel_layers import ChannelLayer, find_layer, layers_of
 from core.classifier import Classifier
 from core.compute.threads import side_by_side
+from core.data.dataset import Split, indexed_rows
+from core.data.fitting import fitted
 from core.errors import SettingError
 from core.filter_twins import kernel_pictures, nearest_kernels
-from core.image_dataset import Split, stratified_indices
 from core.index_part import read_part, save_part
 from core.layer_sums import LayerSums
 from core.map_figures import Figures
 from core.passing_figures import PassingFigures
 from core.progress import Progress, no_progress
-from core.training_data import fitted
 
 LABEL = "filter index 2"
 # Images of a batch: as many as have SMALL bytes of their largest map, within FEWEST and LARGEST, but never
@@ -270,19 +270,6 @@ def open_index(answer: dict[str, Any]) -> dict[str, LayerIndex]:
         layer["name"]: LayerIndex(**{name: answer[f"{i}/{name}"] for name in names})
         for i, layer in enumerate(answer["layers"])
     }
-
-
-def indexed_rows(labels: np.ndarray, count: int | None) -> np.ndarray:
-    """Which rows of a split an index of `count` images reads: every class with its share, the same always.
-
-    Shape:
-        returns: (n,) int64, ascending
-    """
-    if count is None or count >= len(labels):
-        return np.arange(len(labels))
-    if count < 1:
-        raise SettingError(f"{count} images were asked for: choose from 1 to {len(labels)}.")
-    return stratified_indices(labels, count, 0)[1]
 
 
 def depends_on(split_fingerprint: str, count: int, k: int) -> tuple[Any, ...]:

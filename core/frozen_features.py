@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from core.data.dataset import Split
+from core.data.preprocessing import Preprocessing
 from core.history import Record
-from core.image_dataset import Split
 from core.paths import home
-from core.preprocessing import Preprocessing
 from core.training_data import inputs_of
 
 BLOCK = 32

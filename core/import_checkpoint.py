@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from core.accuracy_check import AccuracyCheck, apply_cause, check_accuracy
 from core.checkpoint import build, load_checkpoint, load_tensors, save_checkpoint
 from core.classifier import Classifier
+from core.data.dataset import ImageDataset
+from core.data.preprocessing import Preprocessing, fit
 from core.errors import BadCheckpoint, ConvoscopeError, SettingError, UnknownName
-from core.image_dataset import ImageDataset
 from core.model_card import ModelCard
 from core.models import models
 from core.paths import home
-from core.preprocessing import Preprocessing, fit
 from core.probabilities import probabilities
 from core.progress import Progress, no_progress
 from core.settings import check_settings

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from core.attribution_result import Attribution
+from core.data.dataset import Split
+from core.data.preprocessing import Preprocessing, fit
 from core.heatmap import enlarged, plane_of
-from core.image_dataset import Split
 from core.paired_differences import paired_difference
-from core.preprocessing import Preprocessing, fit
 from core.progress import Progress, no_progress
 
 ELSEWHERE = "elsewhere"
@@ -86,7 +86,7 @@ def score_method(
         method: A member of `core.attribution.methods`.
         images: At most so many; those whose map is blank are left out.
     """
-    from core.training_data import fitted
+    from core.data.fitting import fitted
 
     some = split.subset(min(images, len(split)))
     pixels = fitted(some.images, classifier.card.preprocessing)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.data.preprocessing import Preprocessing
 from core.errors import BadCheckpoint, TargetOutOfRange, UnknownName
-from core.preprocessing import Preprocessing
 
 # The files of a checkpoint's folder.
 CARD, WEIGHTS, HISTORY = "card.json", "weights.safetensors", "history.jsonl"

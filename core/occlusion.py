@@ -184,7 +184,7 @@ def occlusion_logits(
             window changes is computed (`core.incremental_occlusion`), or one forward pass a place.
         progress: Called after every batch.
     Shape:
-        image: (H, W, C) uint8, as `core.preprocessing.fit` makes it
+        image: (H, W, C) uint8, as `core.data.preprocessing.fit` makes it
     Raises:
         SettingError: The window or stride is larger than the image, or a setting is not allowed.
         BadImage: The image is not of the classifier's size.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from core.images import enlarge
+from core.data.images import enlarge
 
 # Neither is cyclic: lightness rises in the first, and falls to both sides of the neutral 0 in the second.
 _SEQUENTIAL = ("#1b0c42", "#5c126e", "#a5306a", "#e0562f", "#fba40a", "#fcffa4")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.data.dataset import Split
 from core.errors import BadDataset
-from core.image_dataset import Split
 from core.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def predict_split(classifier: "Classifier", split: Split, progress: Progress = n
     Raises:
         OutOfMemory: Not even one image fits.
     """
-    from core.training_data import fitted
+    from core.data.fitting import fitted
 
     pixels = fitted(split.images, classifier.card.preprocessing, lambda share, text: progress(0.0, text))
     total = len(split)

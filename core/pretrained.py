@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import store
+from core.data.preprocessing import Preprocessing
 from core.download import fetch
 from core.errors import BadCheckpoint, Unavailable, UnknownName
 from core.model_card import ModelCard
 from core.paths import home
-from core.preprocessing import Preprocessing
 from core.progress import Progress, no_progress
 
 if TYPE_CHECKING:  # a page draws its pickers from names and cards alone, while PyTorch is still on its way

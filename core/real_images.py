@@ -9,15 +9,15 @@ import torch
 
 from core.catalogue import checkpoint_folder, fingerprint_of
 from core.classifier import Classifier
-from core.data_catalogue import dataset_names, open_dataset
+from core.data.catalogue import dataset_names, open_dataset
+from core.data.dataset import indexed_rows
+from core.data.fitting import fit_any
+from core.data.preprocessing import fit
+from core.data.samples import SAMPLES, sample_image, sample_names
 from core.errors import ConvoscopeError
-from core.filter_index import indexed_rows
 from core.index_file import find_index, index_key
 from core.model_card import ModelCard
-from core.preprocessing import fit
 from core.progress import Progress, no_progress
-from core.samples import SAMPLES, sample_image, sample_names
-from core.training_data import fit_any
 from core.unit import Unit, outputs
 
 PHOTOS = "sample photos"

@@ -73,7 +73,7 @@ def companions(run: Run) -> list[Run]:
 
 def families(runs: Iterable[Run], *, least: int = 3) -> dict[str, list[str]]:
     """Shipped runs that belong together, by a title: those of a data set, and its networks of one kind."""
-    from core.data import datasets
+    from core.data.sets import datasets
 
     found: dict[str, list[str]] = {}
     for run in runs:

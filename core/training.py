@@ -23,7 +23,9 @@ from core.best_weights import BestWeights
 from core.checkpoint import build, load_checkpoint, save_checkpoint
 from core.classifier import best_device, short_floats
 from core.compute.convolution import fast_convolutions
-from core.data_catalogue import open_for_training
+from core.data.catalogue import open_for_training
+from core.data.fitting import fitted
+from core.data.preprocessing import Preprocessing
 from core.errors import BadCheckpoint
 from core.evaluation import measure
 from core.folding import check_foldable, folded
@@ -32,10 +34,9 @@ from core.frozen_features import can_be_cut, stored_features
 from core.history import Record
 from core.model_card import ModelCard
 from core.models import models
-from core.preprocessing import Preprocessing
 from core.registry import Member
 from core.settings import Choice, Range, Text, assignments_in, check_settings, settings_of
-from core.training_data import TrainingData, batches, batches_an_epoch, fitted, inputs_of, prepare
+from core.training_data import TrainingData, batches, batches_an_epoch, inputs_of, prepare
 from core.training_folder import (
     LAST,
     STATE,

@@ -5,8 +5,8 @@ import hashlib
 import streamlit as st
 
 from core.catalogue import card_of
-from core.images import enlarge
-from core.preprocessing import fit
+from core.data.images import enlarge
+from core.data.preprocessing import fit
 from pages.elements.activation_parts import Seen, layer_view, number_view
 from pages.elements.choose import choose_classifier, choose_image
 from pages.elements.page import page

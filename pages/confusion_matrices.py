@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core import catalogue
-from core.data_catalogue import dataset_names
+from core.data.catalogue import dataset_names
 from core.errors import ConvoscopeError
 from core.model_card import ModelCard
 from pages.elements.as_text import plain

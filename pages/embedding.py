@@ -7,6 +7,7 @@ import streamlit as st
 
 from core import catalogue
 from core.classifier import Classifier
+from core.data.dataset import ImageDataset, Split
 from core.embedding import (
     embed,
     feature_layers,
@@ -17,7 +18,6 @@ from core.embedding import (
     sample_rows,
 )
 from core.errors import BadDataset
-from core.image_dataset import ImageDataset, Split
 from core.nearest_neighbours import nearest_to
 from core.prediction import match_classes
 from core.probabilities import probabilities

@@ -5,7 +5,7 @@ import hashlib
 import streamlit as st
 
 from core.catalogue import card_of
-from core.preprocessing import fit
+from core.data.preprocessing import fit
 from pages.elements.choose import choose_classifier, choose_image
 from pages.elements.dream_parts import Wanted, best_real, choose_settings, made, show
 from pages.elements.page import page

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.catalogue import card_of
-from core.data_catalogue import dataset_names
+from core.data.catalogue import dataset_names
 from pages.elements.as_text import plain
 from pages.elements.channel_map import channel_map
 from pages.elements.choose import choose_classifier

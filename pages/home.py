@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.images import enlarge
+from core.data.images import enlarge
 from pages.elements.choose import choose, show_prediction, what_the_network_sees
 from pages.elements.page import page
 from pages.elements.photo_drop import photo_drop

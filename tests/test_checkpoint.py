@@ -10,10 +10,10 @@ import torch
 from core import catalogue
 from core.checkpoint import CARD, WEIGHTS, build, load_checkpoint, save_checkpoint
 from core.classifier import Classifier
+from core.data.preprocessing import Preprocessing
 from core.errors import BadCheckpoint, SettingError, TargetOutOfRange, UnknownName
 from core.model_card import ModelCard
 from core.paths import PROJECT
-from core.preprocessing import Preprocessing
 
 GREY = Preprocessing((28, 28), (0.3,), (0.4,), channels=1)
 CLASSES = tuple("abcdefghij")

@@ -7,9 +7,9 @@ from torch import nn
 
 from core.classifier import Classifier
 from core.compute.batch_size import BatchSize
+from core.data.preprocessing import Preprocessing, normalise
 from core.errors import BadCheckpoint, BadImage, OutOfMemory
 from core.model_card import ModelCard
-from core.preprocessing import Preprocessing, normalise
 from core.probabilities import probabilities
 
 RGB = Preprocessing((6, 8), (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))

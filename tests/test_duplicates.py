@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from core import duplicates
-from core.duplicates import nearest_images
+from core.data import duplicates
+from core.data.dataset import Split
+from core.data.duplicates import nearest_images
 from core.errors import BadDataset
-from core.image_dataset import Split
 
 rng = np.random.default_rng(0)
 

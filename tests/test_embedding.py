@@ -11,6 +11,8 @@ from sklearn.neighbors import NearestNeighbors
 from torch import nn
 
 from core.classifier import Classifier
+from core.data.dataset import Split
+from core.data.preprocessing import Preprocessing
 from core.embedding import (
     TRUST_NEIGHBOURS,
     embed,
@@ -23,10 +25,8 @@ from core.embedding import (
 )
 from core.errors import Abandoned, SettingError, UnknownName
 from core.hooks import hooks_left
-from core.image_dataset import Split
 from core.model_card import ModelCard
 from core.nearest_neighbours import nearest_neighbours, nearest_to, share_preserved, silhouettes
-from core.preprocessing import Preprocessing
 from core.projection import PROJECTIONS, principal_components
 
 

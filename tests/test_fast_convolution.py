@@ -22,10 +22,10 @@ from core.compute.convolution import (
     fast_convolutions,
     nothing_measured,
 )
+from core.data.preprocessing import Preprocessing
 from core.hooks import captured
 from core.layer_trace import trace_layers
 from core.model_card import ModelCard
-from core.preprocessing import Preprocessing
 from core.training import train
 
 WAYS = (DIRECT, COLUMNS, WINOGRAD_2, WINOGRAD_4)

@@ -11,6 +11,7 @@ from torch import nn
 from core import catalogue
 from core.__main__ import main
 from core.classifier import Classifier
+from core.data.preprocessing import Preprocessing
 from core.dream_file import animation, facts_of, from_answer, npz_bytes, to_answer
 from core.dream_presets import REPORT_SETTINGS, leaves, report_unit
 from core.errors import Abandoned, BadImage, SettingError, TargetOutOfRange, UnknownName
@@ -20,7 +21,6 @@ from core.hooks import hooks_left, opened_relus
 from core.model_card import ModelCard
 from core.models import models
 from core.picture_parameters import colours_of
-from core.preprocessing import Preprocessing
 from core.random_views import BEYOND, Wobble, random_views
 from core.real_images import best_answers, compare, real_images, times_as_strong
 from core.unit import Unit, outputs

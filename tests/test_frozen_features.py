@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from core.data.preprocessing import Preprocessing
 from core.freezing import freeze, head_of, last_block_of, set_training
 from core.frozen_features import BLOCK, body_and_head, can_be_cut, compute_features, features_file
 from core.models import models
-from core.preprocessing import Preprocessing
 from core.training_data import inputs_of
 
 CPU = torch.device("cpu")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core import image_archive
+from core.data import archive
+from core.data.archive import list_zip, open_zip
 from core.errors import BadDataset, BadImage
-from core.image_archive import list_zip, open_zip
 
 
 def picture(kind="PNG", size=(12, 9)):
@@ -78,14 +78,14 @@ def test_an_entry_that_expands_too_much_is_never_expanded(tmp_path):
 
 def test_too_much_in_all_is_refused(tmp_path, monkeypatch):
     path = pack(tmp_path / "a.zip", [(f"cat/{i}.png", picture()) for i in range(5)])
-    monkeypatch.setattr(image_archive, "MAXIMUM_EXPANDED", 1000)
+    monkeypatch.setattr(archive, "MAXIMUM_EXPANDED", 1000)
     with pytest.raises(BadDataset, match=r"'a.zip' would expand to"):
         list_zip(path)
 
 
 def test_too_many_entries_are_refused_before_they_are_listed(tmp_path, monkeypatch):
     path = pack(tmp_path / "a.zip", [(f"cat/{i}.png", b"") for i in range(20)])
-    monkeypatch.setattr(image_archive, "MAXIMUM_ENTRIES", 10)
+    monkeypatch.setattr(archive, "MAXIMUM_ENTRIES", 10)
     monkeypatch.setattr(zipfile, "ZipFile", None)  # it must not come so far
     with pytest.raises(BadDataset, match=r"'a.zip' lists 20 files; up to 10 are read"):
         list_zip(path)

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from sklearn.model_selection import StratifiedShuffleSplit
 
-from core import image_dataset
+from core.data import dataset
+from core.data.dataset import ImageDataset, Split, channel_mean_std, stratified_indices
 from core.errors import BadDataset, Unavailable, UnknownName
-from core.image_dataset import ImageDataset, Split, channel_mean_std, stratified_indices
 
 rng = np.random.default_rng(0)
 
@@ -33,9 +33,9 @@ def test_mean_and_std_are_numpy_s():
 
 def test_mean_and_std_do_not_depend_on_the_blocks(monkeypatch):
     split = _split(50)
-    whole = channel_mean_std(split.images), image_dataset.hash_of_images(split.images, split.labels)
-    monkeypatch.setattr(image_dataset, "_BLOCK_BYTES", 200)
-    assert (channel_mean_std(split.images), image_dataset.hash_of_images(split.images, split.labels)) == whole
+    whole = channel_mean_std(split.images), dataset.hash_of_images(split.images, split.labels)
+    monkeypatch.setattr(dataset, "_BLOCK_BYTES", 200)
+    assert (channel_mean_std(split.images), dataset.hash_of_images(split.images, split.labels)) == whole
 
 
 def test_a_channel_of_one_colour_can_be_divided_by():
@@ -79,7 +79,7 @@ def test_a_part_keeps_images_labels_files_and_masks_together():
 
 def test_rows_of_a_large_map_are_gathered_in_a_file(monkeypatch, tmp_path):
     monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path))
-    monkeypatch.setattr(image_dataset, "GATHERED_IN_MEMORY", 100)
+    monkeypatch.setattr(dataset, "GATHERED_IN_MEMORY", 100)
     pixels = _split(40).images
     mapped = np.memmap(tmp_path / "x.bin", np.uint8, "w+", shape=pixels.shape)
     mapped[:] = pixels

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.data.images import MAXIMUM_BYTES, encode, enlarge, image_from_pixels, read_image
 from core.errors import BadImage
-from core.images import MAXIMUM_BYTES, encode, enlarge, image_from_pixels, read_image
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from core.classifier import Classifier
+from core.data.preprocessing import Preprocessing
 from core.errors import BadImage, SettingError, TargetOutOfRange, UnknownName
 from core.incremental_occlusion import is_prepared
 from core.model_card import ModelCard
@@ -26,7 +27,6 @@ from core.occlusion import (
     relevant_classes,
     window_choices,
 )
-from core.preprocessing import Preprocessing
 from core.probabilities import probabilities
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)

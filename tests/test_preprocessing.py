@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.models import ResNet18_Weights
 
+from core.data.preprocessing import Preprocessing, fit, fit_steps, normalise
 from core.errors import BadCheckpoint
-from core.preprocessing import Preprocessing, fit, fit_steps, normalise
 
 IMAGENET = Preprocessing((224, 224), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), resize=256)
 

@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from core import pretrained
+from core.data.preprocessing import fit
+from core.data.samples import sample_image
 from core.download import fetch
 from core.efficientnet_lite0 import EfficientNetLite0
 from core.errors import BadCheckpoint, Unavailable, UnknownName
 from core.paths import PROJECT
-from core.preprocessing import fit
 from core.probabilities import probabilities
-from core.samples import sample_image
 
 
 class Publisher(http.server.BaseHTTPRequestHandler):

@@ -80,7 +80,7 @@ def test_options_are_drawn_from_the_declaration(capsys):
 
 
 def test_a_registry_refuses_a_second_of_one_name_and_names_the_nearest():
-    from core.data import datasets
+    from core.data.sets import datasets
 
     with pytest.raises(UnknownName, match=r"There is no data set named 'digit'. Did you mean 'digits'"):
         datasets["digit"]

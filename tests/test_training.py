@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from core.checkpoint import build, load_checkpoint
-from core.data_catalogue import open_dataset
+from core.data.catalogue import open_dataset
 from core.errors import BadCheckpoint, SettingError
 from core.evaluation import measure, wilson_interval
 from core.freezing import head_of

@@ -3,8 +3,8 @@
 @methods.register("saliency", title="Vanilla backprop", ...)
 def saliency(classifier, image, target, *, <settings>, progress=no_progress) -> Attribution: ...
 
-`image` is (H, W, C) uint8, as `core.preprocessing.fit` makes it; `target` is the index of a class. The fact
-`order` says where a method stands in a list.
+`image` is (H, W, C) uint8, as `core.data.preprocessing.fit` makes it; `target` is the index of a class. The
+fact `order` says where a method stands in a list.
 """
 
 from core.registry import Registry

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from core.command_line import open_both, show
 
 if TYPE_CHECKING:
-    from core.image_dataset import ImageDataset
+    from core.data.dataset import ImageDataset
 
 
 def add_parser(subparsers: Any) -> None:
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from core.ablation_effect import Effect, rank_among
     from core.channel_layers import layers_of
     from core.channel_words import parse_channels
-    from core.training_data import fitted
+    from core.data.fitting import fitted
 
     channels = parse_channels(args.channels)
     classifier, dataset = open_both(args.classifier, args.dataset)
@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
 def _each(args: argparse.Namespace) -> int:
     from core.ablation import judged_rows
     from core.ablation_atlas import ablation_atlas
-    from core.training_data import fitted
+    from core.data.fitting import fitted
 
     classifier, dataset = open_both(args.classifier, args.dataset)
     split = dataset.split(args.split)

@@ -23,7 +23,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from core.data_catalogue import add_upload, catalogue, open_dataset
+    from core.data.catalogue import add_upload, catalogue, open_dataset
     from core.errors import BadDataset
     from core.settings import assignments_in
 
@@ -74,7 +74,7 @@ def _describe(dataset: Any) -> None:
 
 
 def _describe_duplicates(dataset: Any) -> None:
-    from core.duplicates import nearest_images
+    from core.data.duplicates import nearest_images
 
     found = nearest_images(dataset.split("test"), dataset.split("train"))
     print(f"  {int(found.exact.sum()):,} test images are training images too")

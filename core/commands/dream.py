@@ -52,13 +52,13 @@ def _add_settings_when_asked(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from core.command_line import write_file
     from core.commands.index import show
+    from core.data.image_address import open_image
+    from core.data.images import encode, enlarge
+    from core.data.preprocessing import fit
     from core.dream_file import animation, facts_of, npz_bytes
     from core.dream_presets import REPORT_SETTINGS
     from core.feature_visualization import visualise
-    from core.images import encode, enlarge
-    from core.preprocessing import fit
     from core.real_images import best_answers, compare, real_images, title_of
-    from core.samples import open_image
     from core.settings import check_settings, settings_of
 
     classifier = _open(args.classifier)

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from core.catalogue import checkpoint_folder, load
     from core.checkpoint import load_checkpoint
     from core.checkpoint_check import dataset_settings_of
-    from core.data_catalogue import open_dataset
+    from core.data.catalogue import open_dataset
     from core.errors import SettingError
     from core.evaluation_report import evaluate
     from core.matrix_file import write_matrix

@@ -54,12 +54,12 @@ def run(args: argparse.Namespace) -> int:
     from core.attribution import methods
     from core.catalogue import load
     from core.command_line import write_file
+    from core.data.image_address import open_image
+    from core.data.images import encode
+    from core.data.preprocessing import fit
     from core.explanation_file import facts_of, npz_bytes
     from core.heatmap import picture, plane_of, scale_of
-    from core.images import encode
     from core.mask_shares import fitted_masks, in_words, mask_shares
-    from core.preprocessing import fit
-    from core.samples import open_image
     from core.settings import check_settings
 
     method = methods[args.method]

@@ -42,10 +42,10 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from core.data_catalogue import open_dataset
+    from core.data.catalogue import open_dataset
+    from core.data.image_address import open_image
     from core.errors import BadCheckpoint
     from core.import_checkpoint import make_card, names_in, share, size_in, try_import, values_in
-    from core.samples import open_image
     from core.settings import assignments_in
     from core.state_dict import read_state_dict
 

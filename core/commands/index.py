@@ -25,7 +25,8 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from core.filter_index import index_split, indexed_rows, open_index
+    from core.data.dataset import indexed_rows
+    from core.filter_index import index_split, open_index
     from core.index_file import find_index, index_key, keep_index, part_path
 
     classifier, dataset = open_both(args.classifier, args.dataset)

@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from core.attribution import methods
     from core.catalogue import checkpoint_folder, load
     from core.checkpoint_check import dataset_settings_of
-    from core.data_catalogue import open_dataset
+    from core.data.catalogue import open_dataset
     from core.errors import SettingError
     from core.mask_shares import score_method
     from core.settings import assignments_in, check_settings

@@ -30,12 +30,12 @@ def run(args: argparse.Namespace) -> int:
 
     from core.catalogue import load
     from core.command_line import write_file
+    from core.data.image_address import open_image
+    from core.data.images import encode
+    from core.data.preprocessing import fit
     from core.errors import UnknownName
-    from core.images import encode
     from core.occlusion import VALUES, occlusion_logits
     from core.occlusion_picture import remark, scale_of
-    from core.preprocessing import fit
-    from core.samples import open_image
     from core.settings import check_settings, settings_of
 
     if args.value not in VALUES:

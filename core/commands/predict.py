@@ -26,12 +26,12 @@ def run(args: argparse.Namespace) -> int:
 
     from core.catalogue import load
     from core.command_line import write_file
+    from core.data.image_address import open_image
+    from core.data.images import encode
+    from core.data.preprocessing import fit
     from core.errors import SettingError
-    from core.images import encode
     from core.prediction_picture import prediction_picture
-    from core.preprocessing import fit
     from core.probabilities import probabilities
-    from core.samples import open_image
 
     if args.top < 1:
         raise SettingError(f"--top is {args.top}: choose a whole number from 1 on.")

@@ -1,9 +1,4 @@
-"""Data sets: an open set, one file each. A member is a function that returns an `ImageDataset`.
+"""Images and data sets: reading, preprocessing, samples, archives and the catalogue of data sets.
 
-@datasets.register("digits", title="Digits", ...)
-def digits(*, seed: ... = 0) -> ImageDataset: ...
+`sets/` is the open set: one file for each data set.
 """
-
-from core.registry import Registry
-
-datasets = Registry("data set", __name__)

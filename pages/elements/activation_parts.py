@@ -10,8 +10,8 @@ from streamlit.errors import StreamlitPageNotFoundError
 
 from core.activations import ORDERS, SCALES, activations, one_channel_of_each, order_of, painted
 from core.classifier import Classifier
+from core.data.images import enlarge
 from core.heatmap import colours, overlay
-from core.images import enlarge
 from core.model_card import ModelCard
 from core.progress import Progress
 from core.store import Answer

@@ -13,13 +13,13 @@ from core.attribution import methods
 from core.attribution_result import Attribution
 from core.baselines import baseline_images
 from core.classifier import Classifier
+from core.data.images import encode, enlarge
+from core.data.samples import SAMPLES
 from core.explanation_file import facts_of, npz_bytes, script_text
 from core.feature_maps import feature_maps
 from core.heatmap import picture, plane_of
-from core.images import encode, enlarge
 from core.mask_shares import fitted_masks, in_words, mask_shares
 from core.progress import Progress
-from core.samples import SAMPLES
 from core.store import Answer
 from pages.elements.ask import ask
 from pages.elements.attribution_view import Panel, View, attribution_view, scales

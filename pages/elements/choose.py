@@ -10,9 +10,9 @@ import numpy as np
 import streamlit as st
 
 from core import catalogue
-from core.images import ReadImage, enlarge
+from core.data.images import ReadImage, enlarge
+from core.data.preprocessing import Preprocessing, fit, fit_steps
 from core.model_card import ModelCard
-from core.preprocessing import Preprocessing, fit, fit_steps
 from core.probabilities import probabilities
 from core.progress import Progress
 from core.store import Answer

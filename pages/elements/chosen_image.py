@@ -10,12 +10,12 @@ from collections import OrderedDict
 
 import streamlit as st
 
-from core.data_catalogue import dataset_names, open_dataset
-from core.dataset_image import open_dataset_image
+from core.data.catalogue import dataset_names, open_dataset
+from core.data.image_address import open_dataset_image
+from core.data.images import MAXIMUM_BYTES, SUFFIXES, ReadImage, read_image
+from core.data.samples import SAMPLES, sample_image, sample_names
 from core.errors import BadImage, ConvoscopeError, UnknownName
-from core.images import MAXIMUM_BYTES, SUFFIXES, ReadImage, read_image
 from core.model_card import ModelCard
-from core.samples import SAMPLES, sample_image, sample_names
 from pages.elements.address import new_address, remember
 from pages.elements.as_text import as_written
 

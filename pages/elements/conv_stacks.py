@@ -13,7 +13,7 @@ from core.conv_stack import (
     receptive_field,
     stack_rows,
 )
-from core.images import ReadImage, enlarge
+from core.data.images import ReadImage, enlarge
 from core.stack_text import STACKS, parse_stack
 from pages.elements.as_text import as_written
 from pages.elements.conv_sizes import memory_words

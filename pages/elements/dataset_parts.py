@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.data_catalogue import add_upload
-from core.duplicates import Neighbours, nearest_images
-from core.image_dataset import ImageDataset, Split
+from core.data.catalogue import add_upload
+from core.data.dataset import ImageDataset, Split
+from core.data.duplicates import Neighbours, nearest_images
 from pages.elements.as_text import plain
 from pages.elements.dataset_picker import choose_next
 from pages.elements.image_sheet import image_sheet

@@ -4,8 +4,8 @@ from typing import Any
 
 import streamlit as st
 
-from core.data_catalogue import CatalogueEntry, catalogue, open_dataset
-from core.image_dataset import ImageDataset
+from core.data.catalogue import CatalogueEntry, catalogue, open_dataset
+from core.data.dataset import ImageDataset
 from core.settings import Choice, Range, Setting
 from pages.elements.address import keep_in_address
 from pages.elements.as_text import plain

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from core.data.images import encode
 from core.feature_visualization import Frame
-from core.images import encode
 from pages.elements.component import component
 
 _dream_view = component("dream_view")

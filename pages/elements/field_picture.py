@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from core.images import enlarge
+from core.data.images import enlarge
 
 _SIDE = 480
 _BEYOND, _BEYOND_SEEN = 235, (255, 196, 140)

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from core.data.images import enlarge
 from core.filter_patches import tile, with_box
-from core.images import enlarge
 from core.layer_sums import BINS
 from pages.elements.as_text import plain
 from pages.elements.chosen_image import set_chosen_image

@@ -11,13 +11,13 @@ from core import ablation
 from core.catalogue import checkpoint_folder
 from core.channel_words import Channels, parse_channels, write_channels
 from core.classifier import Classifier
-from core.filter_index import LABEL, LayerIndex, depends_on, field_box, index_split, indexed_rows, open_index
-from core.image_dataset import ImageDataset, Split
+from core.data.dataset import ImageDataset, Split, indexed_rows
+from core.data.fitting import fit_any, fitted
+from core.filter_index import LABEL, LayerIndex, depends_on, field_box, index_split, open_index
 from core.index_file import find_index, index_key_of, keep_index, part_path
 from core.model_card import ModelCard
 from core.progress import Progress
 from core.store import Answer
-from core.training_data import fit_any, fitted
 from pages.elements.ask import ask
 
 K = 16

@@ -7,7 +7,8 @@ from typing import Any
 import streamlit as st
 from torch import Tensor
 
-from core.data_catalogue import catalogue, open_dataset
+from core.data.catalogue import catalogue, open_dataset
+from core.data.samples import SAMPLES, sample_image, sample_names
 from core.errors import Unavailable
 from core.import_checkpoint import (
     Trial,
@@ -23,7 +24,6 @@ from core.import_checkpoint import (
 )
 from core.model_summary import short, summarise
 from core.models import models
-from core.samples import SAMPLES, sample_image, sample_names
 from core.settings import assignments_in
 from core.state_dict import read_state_dict
 from pages.elements.model_diagram import model_diagram

@@ -11,8 +11,8 @@ import streamlit as st
 
 from core import catalogue
 from core.confusion import confusion_matrix
-from core.image_dataset import ImageDataset, Split
-from core.images import encode
+from core.data.dataset import ImageDataset, Split
+from core.data.images import encode
 from core.prediction import Predictions, match_classes, predict_split, predictions_of
 from pages.elements.address import new_address, remember
 from pages.elements.as_text import plain

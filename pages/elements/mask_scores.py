@@ -8,8 +8,8 @@ import streamlit as st
 
 from core.attribution import methods
 from core.classifier import Classifier
-from core.data_catalogue import open_dataset
-from core.image_dataset import Split
+from core.data.catalogue import open_dataset
+from core.data.dataset import Split
 from core.mask_shares import score_method
 from core.progress import Progress
 from core.store import Answer

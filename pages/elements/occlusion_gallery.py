@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from core.data_catalogue import catalogue, catalogue_entry
+from core.data.catalogue import catalogue, catalogue_entry
+from core.data.images import ReadImage, encode, image_from_pixels
+from core.data.preprocessing import fit
+from core.data.samples import sample_image, sample_names
 from core.errors import ConvoscopeError, SettingError
-from core.images import ReadImage, encode, image_from_pixels
 from core.occlusion import window_choices
 from core.occlusion_gallery import (
     GalleryRow,
@@ -18,9 +20,7 @@ from core.occlusion_gallery import (
     gallery_scale,
     gallery_sheet,
 )
-from core.preprocessing import fit
 from core.progress import Progress
-from core.samples import sample_image, sample_names
 from core.store import Answer
 from pages.elements.ask import ask
 from pages.elements.choose import Chosen

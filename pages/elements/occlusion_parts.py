@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from core import catalogue, store
-from core.images import encode, enlarge
+from core.data.images import encode, enlarge
 from core.occlusion import (
     FILLS,
     VALUES,

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
+from core.data.images import MAXIMUM_BYTES, SUFFIXES
 from core.errors import BadImage
-from core.images import MAXIMUM_BYTES, SUFFIXES
 from pages.elements.as_text import as_written
 from pages.elements.chosen_image import keep_upload
 

@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from core.images import encode
+from core.data.images import encode
 from pages.elements.component import component
 
 _scatter = component("scatter", "scatter_paint", "scatter_hands", "scatter_side")

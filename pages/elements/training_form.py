@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from core import jobs
-from core.data_catalogue import catalogue
+from core.data.catalogue import catalogue
 from core.errors import SettingError
 from core.settings import Choice, Range, Setting, assignments_in, settings_of
 from pages.elements.as_text import plain

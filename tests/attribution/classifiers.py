@@ -11,10 +11,10 @@ import torchvision
 from torch import nn
 
 from core.classifier import Classifier
+from core.data.preprocessing import Preprocessing
 from core.model_card import ModelCard
 from core.models import models
 from core.module_surgery import prepare_for_analysis
-from core.preprocessing import Preprocessing
 
 SIDE = 48
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from core.checkpoint import load_checkpoint
-from core.data_catalogue import open_dataset
+from core.data.catalogue import open_dataset
 from core.matrix_file import write_matrix
 from core.one_vs_rest import one_vs_rest
 from core.prediction import predict_split, predictions_of

@@ -11,7 +11,7 @@ from core.conv_arithmetic import fed_by, forward, terms, unread
 from core.conv_exercise import Exercise, to_address
 from core.conv_layer import Layer
 from core.conv_presets import preset, presets
-from core.samples import sample_image
+from core.data.samples import sample_image
 from core.template_matching import filtered, grey, kernel, match
 from pages.elements.photo_kernel import small
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.data_catalogue import open_dataset
+from core.data.catalogue import open_dataset
 
 pytestmark = pytest.mark.browser
 

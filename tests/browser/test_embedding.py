@@ -11,11 +11,11 @@ from PIL import Image
 
 from core.catalogue import load
 from core.checkpoint import build, save_checkpoint
-from core.data_catalogue import open_dataset
+from core.data.catalogue import open_dataset
+from core.data.preprocessing import Preprocessing
 from core.embedding import features_of, last_before_head, sample_rows
 from core.model_card import ModelCard
 from core.nearest_neighbours import nearest_to
-from core.preprocessing import Preprocessing
 
 pytestmark = pytest.mark.browser
 STATE = "canvas => canvas.getRootNode().querySelector('.root').state"

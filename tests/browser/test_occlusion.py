@@ -7,9 +7,9 @@ import pytest
 from playwright.sync_api import expect
 
 from core.catalogue import load
+from core.data.preprocessing import fit
+from core.data.samples import sample_image
 from core.occlusion import occlusion_logits
-from core.preprocessing import fit
-from core.samples import sample_image
 from tests.browser.conftest import drawn
 
 pytestmark = pytest.mark.browser

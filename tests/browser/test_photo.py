@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from core.samples import sample_image
+from core.data.samples import sample_image
 from tests.test_images import bomb_png
 
 pytestmark = pytest.mark.browser

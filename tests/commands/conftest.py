@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from core.checkpoint import save_checkpoint
+from core.data.preprocessing import Preprocessing
 from core.model_card import ModelCard
 from core.models import models
-from core.preprocessing import Preprocessing
 
 
 @pytest.fixture

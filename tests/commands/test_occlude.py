@@ -8,9 +8,9 @@ from PIL import Image
 
 from core.__main__ import main
 from core.catalogue import load
+from core.data.preprocessing import fit
+from core.data.samples import sample_image
 from core.occlusion import occlusion_logits
-from core.preprocessing import fit
-from core.samples import sample_image
 
 ASK = ["occlude", "chelsea", "--classifier", "imported/tiny"]
 pytestmark = pytest.mark.usefixtures("tiny")

@@ -9,9 +9,9 @@ from PIL import Image
 
 from core.__main__ import main
 from core.catalogue import load
+from core.data.preprocessing import fit
+from core.data.samples import sample_image
 from core.prediction_picture import prediction_picture
-from core.preprocessing import fit
-from core.samples import sample_image
 
 ASK = ["predict", "chelsea", "--classifier", "imported/tiny"]
 pytestmark = pytest.mark.usefixtures("tiny")

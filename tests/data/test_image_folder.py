@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core import image_index
-from core.data import datasets
+from core.data import folder_index
+from core.data.folder_index import arrange, find_images, read_dataset
+from core.data.sets import datasets
 from core.errors import BadDataset
-from core.image_index import arrange, find_images, read_dataset
 
 
 @pytest.fixture(autouse=True)
@@ -120,9 +120,9 @@ def test_files_are_decoded_once_and_again_when_they_change(tmp_path, monkeypatch
         for i in range(5):
             save(root / name / f"{i}.png")
     reads = []
-    decode = image_index.read_image
+    decode = folder_index.read_image
     monkeypatch.setattr(
-        image_index, "read_image", lambda data, name: reads.append(name) or decode(data, name)
+        folder_index, "read_image", lambda data, name: reads.append(name) or decode(data, name)
     )
     for _ in range(2):
         first = read_dataset(find_images(root), name="x", title="X", size=8)

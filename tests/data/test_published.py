@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torchvision
 
-from core.data import cifar10, datasets, fashion_mnist
+from core.data.sets import cifar10, datasets, fashion_mnist
 from core.errors import BadDataset, Unavailable
 from core.paths import home
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from core.data import datasets
-from core.data.sutures import draw_suture
+from core.data.sets import datasets
+from core.data.sets.sutures import draw_suture
 from core.errors import SettingError
 
 

@@ -5,7 +5,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.confusion import confusion_matrix
-from core.data_catalogue import add_upload, open_dataset
+from core.data.catalogue import add_upload, open_dataset
 from core.matrix_file import write_matrix
 from core.paths import PROJECT
 from pages.elements.judged import judged_predictions, predictions_csv, zip_of

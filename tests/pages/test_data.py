@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from core import data_catalogue
-from core.data_catalogue import add_upload, dataset_names, open_dataset, open_for_training
+from core.data import catalogue
+from core.data.catalogue import add_upload, dataset_names, open_dataset, open_for_training
 from core.errors import BadDataset, SettingError, Unavailable, UnknownName
 from core.paths import PROJECT
 
@@ -15,7 +15,7 @@ from core.paths import PROJECT
 @pytest.fixture(autouse=True)
 def _home(tmp_path, monkeypatch):
     monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path))
-    monkeypatch.setattr(data_catalogue, "_open", type(data_catalogue._open)())
+    monkeypatch.setattr(catalogue, "_open", type(catalogue._open)())
 
 
 def zip_of_images(extra=()):
@@ -132,12 +132,12 @@ def test_nothing_is_kept_of_what_is_refused(tmp_path, monkeypatch):
     empty.seek(0)
     with pytest.raises(BadDataset, match="no class folders with images"):
         add_upload(empty, "a.zip")
-    monkeypatch.setattr(data_catalogue, "MAXIMUM_UPLOAD", 100)
+    monkeypatch.setattr(catalogue, "MAXIMUM_UPLOAD", 100)
     with pytest.raises(BadDataset, match=r"'a\.zip' is larger than"):
         add_upload(zip_of_images(), "a.zip")
     with pytest.raises(BadDataset, match=r"'a\.zip' is empty"):
         add_upload(io.BytesIO(), "a.zip")
-    monkeypatch.setattr(data_catalogue, "MAXIMUM_UPLOADS", 0)
+    monkeypatch.setattr(catalogue, "MAXIMUM_UPLOADS", 0)
     with pytest.raises(Unavailable, match="The uploads fill their 0 GB"):
         add_upload(zip_of_images(), "a.zip")
     assert list((tmp_path / "data" / "uploads").iterdir()) == []

@@ -11,12 +11,12 @@ from core import catalogue, store, worker
 from core.__main__ import main
 from core.activations import activations, one_channel_of_each, order_of, painted
 from core.checkpoint import save_checkpoint
+from core.data.preprocessing import Preprocessing
 from core.errors import UnknownName
 from core.feature_visualization import Frame
 from core.model_card import ModelCard
 from core.models import models
 from core.paths import PROJECT, home
-from core.preprocessing import Preprocessing
 from core.real_images import best_answers, indexed_best, real_images
 from pages.elements import ask, dream_parts
 
@@ -185,7 +185,7 @@ def test_every_channel_has_its_map_on_one_scale():
 
 
 def store_image():
-    from core.data_catalogue import open_dataset
+    from core.data.catalogue import open_dataset
 
     return np.asarray(open_dataset("digits").split("test").images[0])
 

@@ -11,12 +11,12 @@ from core import catalogue, store, worker
 from core.__main__ import main
 from core.channel_words import parse_channels
 from core.checkpoint import save_checkpoint
-from core.data_catalogue import open_dataset
+from core.data.catalogue import open_dataset
+from core.data.preprocessing import Preprocessing
 from core.filter_presets import random_filters, report_filters
 from core.model_card import ModelCard
 from core.models import models
 from core.paths import PROJECT, home
-from core.preprocessing import Preprocessing
 
 
 @pytest.fixture(scope="module", autouse=True)

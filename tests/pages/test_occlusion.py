@@ -9,13 +9,13 @@ from streamlit.testing.v1 import AppTest
 
 from core.catalogue import load
 from core.checkpoint import save_checkpoint
+from core.data.preprocessing import Preprocessing, fit
+from core.data.samples import sample_image
 from core.model_card import ModelCard
 from core.models import models
 from core.occlusion import OcclusionMap, occlusion_logits
 from core.occlusion_picture import FLIP_COLOURS, scale_of
 from core.paths import PROJECT
-from core.preprocessing import Preprocessing, fit
-from core.samples import sample_image
 from pages.elements.scrubber import asked, fixed
 
 NAME = "imported/tiny"

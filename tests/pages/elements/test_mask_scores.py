@@ -3,7 +3,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.data_catalogue import open_dataset
+from core.data.catalogue import open_dataset
 from core.paths import PROJECT
 
 
@@ -11,7 +11,7 @@ from core.paths import PROJECT
 def _few_sutures(tmp_path, monkeypatch):
     monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path))
     small = open_dataset("sutures", images=40, size=32)
-    for module in ("core.dataset_image", "pages.elements.mask_scores"):
+    for module in ("core.data.image_address", "pages.elements.mask_scores"):
         monkeypatch.setattr(f"{module}.open_dataset", lambda name: small)
     monkeypatch.setattr("pages.elements.mask_scores.IMAGES", 3)
 

@@ -3,8 +3,8 @@
 from functools import lru_cache
 from pathlib import Path
 
-from core.errors import BadImage, UnknownName
-from core.images import ReadImage, read_image
+from core.data.images import ReadImage, read_image
+from core.errors import UnknownName
 
 SAMPLES: dict[str, tuple[str, str]] = {
     # name: (title, file in skimage/data)
@@ -42,26 +42,6 @@ def sample_image(name: str) -> ReadImage:
 @lru_cache(maxsize=len(SAMPLES))  # some 30 MB, and every run of every page asks for its image
 def _read(name: str) -> ReadImage:
     return read_image((_sample_folder() / SAMPLES[name][1]).read_bytes(), name)
-
-
-def open_image(path_or_sample: str) -> ReadImage:
-    """A file by its path, a sample photo by its name, or an image of a data set as "sutures/test/12".
-
-    For the command line, never for a browser's text.
-    """
-    path = Path(path_or_sample)
-    if path.is_file():
-        return read_image(path.read_bytes(), path.name)
-    if path_or_sample in SAMPLES:
-        return sample_image(path_or_sample)
-    if path_or_sample.count("/") == 2 and path_or_sample.rpartition("/")[2].isdecimal():
-        from core.dataset_image import open_dataset_image
-
-        return open_dataset_image(path_or_sample)
-    if path.suffix or len(path.parts) > 1:
-        raise BadImage(f"There is no file {path_or_sample!r}. Give a path to an image, or a sample's name: "
-                       f"{', '.join(sample_names())}.")  # fmt: skip
-    raise UnknownName("sample image or file", path_or_sample, sample_names())
 
 
 def _sample_folder() -> Path:

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from core.data.archive import list_zip, open_zip, printable, reason_to_skip_name
+from core.data.dataset import ImageDataset, Skipped, Split
+from core.data.images import read_image
+from core.data.preprocessing import Preprocessing, fit
 from core.errors import BadDataset, BadImage
-from core.image_archive import list_zip, open_zip, printable, reason_to_skip_name
-from core.image_dataset import ImageDataset, Skipped, Split
-from core.images import read_image
 from core.paths import home
-from core.preprocessing import Preprocessing, fit
 from core.progress import Progress, no_progress
 
 MAXIMUM_CLASSES = 1000

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.data.dataset import Split, blocks
 from core.errors import BadDataset
-from core.image_dataset import Split, blocks
 from core.paths import home
 from core.progress import Progress, no_progress
 

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import numpy as np
 
-from core.data import datasets
-from core.image_dataset import ImageDataset, Split
+from core.data.dataset import ImageDataset, Split
+from core.data.sets import datasets
 from core.settings import Range
 
 

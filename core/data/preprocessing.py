@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from core.data.images import Step
 from core.errors import BadCheckpoint
-from core.images import Step
 
 _INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.lib.format import open_memmap
 
-from core.data import datasets
+from core.data.dataset import ImageDataset, Split
+from core.data.sets import datasets
 from core.errors import SettingError
-from core.image_dataset import ImageDataset, Split
 from core.paths import home
 from core.progress import Progress, no_progress
 from core.settings import Range

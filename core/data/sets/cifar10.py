@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from core.data import datasets
+from core.data.dataset import ImageDataset, Split
+from core.data.folder_index import find_images, read_dataset
+from core.data.sets import datasets
 from core.errors import BadDataset, Unavailable
-from core.image_dataset import ImageDataset, Split
-from core.image_index import find_images, read_dataset
 from core.paths import home
 from core.progress import Progress, no_progress
 

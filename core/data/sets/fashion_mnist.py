@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from core.data import datasets
+from core.data.dataset import ImageDataset, Split
+from core.data.sets import datasets
 from core.errors import BadDataset, Unavailable
-from core.image_dataset import ImageDataset, Split
 from core.paths import PROJECT, home
 from core.progress import Progress, no_progress
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Annotated
 
-from core.data import datasets
+from core.data.dataset import ImageDataset
+from core.data.folder_index import find_images, read_dataset
+from core.data.sets import datasets
 from core.errors import BadDataset
-from core.image_dataset import ImageDataset
-from core.image_index import find_images, read_dataset
 from core.progress import Progress, no_progress
 from core.settings import Choice, Range, Text
 

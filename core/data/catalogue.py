@@ -1,4 +1,4 @@
-"""All data sets by name: those of `core.data`, and the zips that people uploaded."""
+"""All data sets by name: those of `core.data.sets`, and the zips that people uploaded."""
 
 import hashlib
 import inspect
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from core.data import datasets
+from core.data.archive import list_zip, printable
+from core.data.dataset import ImageDataset
+from core.data.folder_index import find_images, read_dataset
+from core.data.sets import datasets
 from core.errors import BadDataset, Unavailable, UnknownName
-from core.image_archive import list_zip, printable
-from core.image_dataset import ImageDataset
-from core.image_index import find_images, read_dataset
 from core.paths import home
 from core.progress import Progress, no_progress
 from core.settings import Setting, check_settings

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from core.errors import BadDataset, Unavailable, UnknownName
+from core.errors import BadDataset, SettingError, Unavailable, UnknownName
 from core.paths import home
 
 # Rows gathered from a mapped array are kept in memory up to here, and in an unnamed file beyond.
@@ -271,3 +271,16 @@ def _gather(images: np.ndarray, indices: np.ndarray) -> np.ndarray:
     for start in range(0, len(indices), rows):
         gathered[start : start + rows] = images[indices[start : start + rows]]
     return gathered
+
+
+def indexed_rows(labels: np.ndarray, count: int | None) -> np.ndarray:
+    """Which rows of a split an index of `count` images reads: every class with its share, the same always.
+
+    Shape:
+        returns: (n,) int64, ascending
+    """
+    if count is None or count >= len(labels):
+        return np.arange(len(labels))
+    if count < 1:
+        raise SettingError(f"{count} images were asked for: choose from 1 to {len(labels)}.")
+    return stratified_indices(labels, count, 0)[1]

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from core.data.dataset import Skipped
+from core.data.images import MAXIMUM_BYTES, SUFFIXES
 from core.errors import BadDataset, BadImage
-from core.image_dataset import Skipped
-from core.images import MAXIMUM_BYTES, SUFFIXES
 
 MAXIMUM_ENTRIES = 300_000
 MAXIMUM_EXPANDED = 8 * 2**30
