@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torchvision.models import vgg19
 
 from benchmarks import Row, alternate
-from core.classifier import short_floats
 from core.compute.convolution import fast_convolutions
-from core.models import models
+from core.models.architectures import models
+from core.models.classifier import short_floats
 
 PLAIN = "plain PyTorch, channels last"
 

@@ -10,12 +10,12 @@ from benchmarks.occlusion import plain
 from core.ablation import switched_off
 from core.channel_layers import ChannelLayer, layers_of
 from core.channel_removal import ChannelRemoval, channel_removal
-from core.classifier import Classifier
 from core.data.preprocessing import Preprocessing
 from core.filter_index import build_index
 from core.hooks import captured
-from core.model_card import ModelCard
-from core.models import models
+from core.models.architectures import models
+from core.models.card import ModelCard
+from core.models.classifier import Classifier
 
 K = 9
 

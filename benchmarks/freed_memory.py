@@ -37,10 +37,10 @@ def _steps(kept: bool) -> list[float]:
     import torch
     import torch.nn.functional as F
 
-    from core.classifier import short_floats
     from core.compute.convolution import fast_convolutions
     from core.compute.malloc import keep_freed_memory
-    from core.models import models
+    from core.models.architectures import models
+    from core.models.classifier import short_floats
 
     if kept:
         keep_freed_memory()

@@ -17,13 +17,13 @@ from torch import nn
 
 from benchmarks import Row, alternate
 from benchmarks.occlusion import against_passes, untrained
-from core.classifier import Classifier
 from core.data.dataset import Split
 from core.data.preprocessing import Preprocessing
 from core.evaluation import measure as evaluate
 from core.filter_index import build_index
 from core.incremental_occlusion import share_of_multiplications
-from core.model_card import ModelCard
+from core.models.card import ModelCard
+from core.models.classifier import Classifier
 from core.occlusion import places
 
 CHART = Path(__file__).resolve().parent.parent / "docs" / "growth.svg"

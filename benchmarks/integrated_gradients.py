@@ -23,11 +23,11 @@ from benchmarks.occlusion import plain, untrained
 from core.attribution import methods
 from core.attribution_result import Attribution
 from core.baselines import baseline_images
-from core.catalogue import checkpoint_folder, load
-from core.classifier import Classifier
 from core.data.catalogue import open_dataset
 from core.data.preprocessing import fit
 from core.data.samples import sample_image
+from core.models.catalogue import checkpoint_folder, load
+from core.models.classifier import Classifier
 
 STEPS = 32
 ERROR = 1.0  # percent

@@ -21,13 +21,13 @@ from captum.attr import Occlusion
 from torch import nn
 
 from benchmarks import Row
-from core.catalogue import load
-from core.classifier import Classifier
 from core.compute.convolution import Conv2d
 from core.data.preprocessing import Preprocessing, fit
 from core.data.samples import sample_image
-from core.model_card import ModelCard
-from core.models import models
+from core.models.architectures import models
+from core.models.card import ModelCard
+from core.models.catalogue import load
+from core.models.classifier import Classifier
 from core.occlusion import (
     OcclusionMap,
     filled_image,

@@ -12,11 +12,11 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from benchmarks import Row, alternate
-from core.checkpoint import build, load_card
-from core.classifier import short_floats
 from core.data.catalogue import open_dataset
 from core.data.dataset import Split
 from core.history import append_record
+from core.models.checkpoint import build, load_card
+from core.models.classifier import short_floats
 from core.training import train
 
 IMAGES, BATCH = 4000, 200

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from core.channel_layers import ChannelLayer, check_channels, find_layer, layers_of
 from core.channel_words import Channels
-from core.classifier import Classifier
 from core.data.dataset import Split, indexed_rows
 from core.errors import BadDataset, SettingError
 from core.hooks import altered, captured
+from core.models.classifier import Classifier
 from core.prediction import match_classes
 from core.progress import Progress, no_progress
 from core.settings import Choice

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from core.classifier import Classifier
 from core.errors import SettingError
 from core.hooks import captured
+from core.models.classifier import Classifier
 from core.unit import outputs
 
 SCALES = ("shared", "own")

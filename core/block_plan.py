@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from core.classifier import Classifier
 from core.compute.packed_matrix import PackedMatrix
 from core.local_layers import LocalLayer, NetworkDescription, Reach, padded
+from core.models.classifier import Classifier
 from core.product_convolution import ProductConvolution, largest_piece, number_of_points
 
 PRODUCT_BYTES = 600 << 20  # that the products of all weights may take

@@ -9,9 +9,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from torch import Tensor, nn
 
-from core.classifier import Classifier
 from core.errors import ConvoscopeError, SettingError, UnknownName
 from core.layer_trace import trace_layers
+from core.models.classifier import Classifier
 from core.receptive_field import FootprintObserver, ReceptiveField
 
 # Operations that leave channel c where it was: what comes out is still that channel.

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
     from core.data.dataset import ImageDataset
+    from core.models.classifier import Classifier
 
 
 def open_classifier(name: str) -> "Classifier":
     """A classifier by its name in the catalogue, or by the folder of its checkpoint."""
-    from core.catalogue import load
-    from core.checkpoint import load_checkpoint
+    from core.models.catalogue import load
+    from core.models.checkpoint import load_checkpoint
 
     folder = Path(name)
     return load_checkpoint(folder) if (folder / "card.json").is_file() else load(name, progress=show)
@@ -20,7 +20,7 @@ def open_classifier(name: str) -> "Classifier":
 
 def checkpoint_of(name: str) -> Path | None:
     """The folder of that classifier's checkpoint; None where its weights are not in one."""
-    from core.catalogue import checkpoint_folder
+    from core.models.catalogue import checkpoint_folder
 
     folder = Path(name)
     return folder if (folder / "card.json").is_file() else checkpoint_folder(name)

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.errors import UnknownName
 from core.layer_trace import twin_of
+from core.models.classifier import Classifier
 from core.progress import Progress, no_progress
 from core.receptive_field import UnknownReceptiveField
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from core.classifier import Classifier
 from core.data.dataset import Split
 from core.data.fitting import fitted
 from core.intervals import wilson_interval
+from core.models.classifier import Classifier
 from core.probabilities import probabilities
 from core.progress import Progress, no_progress
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from core.attribution_result import Attribution
-from core.model_card import ModelCard
+from core.models.card import ModelCard
 
 
 def facts_of(result: Attribution, card: ModelCard, classifier: str, image: str) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def script_text(facts: dict[str, Any], npz_name: str, *, sample: bool) -> str:
         f'Run it in Convoscope\'s folder, with {npz_name} beside it.\n"""\n\n'
         "import numpy as np\n\n"
         "from core.attribution import methods\n"
-        "from core.catalogue import load\n"
+        "from core.models.catalogue import load\n"
         f"{imports}\n"
         f"kept = np.load({npz_name!r})\n"
         f"classifier = load({facts['classifier']!r})\n"

@@ -4,9 +4,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from core.classifier import Classifier
 from core.errors import ConvoscopeError, UnknownName
 from core.layer_trace import trace_layers
+from core.models.classifier import Classifier
 
 
 class NoFeatureMap(ConvoscopeError):

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.errors import BadImage
 from core.gradient_ascent import Ascent, roughness_gradient
+from core.models.classifier import Classifier
 from core.picture_parameters import Colours, Fourier, Pixels, colours_of
 from core.progress import Progress, no_progress
 from core.random_views import BEYOND, Wobble

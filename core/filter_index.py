@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from core.channel_layers import ChannelLayer, find_layer, layers_of
-from core.classifier import Classifier
 from core.compute.threads import side_by_side
 from core.data.dataset import Split, indexed_rows
 from core.data.fitting import fitted
@@ -27,6 +26,7 @@ from core.filter_twins import kernel_pictures, nearest_kernels
 from core.index_part import read_part, save_part
 from core.layer_sums import LayerSums
 from core.map_figures import Figures
+from core.models.classifier import Classifier
 from core.passing_figures import PassingFigures
 from core.progress import Progress, no_progress
 

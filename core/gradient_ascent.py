@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from core.classifier import Classifier
 from core.gradients import NotFinite
 from core.hooks import opened_relus
+from core.models.classifier import Classifier
 from core.random_views import Wobble, random_views
 from core.unit import Unit, outputs
 

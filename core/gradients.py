@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.errors import ConvoscopeError, TargetOutOfRange
+from core.models.classifier import Classifier
 from core.settings import Choice
 
 # What is explained. The logit stands for the class alone; the probability also falls when others rise, and

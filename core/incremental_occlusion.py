@@ -29,10 +29,10 @@ from torch import Tensor, fx, nn
 
 from core.block_plan import LocalNetwork, Plan, multiplications, plan_of
 from core.changed_block import Block, cut, cut_rows, moved, outputs_of, paste, span, union, whole_map
-from core.classifier import Classifier
 from core.compute.packed_matrix import PackedMatrix
 from core.compute.threads import side_by_side
 from core.local_layers import describe, known_description
+from core.models.classifier import Classifier
 from core.occlusion import Engine, full_forwards
 from core.progress import Progress, no_progress
 

@@ -8,9 +8,9 @@ import os
 from pathlib import Path
 
 from core import store
-from core.catalogue import fingerprint_of
-from core.checkpoint import write_whole
 from core.filter_index import LABEL, depends_on
+from core.models.catalogue import fingerprint_of
+from core.models.checkpoint import write_whole
 from core.paths import PROJECT, home
 from core.store import Answer
 

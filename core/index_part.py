@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from core.checkpoint import write_whole
 from core.layer_sums import LayerSums
+from core.models.checkpoint import write_whole
 
 
 def save_part(path: Path, layers: Sequence[LayerSums], batch_size: int, images: int) -> None:

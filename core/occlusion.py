@@ -16,7 +16,7 @@ from core.progress import Progress, no_progress
 from core.settings import Choice, Range, check_settings, settings_of
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
+    from core.models.classifier import Classifier
 else:
     Classifier = Any  # the command line reads the settings declared below without waiting for torch
 

@@ -13,7 +13,7 @@ from core.occlusion_picture import Scale, scale_of, sheet
 from core.progress import Progress, no_progress
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
+    from core.models.classifier import Classifier
 
 
 @dataclass(frozen=True, eq=False)

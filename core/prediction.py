@@ -12,7 +12,7 @@ from core.errors import BadDataset
 from core.progress import Progress, no_progress
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
+    from core.models.classifier import Classifier
 
 
 @dataclass(frozen=True, eq=False)

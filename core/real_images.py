@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from core.catalogue import checkpoint_folder, fingerprint_of
-from core.classifier import Classifier
 from core.data.catalogue import dataset_names, open_dataset
 from core.data.dataset import indexed_rows
 from core.data.fitting import fit_any
@@ -16,7 +14,9 @@ from core.data.preprocessing import fit
 from core.data.samples import SAMPLES, sample_image, sample_names
 from core.errors import ConvoscopeError
 from core.index_file import find_index, index_key
-from core.model_card import ModelCard
+from core.models.card import ModelCard
+from core.models.catalogue import checkpoint_folder, fingerprint_of
+from core.models.classifier import Classifier
 from core.progress import Progress, no_progress
 from core.unit import Unit, outputs
 

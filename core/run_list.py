@@ -214,7 +214,7 @@ def _own_settings(settings: Mapping[str, Any], option: str) -> dict[str, Any]:
     try:
         given: dict[str, Any] = dict(assignments_in(text))
         if option == "architecture_settings":
-            from core.models import models
+            from core.models.architectures import models
 
             return check_settings(models[settings["architecture"]].settings, given)
         return given

@@ -13,15 +13,15 @@ import torch
 from torch import nn
 
 from core import numpy_mlp
-from core.checkpoint import CARD, build, load_card, save_checkpoint
-from core.classifier import Classifier
 from core.data.catalogue import open_for_training
 from core.data.dataset import Split
 from core.data.fitting import fitted
 from core.data.preprocessing import Preprocessing, normalise
 from core.evaluation import measure
 from core.history import FILE, Record, history_file
-from core.model_card import ModelCard
+from core.models.card import ModelCard
+from core.models.checkpoint import CARD, build, load_card, save_checkpoint
+from core.models.classifier import Classifier
 from core.optimizers import rate_factor
 from core.paths import write_whole
 from core.settings import Choice, Range, Text, numbers_in

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.activation_functions import activation_function
 from core.history import Record
+from core.models.activation_functions import activation_function
 from core.numpy_mlp import EpochSums, NumpyMLP
 from core.optimizers import gradient_norm
 

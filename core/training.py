@@ -20,20 +20,20 @@ from torch import Tensor, nn
 
 from core.augmentation import Augmentation, augment
 from core.best_weights import BestWeights
-from core.checkpoint import build, load_checkpoint, save_checkpoint
-from core.classifier import best_device, short_floats
 from core.compute.convolution import fast_convolutions
 from core.data.catalogue import open_for_training
 from core.data.fitting import fitted
 from core.data.preprocessing import Preprocessing
 from core.errors import BadCheckpoint
 from core.evaluation import measure
-from core.folding import check_foldable, folded
 from core.freezing import freeze, head_of, set_training
 from core.frozen_features import can_be_cut, stored_features
 from core.history import Record
-from core.model_card import ModelCard
-from core.models import models
+from core.models.architectures import models
+from core.models.batch_norm_folding import check_foldable, folded
+from core.models.card import ModelCard
+from core.models.checkpoint import build, load_checkpoint, save_checkpoint
+from core.models.classifier import best_device, short_floats
 from core.registry import Member
 from core.settings import Choice, Range, Text, assignments_in, check_settings, settings_of
 from core.training_data import TrainingData, batches, batches_an_epoch, inputs_of, prepare
@@ -389,7 +389,7 @@ def _pretrained_preprocessing(
     """A pretrained network's own mean, std and size; None for a network that begins with nothing."""
     if "mean_std_from" not in member.facts:
         return None
-    from core.pretrained import pretrained_card
+    from core.models.pretrained import pretrained_card
 
     own = pretrained_card(settings[member.facts["mean_std_from"]]).preprocessing
     return dataclasses.replace(own, input_size=(side, side) if side else own.input_size, resize=None)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.errors import SettingError, TargetOutOfRange, UnknownName
 from core.feature_maps import layer_shapes
 from core.hooks import captured
+from core.models.classifier import Classifier
 
 
 @dataclass(frozen=True)

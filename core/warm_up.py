@@ -13,7 +13,7 @@ from core.progress import Progress
 from core.store import Answer
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
+    from core.models.classifier import Classifier
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def _warm_up() -> None:
 def _ask(step: "Callable[[Classifier, Progress], Answer]") -> None:
     """One short question to the default network. Between two of them those of visitors have their turn."""
     from core import store, worker
-    from core.pretrained import DEFAULT
+    from core.models.pretrained import DEFAULT
 
     key = store.key_of(DEFAULT, step.__name__, (os.getpid(), time.time()))
     task = worker.submit(key, DEFAULT, step, short=False)

@@ -12,13 +12,14 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from core import catalogue, store
+from core import store
 from core.errors import Abandoned, ConvoscopeError
+from core.models import catalogue
 from core.progress import Progress
 from core.store import Answer
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
+    from core.models.classifier import Classifier
 else:
     Classifier = Any  # a page draws itself while this thread imports PyTorch
 

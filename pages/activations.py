@@ -4,9 +4,9 @@ import hashlib
 
 import streamlit as st
 
-from core.catalogue import card_of
 from core.data.images import enlarge
 from core.data.preprocessing import fit
+from core.models.catalogue import card_of
 from pages.elements.activation_parts import Seen, layer_view, number_view
 from pages.elements.choose import choose_classifier, choose_image
 from pages.elements.page import page

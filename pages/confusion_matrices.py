@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from core import catalogue
 from core.data.catalogue import dataset_names
 from core.errors import ConvoscopeError
-from core.model_card import ModelCard
+from core.models import catalogue
+from core.models.card import ModelCard
 from pages.elements.as_text import plain
 from pages.elements.choose import choose_classifier
 from pages.elements.confusion_parts import (

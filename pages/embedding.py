@@ -5,8 +5,6 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from core import catalogue
-from core.classifier import Classifier
 from core.data.dataset import ImageDataset, Split
 from core.embedding import (
     embed,
@@ -18,6 +16,8 @@ from core.embedding import (
     sample_rows,
 )
 from core.errors import BadDataset
+from core.models import catalogue
+from core.models.classifier import Classifier
 from core.nearest_neighbours import nearest_to
 from core.prediction import match_classes
 from core.probabilities import probabilities

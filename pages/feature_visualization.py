@@ -4,8 +4,8 @@ import hashlib
 
 import streamlit as st
 
-from core.catalogue import card_of
 from core.data.preprocessing import fit
+from core.models.catalogue import card_of
 from pages.elements.choose import choose_classifier, choose_image
 from pages.elements.dream_parts import Wanted, best_real, choose_settings, made, show
 from pages.elements.page import page

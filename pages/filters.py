@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from core.catalogue import card_of
 from core.data.catalogue import dataset_names
+from core.models.catalogue import card_of
 from pages.elements.as_text import plain
 from pages.elements.channel_map import channel_map
 from pages.elements.choose import choose_classifier

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from core.checkpoint import build, save_checkpoint
 from core.data.catalogue import open_dataset
 from core.data.preprocessing import Preprocessing
-from core.model_card import ModelCard
+from core.models.card import ModelCard
+from core.models.checkpoint import build, save_checkpoint
 
 
 def save_nearest_mean(folder: Path, *, noise: float = 0.0, sharpness: float = 8.0) -> ModelCard:

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from core.accuracy_check import apply_cause, check_accuracy, reverse_first_layer
-from core.checkpoint import build
-from core.classifier import Classifier
 from core.data.dataset import ImageDataset, Split
 from core.data.preprocessing import Preprocessing
 from core.errors import SettingError
-from core.model_card import ModelCard
+from core.models.card import ModelCard
+from core.models.checkpoint import build
+from core.models.classifier import Classifier
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 COLOURS = np.array([[230, 120, 40], [120, 90, 60], [70, 200, 120], [60, 60, 90], [190, 180, 220]])

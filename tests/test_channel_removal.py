@@ -11,7 +11,7 @@ from torch import nn
 from core.channel_layers import channel_layers
 from core.channel_removal import channel_removal
 from core.hooks import altered, hooks_left
-from core.models import models
+from core.models.architectures import models
 
 SIZE, CLASSES = 18, 5
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from core import catalogue
-from core.checkpoint import CARD, WEIGHTS, build, load_checkpoint, save_checkpoint
-from core.classifier import Classifier
 from core.data.preprocessing import Preprocessing
 from core.errors import BadCheckpoint, SettingError, TargetOutOfRange, UnknownName
-from core.model_card import ModelCard
+from core.models import catalogue
+from core.models.card import ModelCard
+from core.models.checkpoint import CARD, WEIGHTS, build, load_checkpoint, save_checkpoint
+from core.models.classifier import Classifier
 from core.paths import PROJECT
 
 GREY = Preprocessing((28, 28), (0.3,), (0.4,), channels=1)

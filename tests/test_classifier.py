@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from core.classifier import Classifier
 from core.compute.batch_size import BatchSize
 from core.data.preprocessing import Preprocessing, normalise
 from core.errors import BadCheckpoint, BadImage, OutOfMemory
-from core.model_card import ModelCard
+from core.models.card import ModelCard
+from core.models.classifier import Classifier
 from core.probabilities import probabilities
 
 RGB = Preprocessing((6, 8), (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))

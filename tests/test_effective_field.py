@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from core.classifier import Classifier
 from core.data.preprocessing import Preprocessing
 from core.effective_field import effective_field
 from core.errors import UnknownName
-from core.model_card import ModelCard
+from core.models.card import ModelCard
+from core.models.classifier import Classifier
 from core.receptive_field import UnknownReceptiveField
 
 

@@ -10,7 +10,6 @@ from sklearn.metrics import silhouette_samples, silhouette_score
 from sklearn.neighbors import NearestNeighbors
 from torch import nn
 
-from core.classifier import Classifier
 from core.data.dataset import Split
 from core.data.preprocessing import Preprocessing
 from core.embedding import (
@@ -25,7 +24,8 @@ from core.embedding import (
 )
 from core.errors import Abandoned, SettingError, UnknownName
 from core.hooks import hooks_left
-from core.model_card import ModelCard
+from core.models.card import ModelCard
+from core.models.classifier import Classifier
 from core.nearest_neighbours import nearest_neighbours, nearest_to, share_preserved, silhouettes
 from core.projection import PROJECTIONS, principal_components
 

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core import store
-from core.classifier import FEW, Classifier
 from core.compute import convolution, winograd
 from core.compute.convolution import (
     COLUMNS,
@@ -25,7 +24,8 @@ from core.compute.convolution import (
 from core.data.preprocessing import Preprocessing
 from core.hooks import captured
 from core.layer_trace import trace_layers
-from core.model_card import ModelCard
+from core.models.card import ModelCard
+from core.models.classifier import FEW, Classifier
 from core.training import train
 
 WAYS = (DIRECT, COLUMNS, WINOGRAD_2, WINOGRAD_4)

@@ -8,9 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from core import catalogue
 from core.__main__ import main
-from core.classifier import Classifier
 from core.data.preprocessing import Preprocessing
 from core.dream_file import animation, facts_of, from_answer, npz_bytes, to_answer
 from core.dream_presets import REPORT_SETTINGS, leaves, report_unit
@@ -18,8 +16,10 @@ from core.errors import Abandoned, BadImage, SettingError, TargetOutOfRange, Unk
 from core.feature_maps import layer_shapes
 from core.feature_visualization import PIXELS, visualise
 from core.hooks import hooks_left, opened_relus
-from core.model_card import ModelCard
-from core.models import models
+from core.models import catalogue
+from core.models.architectures import models
+from core.models.card import ModelCard
+from core.models.classifier import Classifier
 from core.picture_parameters import colours_of
 from core.random_views import BEYOND, Wobble, random_views
 from core.real_images import best_answers, compare, real_images, times_as_strong

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from core.channel_layers import NoConvolution, channel_layers, find_layer
-from core.classifier import Classifier
 from core.data.dataset import indexed_rows
 from core.data.preprocessing import Preprocessing
 from core.errors import SettingError, UnknownName
@@ -17,7 +16,8 @@ from core.filter_index import build_index, field_box, open_index
 from core.filter_twins import kernel_strengths
 from core.hooks import hooks_left
 from core.layer_sums import BINS
-from core.model_card import ModelCard
+from core.models.card import ModelCard
+from core.models.classifier import Classifier
 from core.receptive_field import receptive_field
 
 SIZE, CLASSES = 12, 3

@@ -7,7 +7,7 @@ from torch import nn
 from core.data.preprocessing import Preprocessing
 from core.freezing import freeze, head_of, last_block_of, set_training
 from core.frozen_features import BLOCK, body_and_head, can_be_cut, compute_features, features_file
-from core.models import models
+from core.models.architectures import models
 from core.training_data import inputs_of
 
 CPU = torch.device("cpu")

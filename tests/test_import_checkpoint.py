@@ -9,9 +9,10 @@ import torch
 import torchvision
 from safetensors.torch import save as save_safetensors
 
-from core.catalogue import load
 from core.errors import BadCheckpoint, SettingError, UnknownName
-from core.import_checkpoint import (
+from core.models.architectures import models
+from core.models.catalogue import load
+from core.models.import_weights import (
     fill,
     first_answer,
     free_folder,
@@ -24,8 +25,7 @@ from core.import_checkpoint import (
     size_in,
     values_in,
 )
-from core.models import models
-from core.state_dict import read_state_dict
+from core.models.state_dict import read_state_dict
 
 NETWORKS: list[tuple[str, dict[str, Any], int, int, int]] = [  # settings, channels, side, classes
     ("mlp", {"widths": "20,10"}, 1, 28, 4),

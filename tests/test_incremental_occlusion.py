@@ -9,12 +9,12 @@ from torch import nn
 
 from core.block_plan import LocalNetwork
 from core.changed_block import span
-from core.classifier import Classifier
 from core.data.preprocessing import Preprocessing
 from core.incremental_occlusion import head_of, incremental_engine
 from core.local_layers import describe
-from core.model_card import ModelCard
-from core.models import models
+from core.models.architectures import models
+from core.models.card import ModelCard
+from core.models.classifier import Classifier
 from core.occlusion import full_forwards, occlusion_logits
 from core.product_convolution import LARGEST, ProductConvolution, number_of_points, pieces
 from tests.attribution.classifiers import NETWORKS, classifier, photo

@@ -7,13 +7,13 @@ from torch import nn
 
 from core.__main__ import main
 from core.attribution import methods
-from core.classifier import Classifier
 from core.data.dataset import Split
 from core.data.image_address import open_dataset_image
 from core.data.preprocessing import Preprocessing
 from core.errors import BadImage
 from core.mask_shares import fitted_masks, in_words, mask_shares, mean_shares, score_method
-from core.model_card import ModelCard
+from core.models.card import ModelCard
+from core.models.classifier import Classifier
 
 LEFT = np.array([[1, 1, 0, 0]] * 4, bool)
 CORNER = np.zeros((4, 4), bool)

@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from core.model_summary import short, summarise
-from core.models import models
+from core.models.architectures import models
 
 NETWORKS: dict[str, tuple[Any, tuple[int, int]]] = {
     "resnet18": (torchvision.models.resnet18, (64, 80)),

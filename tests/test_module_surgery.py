@@ -11,7 +11,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from core.module_surgery import not_rewritten, prepare_for_analysis, stop_in_place
+from core.models.surgery import not_rewritten, prepare_for_analysis, stop_in_place
 
 NETWORKS = {
     "resnet18": torchvision.models.resnet18,
@@ -83,7 +83,7 @@ def test_blocks_stay_what_they_were_for_isinstance_hooks_and_training() -> None:
 def test_guided_backprop_agrees_with_a_network_written_with_separate_modules() -> None:
     """The reason for it all: a rule on ReLU modules must act on every ReLU of a torchvision ResNet."""
     captum = pytest.importorskip("captum.attr")
-    from core.models import models
+    from core.models.architectures import models
 
     torch.manual_seed(0)
     theirs = torchvision.models.resnet18().eval()

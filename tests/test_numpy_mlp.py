@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from core import numpy_mlp, sklearn_mlp, torch_mlp
-from core.activation_functions import activation_function
 from core.errors import UnknownName
+from core.models.activation_functions import activation_function
 
 
 def blobs(seed: int = 0, n: int = 300, features: int = 6, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -141,9 +141,9 @@ def test_unknown_words_are_refused() -> None:
 
 @pytest.mark.parametrize("implementation", ["numpy", "scikit-learn"])
 def test_a_run_becomes_a_checkpoint_that_answers_as_measured(implementation: str, tmp_path: Path) -> None:
-    from core.checkpoint import load_checkpoint
     from core.data.catalogue import open_dataset
     from core.evaluation import measure
+    from core.models.checkpoint import load_checkpoint
     from core.scratch_training import train_from_scratch
 
     folder = tmp_path / "run"
@@ -180,8 +180,8 @@ def test_a_rate_of_nearly_nothing_stops_every_implementation() -> None:
 
 
 def test_three_ways_are_three_histories_beside_one_checkpoint(tmp_path: Path) -> None:
-    from core.checkpoint import load_card
     from core.history import append_record, read_history, variants
+    from core.models.checkpoint import load_card
     from core.scratch_training import train_three_ways
 
     folder = tmp_path / "perceptron"

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from core.classifier import Classifier
 from core.data.preprocessing import Preprocessing
 from core.errors import BadImage, SettingError, TargetOutOfRange, UnknownName
 from core.incremental_occlusion import is_prepared
-from core.model_card import ModelCard
+from core.models.card import ModelCard
+from core.models.classifier import Classifier
 from core.occlusion import (
     FILLS,
     OcclusionMap,

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from core.classifier import Classifier
 from core.data.preprocessing import Preprocessing
-from core.model_card import ModelCard
+from core.models.card import ModelCard
+from core.models.classifier import Classifier
 from core.occlusion import occlusion_logits
 from core.occlusion_gallery import GalleryRow, drops_of_windows, gallery_archive, gallery_sheet
 from core.occlusion_picture import Scale, remark, scale_of, sheet

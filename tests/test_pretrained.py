@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from core import pretrained
 from core.data.preprocessing import fit
 from core.data.samples import sample_image
-from core.download import fetch
-from core.efficientnet_lite0 import EfficientNetLite0
 from core.errors import BadCheckpoint, Unavailable, UnknownName
+from core.models import pretrained
+from core.models.download import fetch
+from core.models.efficientnet_lite0 import EfficientNetLite0
 from core.paths import PROJECT
 from core.probabilities import probabilities
 
@@ -207,7 +207,7 @@ def test_names_cards_and_what_answers_are_stored_under_need_no_pytorch():
     script = (
         "import sys\n"
         "from core import catalogue, worker\n"
-        "from core.pretrained import DEFAULT\n"
+        "from core.models.pretrained import DEFAULT\n"
         "for n in (DEFAULT, 'digits_cnn'):\n"
         "    assert n in catalogue.names() and catalogue.card_of(n) and catalogue.fingerprint_of(n)\n"
         "assert not {'torch', 'torchvision', 'timm'} & set(sys.modules)\n"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from core.errors import UnknownName
 from core.layer_trace import BadNetwork
-from core.models import models
+from core.models.architectures import models
 from core.receptive_field import (
     Box,
     UnknownReceptiveField,

@@ -12,7 +12,7 @@ from safetensors.torch import save as save_safetensors
 from torch import nn
 
 from core.errors import BadCheckpoint
-from core.state_dict import not_finite, read_state_dict
+from core.models.state_dict import not_finite, read_state_dict
 
 
 def saved(value: Any, **options: Any) -> bytes:

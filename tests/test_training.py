@@ -13,13 +13,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from core.checkpoint import build, load_checkpoint
 from core.data.catalogue import open_dataset
 from core.errors import BadCheckpoint, SettingError
 from core.evaluation import measure, wilson_interval
 from core.freezing import head_of
 from core.history import FILE, read_history
 from core.jobs import job
+from core.models.checkpoint import build, load_checkpoint
 from core.paths import PROJECT
 from core.training import train
 from core.training_step import loss_of, predictions

@@ -13,7 +13,7 @@ def test_pytorch_and_the_default_network_are_ready_afterwards(tmp_path):
         "assert 'torch' not in sys.modules  # whoever only imports it pays nothing\n"
         "w.warm_up().join()\n"
         "from core import worker\n"
-        "from core.pretrained import DEFAULT\n"
+        "from core.models.pretrained import DEFAULT\n"
         "assert DEFAULT in worker._classifiers and worker.computed() == len(w.STEPS)\n"
         "import gc\n"
         "assert gc.get_freeze_count() > 100_000  # what was imported is no more looked at\n"

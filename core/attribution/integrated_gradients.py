@@ -11,7 +11,6 @@ from core.adaptive_path import Piece, cut_worst, cuts_at_once, first_pieces, int
 from core.attribution import methods
 from core.attribution_result import Attribution
 from core.baselines import Baseline, baseline_images
-from core.classifier import Classifier, is_out_of_memory
 from core.compute.threads import side_by_side
 from core.gradients import (
     Output,
@@ -23,6 +22,7 @@ from core.gradients import (
     to_map,
     why_no_gradient,
 )
+from core.models.classifier import Classifier, is_out_of_memory
 from core.progress import Progress, no_progress
 from core.settings import Choice, Range
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from core.attribution import methods
 from core.attribution_result import Attribution
-from core.classifier import Classifier
 from core.gradients import NotFinite, Output, check_target
+from core.models.classifier import Classifier
 from core.occlusion import FILLS, occlusion_logits
 from core.progress import Progress, no_progress
 from core.settings import Choice, Range

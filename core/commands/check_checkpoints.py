@@ -25,9 +25,9 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from core.catalogue import checkpoint_folder, entries
     from core.checkpoint_check import check_checkpoint
     from core.errors import UnknownName
+    from core.models.catalogue import checkpoint_folder, entries
 
     shipped = [entry.name for entry in entries() if entry.kind == "shipped"]
     checks = []

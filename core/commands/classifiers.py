@@ -13,7 +13,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from core.catalogue import entries
+    from core.models.catalogue import entries
 
     found = entries()
     if args.json:

@@ -96,8 +96,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _open(name: str) -> Any:
-    from core.catalogue import load
-    from core.checkpoint import load_checkpoint
+    from core.models.catalogue import load
+    from core.models.checkpoint import load_checkpoint
 
     folder = Path(name)
     return load_checkpoint(folder) if (folder / "card.json").is_file() else load(name)

@@ -34,11 +34,11 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from core.catalogue import load
-    from core.checkpoint import load_checkpoint
     from core.data.catalogue import open_dataset
     from core.embedding import embed, feature_space, features_of, last_before_head, sample_rows
     from core.errors import SettingError
+    from core.models.catalogue import load
+    from core.models.checkpoint import load_checkpoint
     from core.projection import PROJECTIONS, projection_named
     from core.settings import check_settings
 

@@ -52,7 +52,6 @@ def _add_settings_when_asked(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from core.attribution import methods
-    from core.catalogue import load
     from core.command_line import write_file
     from core.data.image_address import open_image
     from core.data.images import encode
@@ -60,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from core.explanation_file import facts_of, npz_bytes
     from core.heatmap import picture, plane_of, scale_of
     from core.mask_shares import fitted_masks, in_words, mask_shares
+    from core.models.catalogue import load
     from core.settings import check_settings
 
     method = methods[args.method]

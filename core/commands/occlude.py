@@ -28,12 +28,12 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     import numpy as np
 
-    from core.catalogue import load
     from core.command_line import write_file
     from core.data.image_address import open_image
     from core.data.images import encode
     from core.data.preprocessing import fit
     from core.errors import UnknownName
+    from core.models.catalogue import load
     from core.occlusion import VALUES, occlusion_logits
     from core.occlusion_picture import remark, scale_of
     from core.settings import check_settings, settings_of

@@ -24,12 +24,12 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     import numpy as np
 
-    from core.catalogue import load
     from core.command_line import write_file
     from core.data.image_address import open_image
     from core.data.images import encode
     from core.data.preprocessing import fit
     from core.errors import SettingError
+    from core.models.catalogue import load
     from core.prediction_picture import prediction_picture
     from core.probabilities import probabilities
 

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _queue(device: str) -> str:
-    from core.classifier import best_device
+    from core.models.classifier import best_device
 
     return best_device().type if device == "auto" else device
 

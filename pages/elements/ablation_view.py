@@ -38,7 +38,7 @@ def ablation_view(runs: list[Run]) -> None:
 
 
 def _plan(runs: list[Run]) -> None:
-    from core.models import models
+    from core.models.architectures import models
 
     bases = {run.name: settings for run in runs if (settings := _train_settings(run))}
     if not bases:

@@ -9,10 +9,10 @@ import streamlit as st
 from streamlit.errors import StreamlitPageNotFoundError
 
 from core.activations import ORDERS, SCALES, activations, one_channel_of_each, order_of, painted
-from core.classifier import Classifier
 from core.data.images import enlarge
 from core.heatmap import colours, overlay
-from core.model_card import ModelCard
+from core.models.card import ModelCard
+from core.models.classifier import Classifier
 from core.progress import Progress
 from core.store import Answer
 from pages.elements.ask import ask

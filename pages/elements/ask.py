@@ -11,7 +11,8 @@ from typing import Any
 
 import streamlit as st
 
-from core import catalogue, store, worker
+from core import store, worker
+from core.models import catalogue
 from core.store import Answer
 from core.worker import Analysis
 

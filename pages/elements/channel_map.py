@@ -5,10 +5,10 @@ import hashlib
 import numpy as np
 import streamlit as st
 
-from core.classifier import Classifier
 from core.data.images import enlarge
 from core.data.preprocessing import fit
 from core.hooks import captured
+from core.models.classifier import Classifier
 from core.progress import Progress
 from core.store import Answer
 from pages.elements.ask import ask

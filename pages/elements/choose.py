@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from core import catalogue
 from core.data.images import ReadImage, enlarge
 from core.data.preprocessing import Preprocessing, fit, fit_steps
-from core.model_card import ModelCard
+from core.models import catalogue
+from core.models.card import ModelCard
 from core.probabilities import probabilities
 from core.progress import Progress
 from core.store import Answer
@@ -21,7 +21,7 @@ from pages.elements.ask import ask
 from pages.elements.chosen_image import choose_image, set_chosen_image
 
 if TYPE_CHECKING:  # pages are drawn while PyTorch is still being imported
-    from core.classifier import Classifier
+    from core.models.classifier import Classifier
 
 __all__ = [
     "Chosen", "choose", "choose_classifier", "choose_image", "choose_target", "chosen_anew",

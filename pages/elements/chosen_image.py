@@ -15,7 +15,7 @@ from core.data.image_address import open_dataset_image
 from core.data.images import MAXIMUM_BYTES, SUFFIXES, ReadImage, read_image
 from core.data.samples import SAMPLES, sample_image, sample_names
 from core.errors import BadImage, ConvoscopeError, UnknownName
-from core.model_card import ModelCard
+from core.models.card import ModelCard
 from pages.elements.address import new_address, remember
 from pages.elements.as_text import as_written
 

@@ -7,9 +7,9 @@ import streamlit as st
 
 from core import ablation, store
 from core.ablation_atlas import Atlas, ablation_atlas
-from core.catalogue import fingerprint_of
-from core.classifier import Classifier
 from core.errors import BadDataset
+from core.models.catalogue import fingerprint_of
+from core.models.classifier import Classifier
 from core.progress import Progress
 from core.store import Answer
 from pages.elements.as_text import as_written

@@ -4,9 +4,9 @@ import numpy as np
 from torch import Tensor
 
 from core.ablation_atlas import Atlas
-from core.classifier import Classifier
 from core.filter_patches import tile
 from core.filter_twins import kernel_strengths
+from core.models.classifier import Classifier
 from core.progress import Progress
 from core.store import Answer
 from pages.elements.ask import ask

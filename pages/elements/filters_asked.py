@@ -8,14 +8,14 @@ import numpy as np
 import streamlit as st
 
 from core import ablation
-from core.catalogue import checkpoint_folder
 from core.channel_words import Channels, parse_channels, write_channels
-from core.classifier import Classifier
 from core.data.dataset import ImageDataset, Split, indexed_rows
 from core.data.fitting import fit_any, fitted
 from core.filter_index import LABEL, LayerIndex, depends_on, field_box, index_split, open_index
 from core.index_file import find_index, index_key_of, keep_index, part_path
-from core.model_card import ModelCard
+from core.models.card import ModelCard
+from core.models.catalogue import checkpoint_folder
+from core.models.classifier import Classifier
 from core.progress import Progress
 from core.store import Answer
 from pages.elements.ask import ask

@@ -10,7 +10,9 @@ from torch import Tensor
 from core.data.catalogue import catalogue, open_dataset
 from core.data.samples import SAMPLES, sample_image, sample_names
 from core.errors import Unavailable
-from core.import_checkpoint import (
+from core.model_summary import short, summarise
+from core.models.architectures import models
+from core.models.import_weights import (
     Trial,
     architecture_names,
     guess,
@@ -22,10 +24,8 @@ from core.import_checkpoint import (
     try_import,
     values_in,
 )
-from core.model_summary import short, summarise
-from core.models import models
+from core.models.state_dict import read_state_dict
 from core.settings import assignments_in
-from core.state_dict import read_state_dict
 from pages.elements.model_diagram import model_diagram
 from pages.elements.page import errors_shown
 

@@ -7,10 +7,10 @@ import pandas as pd
 import streamlit as st
 
 from core.attribution import methods
-from core.classifier import Classifier
 from core.data.catalogue import open_dataset
 from core.data.dataset import Split
 from core.mask_shares import score_method
+from core.models.classifier import Classifier
 from core.progress import Progress
 from core.store import Answer
 from pages.elements.ask import ask

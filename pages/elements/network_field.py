@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.catalogue import card_of, names
-from core.classifier import Classifier
 from core.conv_stack import effective_side
 from core.data.images import ReadImage
 from core.data.preprocessing import fit
 from core.effective_field import effective_field
 from core.model_summary import LayerSummary, summarise
+from core.models.catalogue import card_of, names
+from core.models.classifier import Classifier
 from core.progress import Progress
 from core.receptive_field import Box, receptive_field
 from core.store import Answer

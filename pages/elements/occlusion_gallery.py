@@ -28,7 +28,7 @@ from pages.elements.dataset_picker import opened
 from pages.elements.occlusion_parts import OcclusionChoice, colour_bar
 
 if TYPE_CHECKING:  # pages are drawn while PyTorch is still being imported
-    from core.classifier import Classifier
+    from core.models.classifier import Classifier
 
 PHOTOS = "sample photos"
 MOST = 40

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
-from core import catalogue, store
+from core import store
 from core.data.images import encode, enlarge
+from core.models import catalogue
 from core.occlusion import (
     FILLS,
     VALUES,
@@ -34,7 +35,7 @@ from pages.elements.page import errors_shown
 from pages.elements.scrubber import scrubber
 
 if TYPE_CHECKING:  # pages are drawn while PyTorch is still being imported
-    from core.classifier import Classifier
+    from core.models.classifier import Classifier
 
 LABEL = "occlusion"
 DRAWN = "occ_drawn"  # the fragment

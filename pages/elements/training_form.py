@@ -71,9 +71,9 @@ def start(name: str, options: Mapping[str, Any], *, title: str = "") -> None:
         SettingError: A value is not allowed, or the name is no folder's.
         JobError: There is a run of that name.
     """
-    from core.classifier import best_device
-    from core.folding import check_foldable
-    from core.models import models
+    from core.models.architectures import models
+    from core.models.batch_norm_folding import check_foldable
+    from core.models.classifier import best_device
     from core.settings import check_settings
     from core.training import train
 
@@ -104,7 +104,7 @@ def shell_command(name: str, options: Mapping[str, Any]) -> str:
 
 def fill_form(prefix: str, settings: Mapping[str, Any]) -> None:
     """From the next run of the page on, the form shows these settings, to be changed and started."""
-    from core.models import models
+    from core.models.architectures import models
     from core.training import train
 
     for setting in settings_of(train):
@@ -169,7 +169,7 @@ def _in_field(setting: Setting, value: Any) -> Any:
 
 
 def _data_and_network(prefix: str) -> dict[str, Any]:
-    from core.models import models
+    from core.models.architectures import models
 
     members = {member.name: member for member in models if member.facts.get("trainable", True)}
     summaries = "  \n".join(f"**{m.name}**: {plain(m.summary)}" for m in members.values())

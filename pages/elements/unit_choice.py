@@ -8,12 +8,12 @@ import streamlit as st
 
 from core import channel_layers
 from core.channel_layers import NoConvolution
-from core.classifier import Classifier
 from core.dream_presets import REPORT_SETTINGS, leaves, report_unit
 from core.feature_maps import layer_shapes
 from core.feature_visualization import visualise
 from core.filter_index import described
-from core.model_card import ModelCard
+from core.models.card import ModelCard
+from core.models.classifier import Classifier
 from core.progress import Progress
 from core.settings import settings_of
 from core.store import Answer

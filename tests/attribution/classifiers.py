@@ -10,11 +10,11 @@ import torch
 import torchvision
 from torch import nn
 
-from core.classifier import Classifier
 from core.data.preprocessing import Preprocessing
-from core.model_card import ModelCard
-from core.models import models
-from core.module_surgery import prepare_for_analysis
+from core.models.architectures import models
+from core.models.card import ModelCard
+from core.models.classifier import Classifier
+from core.models.surgery import prepare_for_analysis
 
 SIDE = 48
 

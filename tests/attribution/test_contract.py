@@ -6,9 +6,9 @@ import torch
 
 from core.attribution import methods
 from core.attribution_result import Attribution
-from core.classifier import Classifier
 from core.errors import ConvoscopeError, TargetOutOfRange
 from core.hooks import hooks_left
+from core.models.classifier import Classifier
 from tests.attribution.classifiers import NETWORKS, classifier, photo
 
 # Cheap settings, so that each combination runs in a moment.

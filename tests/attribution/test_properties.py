@@ -9,9 +9,9 @@ from core.adaptive_path import Piece, cut_worst, first_pieces, integral, is_sett
 from core.attribution import methods
 from core.attribution_result import Attribution
 from core.baselines import BASELINES, baseline_images
-from core.classifier import Classifier
 from core.errors import ConvoscopeError, UnknownName
 from core.feature_maps import feature_maps
+from core.models.classifier import Classifier
 from tests.attribution.classifiers import classifier, photo
 
 

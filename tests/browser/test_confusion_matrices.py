@@ -6,9 +6,9 @@ from urllib.parse import urlencode
 import numpy as np
 import pytest
 
-from core.checkpoint import load_checkpoint
 from core.data.catalogue import open_dataset
 from core.matrix_file import write_matrix
+from core.models.checkpoint import load_checkpoint
 from core.one_vs_rest import one_vs_rest
 from core.prediction import predict_split, predictions_of
 from tests.nearest_mean import save_nearest_mean

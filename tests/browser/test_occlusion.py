@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from core.catalogue import load
 from core.data.preprocessing import fit
 from core.data.samples import sample_image
+from core.models.catalogue import load
 from core.occlusion import occlusion_logits
 from tests.browser.conftest import drawn
 

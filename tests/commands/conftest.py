@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from core.checkpoint import save_checkpoint
 from core.data.preprocessing import Preprocessing
-from core.model_card import ModelCard
-from core.models import models
+from core.models.architectures import models
+from core.models.card import ModelCard
+from core.models.checkpoint import save_checkpoint
 
 
 @pytest.fixture

@@ -54,9 +54,9 @@ def test_what_cannot_be_measured_is_named_with_what_to_do(capsys: pytest.Capture
 
 
 def test_the_mirror_images_are_averaged_where_the_card_says_so() -> None:
-    from core.checkpoint import load_checkpoint
     from core.data.catalogue import open_dataset
     from core.evaluation import measure
+    from core.models.checkpoint import load_checkpoint
 
     averaged = measure(load_checkpoint(SHIPPED), open_dataset("digits").split("test"), flips=True)
     assert averaged["correct"] != 352

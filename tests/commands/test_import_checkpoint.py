@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from core.__main__ import main
-from core.catalogue import load
 from core.history import read_history
-from core.models import models
+from core.models.architectures import models
+from core.models.catalogue import load
 
 
 @pytest.fixture

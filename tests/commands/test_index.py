@@ -9,11 +9,11 @@ import torch
 
 from core import store
 from core.__main__ import main
-from core.checkpoint import save_checkpoint
 from core.data.catalogue import open_dataset
 from core.data.preprocessing import Preprocessing
-from core.model_card import ModelCard
-from core.models import models
+from core.models.architectures import models
+from core.models.card import ModelCard
+from core.models.checkpoint import save_checkpoint
 from core.paths import PROJECT
 
 # Saves after every batch, and gives the test time to kill it.

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from core.__main__ import main
-from core.catalogue import load
 from core.data.preprocessing import fit
 from core.data.samples import sample_image
+from core.models.catalogue import load
 from core.occlusion import occlusion_logits
 
 ASK = ["occlude", "chelsea", "--classifier", "imported/tiny"]

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from core.__main__ import main
-from core.catalogue import load
 from core.data.preprocessing import fit
 from core.data.samples import sample_image
+from core.models.catalogue import load
 from core.prediction_picture import prediction_picture
 
 ASK = ["predict", "chelsea", "--classifier", "imported/tiny"]

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from core.activation_functions import ACTIVATIONS, activation_function
 from core.errors import SettingError, UnknownName
-from core.models import models
+from core.models.activation_functions import ACTIVATIONS, activation_function
+from core.models.architectures import models
 
 SMALL: dict[str, dict[str, Any]] = {
     "mlp": {},

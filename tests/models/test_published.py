@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from core.errors import SettingError, UnknownName
-from core.models import models
-from core.module_surgery import not_rewritten
+from core.models.architectures import models
+from core.models.surgery import not_rewritten
 
 
 def test_networks_of_both_libraries_have_the_classes_that_were_asked_for() -> None:

@@ -6,7 +6,7 @@ import torchvision
 from torch import nn
 
 from core.errors import SettingError, UnknownName
-from core.models import models
+from core.models.architectures import models
 
 
 def make(
@@ -45,7 +45,7 @@ def test_features_head_and_last_block(backbone: str) -> None:
 
 
 def test_the_pretrained_weights_come_with_initialise_from() -> None:
-    from core.pretrained import pretrained_module
+    from core.models.pretrained import pretrained_module
 
     module = make("efficientnet_lite0").eval()
     module.initialise_from(torch.zeros(1, 3, 64, 64))
@@ -61,7 +61,7 @@ def test_the_pretrained_weights_come_with_initialise_from() -> None:
 def test_torchvisions_features_are_what_its_own_head_gets(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     whole = torchvision.models.vgg11(init_weights=False).eval()
-    monkeypatch.setattr("core.pretrained.pretrained_module", lambda name: whole)
+    monkeypatch.setattr("core.models.pretrained.pretrained_module", lambda name: whole)
     module = make("torchvision/vgg11").eval()
     module.initialise_from(torch.zeros(1, 3, 64, 64))
     image = torch.rand(1, 3, 64, 64)

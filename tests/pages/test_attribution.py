@@ -5,13 +5,13 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from core.attribution import methods
-from core.catalogue import load
-from core.checkpoint import save_checkpoint
 from core.data.preprocessing import Preprocessing, fit
 from core.data.samples import sample_image
 from core.explanation_file import facts_of, npz_bytes, script_text
-from core.model_card import ModelCard
-from core.models import models
+from core.models.architectures import models
+from core.models.card import ModelCard
+from core.models.catalogue import load
+from core.models.checkpoint import save_checkpoint
 from core.paths import PROJECT
 
 NAME = "imported/tiny"

@@ -54,7 +54,7 @@ def test_every_part_runs_and_says_no_error(open_page, part):
 def test_a_link_leads_to_a_cell_and_its_images_are_counted(open_page):
     at = open_page(cm_cell="8-1")
     split = open_dataset("digits").split("test")
-    from core.checkpoint import load_checkpoint
+    from core.models.checkpoint import load_checkpoint
     from core.paths import home
     from core.prediction import predict_split
 
@@ -195,7 +195,7 @@ def test_images_of_unknown_classes_are_not_even_predicted(monkeypatch, home):
     split, asked = dataset.split("test"), []
 
     def answered(label, classifier, analysis, **about):
-        from core.catalogue import load
+        from core.models.catalogue import load
 
         answer = analysis(load(classifier), lambda share, text: None)
         asked.append(len(answer["logits"]))

@@ -12,10 +12,10 @@ from streamlit.testing.v1 import AppTest
 
 from core import worker
 from core.__main__ import main
-from core.checkpoint import build, save_checkpoint
 from core.data.catalogue import open_dataset
 from core.data.preprocessing import Preprocessing
-from core.model_card import ModelCard
+from core.models.card import ModelCard
+from core.models.checkpoint import build, save_checkpoint
 from core.paths import PROJECT, home
 from pages.elements.scatter import ImageMap, make_sprite, payload
 

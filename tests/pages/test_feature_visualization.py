@@ -7,15 +7,16 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from core import catalogue, store, worker
+from core import store, worker
 from core.__main__ import main
 from core.activations import activations, one_channel_of_each, order_of, painted
-from core.checkpoint import save_checkpoint
 from core.data.preprocessing import Preprocessing
 from core.errors import UnknownName
 from core.feature_visualization import Frame
-from core.model_card import ModelCard
-from core.models import models
+from core.models import catalogue
+from core.models.architectures import models
+from core.models.card import ModelCard
+from core.models.checkpoint import save_checkpoint
 from core.paths import PROJECT, home
 from core.real_images import best_answers, indexed_best, real_images
 from pages.elements import ask, dream_parts

@@ -7,15 +7,16 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from core import catalogue, store, worker
+from core import store, worker
 from core.__main__ import main
 from core.channel_words import parse_channels
-from core.checkpoint import save_checkpoint
 from core.data.catalogue import open_dataset
 from core.data.preprocessing import Preprocessing
 from core.filter_presets import random_filters, report_filters
-from core.model_card import ModelCard
-from core.models import models
+from core.models import catalogue
+from core.models.architectures import models
+from core.models.card import ModelCard
+from core.models.checkpoint import save_checkpoint
 from core.paths import PROJECT, home
 
 

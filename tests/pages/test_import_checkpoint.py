@@ -7,8 +7,8 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from core.catalogue import load, names
-from core.models import models
+from core.models.architectures import models
+from core.models.catalogue import load, names
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from core.catalogue import load
-from core.checkpoint import save_checkpoint
 from core.data.preprocessing import Preprocessing, fit
 from core.data.samples import sample_image
-from core.model_card import ModelCard
-from core.models import models
+from core.models.architectures import models
+from core.models.card import ModelCard
+from core.models.catalogue import load
+from core.models.checkpoint import save_checkpoint
 from core.occlusion import OcclusionMap, occlusion_logits
 from core.occlusion_picture import FLIP_COLOURS, scale_of
 from core.paths import PROJECT

@@ -3,7 +3,7 @@
 import torchvision
 
 from core.model_summary import summarise
-from core.models import models
+from core.models.architectures import models
 from pages.elements.model_diagram import model_table, picture_data
 
 

@@ -13,18 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from core.accuracy_check import AccuracyCheck, apply_cause, check_accuracy
-from core.checkpoint import build, load_checkpoint, load_tensors, save_checkpoint
-from core.classifier import Classifier
 from core.data.dataset import ImageDataset
 from core.data.preprocessing import Preprocessing, fit
 from core.errors import BadCheckpoint, ConvoscopeError, SettingError, UnknownName
-from core.model_card import ModelCard
-from core.models import models
+from core.models.architectures import models
+from core.models.card import ModelCard
+from core.models.checkpoint import build, load_checkpoint, load_tensors, save_checkpoint
+from core.models.classifier import Classifier
+from core.models.state_dict import not_finite
 from core.paths import home
 from core.probabilities import probabilities
 from core.progress import Progress, no_progress
 from core.settings import check_settings
-from core.state_dict import not_finite
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def architecture_names() -> list[str]:
 
 
 def resolve(architecture: str) -> tuple[str, dict[str, Any]]:
-    """The member of `core.models` and the settings that a name stands for.
+    """The member of `core.models.architectures` and the settings that a name stands for.
 
     Raises:
         UnknownName: It is no architecture.
@@ -137,7 +137,7 @@ def make_card(
     """The card of weights that are brought: what is not given is guessed from their shapes.
 
     Args:
-        architecture: A name in `core.models`, torchvision/<name> or timm/<name>.
+        architecture: A name in `core.models.architectures`, torchvision/<name> or timm/<name>.
         class_names: One for each output, or two for a single output; without them classes are numbered.
         mean: Subtracted from pixels of 0…1, one number or one a channel; 0 without it. `std` likewise.
         resize: Shorter side before the middle is cut out; without it the photo is squeezed.

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
-from core.models import models
+from core.models.architectures import models
 from core.settings import Choice, Range
 
 FILTERS = (64, 128, 256, 512)

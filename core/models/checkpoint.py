@@ -1,6 +1,6 @@
 """A checkpoint folder: the whole truth about a model.
 
-<folder>/card.json            what it is (core/model_card.py)
+<folder>/card.json            what it is (core/models/card.py)
          weights.safetensors  its tensors by name; 16-bit floats where the card's folder should stay small
          history.jsonl        how it was trained, one record a line; missing for what was imported
 """
@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from core.classifier import Classifier
 from core.errors import BadCheckpoint
-from core.model_card import CARD, WEIGHTS, ModelCard, load_card
-from core.models import models
+from core.models.architectures import models
+from core.models.card import CARD, WEIGHTS, ModelCard, load_card
+from core.models.classifier import Classifier
 from core.paths import write_whole
 from core.settings import check_settings
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from torch import Tensor, nn
 
 from core.errors import SettingError, UnknownName
-from core.models import models
+from core.models.architectures import models
 from core.settings import Range, Text
 
 _HEADS = ("classifier", "fc", "head", "heads", "last_linear")
@@ -36,7 +36,7 @@ class Transfer(nn.Module):
         Raises:
             Unavailable: The weights are not here and cannot be downloaded.
         """
-        from core.pretrained import pretrained_module
+        from core.models.pretrained import pretrained_module
 
         source = pretrained_module(self.backbone_name).state_dict()
         self.backbone.load_state_dict({name: source[name] for name in self.backbone.state_dict()})
@@ -83,7 +83,7 @@ def transfer(
             f"single_logit is true, but there are {number_of_classes} classes: one output tells two classes "
             "apart. Switch it off, or choose a data set with two classes."
         )
-    from core.pretrained import WELL_KNOWN, is_pretrained, pretrained_card, untrained_module
+    from core.models.pretrained import WELL_KNOWN, is_pretrained, pretrained_card, untrained_module
 
     if not is_pretrained(backbone):
         raise UnknownName("backbone", backbone, WELL_KNOWN)

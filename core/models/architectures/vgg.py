@@ -4,9 +4,9 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
-from core.activation_functions import activation_function, initialise
 from core.errors import SettingError
-from core.models import models
+from core.models.activation_functions import activation_function, initialise
+from core.models.architectures import models
 from core.settings import Choice, Range
 
 # Convolutions in each of the five groups; a pool ends every group.

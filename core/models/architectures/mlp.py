@@ -5,8 +5,8 @@ from typing import Annotated
 
 from torch import nn
 
-from core.activation_functions import ACTIVATIONS, activation_function, initialise
-from core.models import models
+from core.models.activation_functions import ACTIVATIONS, activation_function, initialise
+from core.models.architectures import models
 from core.settings import Choice, Range, Text, numbers_in
 
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from core import store
 from core.data.preprocessing import Preprocessing
-from core.download import fetch
 from core.errors import BadCheckpoint, Unavailable, UnknownName
-from core.model_card import ModelCard
+from core.models.card import ModelCard
+from core.models.download import fetch
 from core.paths import home
 from core.progress import Progress, no_progress
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # a page draws its pickers from names and cards alone, while 
     import torch
     from torch import nn
 
-    from core.classifier import Classifier
+    from core.models.classifier import Classifier
 
 DEFAULT = "efficientnet_lite0"
 
@@ -157,8 +157,8 @@ def load_pretrained(
         Unavailable: Its weights are not on this machine and there is no network.
         BadCheckpoint: The file of weights is broken.
     """
-    from core.classifier import Classifier
-    from core.module_surgery import prepare_for_analysis
+    from core.models.classifier import Classifier
+    from core.models.surgery import prepare_for_analysis
 
     _bare_card(name)  # an unknown name is told before anything is fetched
     file = weights_file(name, progress)
@@ -191,7 +191,7 @@ def pretrained_module(name: str, *, progress: Progress = no_progress) -> "nn.Mod
 
 def untrained_module(name: str) -> "nn.Module":
     """The module of a pretrained classifier with random weights: its shape, without fetching anything."""
-    from core.module_surgery import prepare_for_analysis
+    from core.models.surgery import prepare_for_analysis
 
     return prepare_for_analysis(_architecture(name))
 
@@ -242,7 +242,7 @@ def _read_tensors(file: Path) -> "dict[str, torch.Tensor]":
 
 def _architecture(name: str) -> "nn.Module":
     if name == DEFAULT:
-        from core.efficientnet_lite0 import EfficientNetLite0
+        from core.models.efficientnet_lite0 import EfficientNetLite0
 
         return EfficientNetLite0()
     library, _, architecture = name.partition("/")

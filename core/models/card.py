@@ -19,7 +19,7 @@ class ModelCard:
 
     Attributes:
         name: What people call it; the name of its checkpoint folder.
-        architecture: A name in `core.models`.
+        architecture: A name in `core.models.architectures`.
         settings: The architecture's own settings.
         class_names: One a class. A network with a single logit has two: no, then yes.
         dataset: The data set it was trained on, by name; `dataset_fingerprint` is a hash of its pixels.

@@ -5,8 +5,8 @@ from typing import Annotated
 from torch import nn
 
 from core.errors import SettingError, UnknownName
-from core.models import models
-from core.module_surgery import prepare_for_analysis
+from core.models.architectures import models
+from core.models.surgery import prepare_for_analysis
 from core.settings import Text
 
 

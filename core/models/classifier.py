@@ -17,7 +17,7 @@ from core.compute.batch_size import BatchSize
 from core.compute.convolution import fast_convolutions, nothing_measured
 from core.compute.threads import side_by_side
 from core.errors import BadCheckpoint, BadImage, OutOfMemory
-from core.model_card import ModelCard
+from core.models.card import ModelCard
 from core.progress import Progress, no_progress
 
 log = logging.getLogger(__name__)

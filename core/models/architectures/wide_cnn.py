@@ -5,9 +5,9 @@ from typing import Annotated
 
 from torch import nn
 
-from core.activation_functions import ACTIVATIONS, activation_function, initialise
 from core.errors import SettingError
-from core.models import models
+from core.models.activation_functions import ACTIVATIONS, activation_function, initialise
+from core.models.architectures import models
 from core.settings import Choice, Range
 
 FILTERS = ((256, 5), (1024, 3), (2048, 3), (2048, 1))  # (number, side) of each convolution

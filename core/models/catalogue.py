@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import ConvoscopeError, UnknownName
-from core.model_card import CARD, WEIGHTS, ModelCard, load_card
+from core.models.card import CARD, WEIGHTS, ModelCard, load_card
 from core.paths import PROJECT, home
 
 if TYPE_CHECKING:
     import torch
 
-    from core.classifier import Classifier
+    from core.models.classifier import Classifier
     from core.progress import Progress
 
 # A name is "<folder>" for what ships, and "runs/<folder>" or "imported/<folder>" for what is yours.
@@ -45,7 +45,7 @@ def checkpoint_folder(name: str) -> Path | None:
 
 def entries() -> list[Entry]:
     """What a picker offers: shipped and own checkpoints, then well-known pretrained classifiers."""
-    from core.pretrained import DEFAULT, WELL_KNOWN
+    from core.models.pretrained import DEFAULT, WELL_KNOWN
 
     listed = [Entry(DEFAULT, "EfficientNet-Lite0 (ImageNet)", "pretrained", "Needs no network.")]
     for name, folder in _folders().items():
@@ -73,7 +73,7 @@ def card_of(name: str) -> ModelCard:
     folder = checkpoint_folder(name)
     if folder is not None:
         return _card_of(folder)
-    from core.pretrained import is_pretrained, pretrained_card
+    from core.models.pretrained import is_pretrained, pretrained_card
 
     if is_pretrained(name):
         return pretrained_card(name)
@@ -90,7 +90,7 @@ def fingerprint_of(name: str) -> str | None:
     if folder is not None:
         return _read(folder)[1]
     card_of(name)  # or there is none
-    from core.pretrained import local_weights_file, pretrained_fingerprint
+    from core.models.pretrained import local_weights_file, pretrained_fingerprint
 
     file = local_weights_file(name)
     return pretrained_fingerprint(name, file) if file else None
@@ -106,10 +106,10 @@ def load(name: str, device: "torch.device | None" = None, progress: "Progress | 
     """
     folder = checkpoint_folder(name)
     if folder is not None:
-        from core.checkpoint import load_checkpoint
+        from core.models.checkpoint import load_checkpoint
 
         return load_checkpoint(folder, device)
-    from core.pretrained import is_pretrained, load_pretrained
+    from core.models.pretrained import is_pretrained, load_pretrained
     from core.progress import no_progress
 
     if is_pretrained(name):

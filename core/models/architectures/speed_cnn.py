@@ -5,7 +5,7 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from core.models import models
+from core.models.architectures import models
 from core.settings import Text, numbers_in
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from core.checkpoint import build
 from core.errors import SettingError
-from core.model_card import ModelCard
+from core.models.card import ModelCard
+from core.models.checkpoint import build
 
 SETTING = "batch_norm"  # of every architecture that can be built with or without
 

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.checkpoint import tensors_of
 from core.errors import BadCheckpoint
+from core.models.checkpoint import tensors_of
 
 MAXIMUM_BYTES = 2 * 2**30
 # Under which name people keep the weights beside the epoch, the optimizer and so on.
