@@ -12,10 +12,10 @@ from core.channel_layers import ChannelLayer, layers_of
 from core.channel_removal import ChannelRemoval, channel_removal
 from core.data.preprocessing import Preprocessing
 from core.filter_index import build_index
-from core.hooks import captured
 from core.models.architectures import models
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
+from core.network.hooks import captured
 
 K = 9
 

@@ -10,9 +10,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from core.errors import ConvoscopeError, SettingError, UnknownName
-from core.layer_trace import trace_layers
 from core.models.classifier import Classifier
-from core.receptive_field import FootprintObserver, ReceptiveField
+from core.network.receptive_field import FootprintObserver, ReceptiveField
+from core.network.trace import trace_layers
 
 # Operations that leave channel c where it was: what comes out is still that channel.
 _NORMS = {

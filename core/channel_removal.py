@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from core.channelwise import keeps_channels_apart
-from core.hooks import altered
-from core.network_graph import CANNOT_FOLLOW, NetworkGraph, traced
+from core.network.graph import CANNOT_FOLLOW, NetworkGraph, traced
+from core.network.hooks import altered
 
 # How far it may be from the whole network, as a share of the largest logit, before it is not used.
 CLOSE = 1e-5

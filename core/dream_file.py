@@ -10,8 +10,8 @@ from PIL import Image
 
 from core.data.images import enlarge
 from core.feature_visualization import Dream, Frame
+from core.network.unit import Unit
 from core.store import Answer
-from core.unit import Unit
 
 SHOWN = 224  # pixels; smaller pictures are enlarged to about this, without blur
 

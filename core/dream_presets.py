@@ -5,7 +5,7 @@ from typing import Any
 
 from core.errors import SettingError
 from core.feature_visualization import PIXELS
-from core.unit import Unit
+from core.network.unit import Unit
 
 # Layer 24 of VGG19, filter 1, 40 steps on the pixels, shown every 5; nothing is moved.
 REPORT_LAYER, REPORT_CHANNEL = 24, 1

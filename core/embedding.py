@@ -9,10 +9,10 @@ from torch import Tensor
 
 from core.data.dataset import Split, stratified_indices
 from core.errors import SettingError, UnknownName
-from core.hooks import captured
-from core.model_summary import summarise
 from core.models.classifier import Classifier
 from core.nearest_neighbours import nearest_neighbours, share_preserved, silhouettes
+from core.network.hooks import captured
+from core.network.summary import summarise
 from core.progress import Progress, no_progress
 from core.projection import FEWEST, NEIGHBOURS, FeatureSpace, projection_named
 

@@ -11,12 +11,12 @@ from torch import Tensor
 from core.errors import BadImage
 from core.gradient_ascent import Ascent, roughness_gradient
 from core.models.classifier import Classifier
+from core.network.unit import Unit, check_unit, outputs
 from core.picture_parameters import Colours, Fourier, Pixels, colours_of
 from core.progress import Progress, no_progress
 from core.random_views import BEYOND, Wobble
 from core.real_images import real_images
 from core.settings import Choice, Range
-from core.unit import Unit, check_unit, outputs
 
 FOURIER, PIXELS = "Fourier", "pixels"
 _GIVEN_UP = 8  # steps in a row without any gradient

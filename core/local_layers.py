@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from core.in_place import InPlace, in_place
-from core.network_graph import CANNOT_FOLLOW, NetworkGraph, traced
+from core.network.graph import CANNOT_FOLLOW, NetworkGraph, traced
+from core.network.in_place_steps import InPlace, in_place
 
 # One value in, one value out, place by place: batch norm in evaluation mode, activations, what does nothing.
 _POINTWISE = (

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
-from core.hooks import observed, replaced
-from core.in_place import scale_and_shift
 from core.map_figures import Figures, figures_of, passed
-from core.network_graph import NetworkGraph, traced
+from core.network.graph import NetworkGraph, traced
+from core.network.hooks import observed, replaced
+from core.network.in_place_steps import scale_and_shift
 
 Reader = Callable[[Figures], None]
 

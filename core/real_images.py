@@ -17,8 +17,8 @@ from core.index_file import find_index, index_key
 from core.models.card import ModelCard
 from core.models.catalogue import checkpoint_folder, fingerprint_of
 from core.models.classifier import Classifier
+from core.network.unit import Unit, outputs
 from core.progress import Progress, no_progress
-from core.unit import Unit, outputs
 
 PHOTOS = "sample photos"
 # What the page Filters offers and the command keeps: an index of another size is not looked for.

@@ -10,8 +10,8 @@ from torch import nn
 
 from core.channel_layers import channel_layers
 from core.channel_removal import channel_removal
-from core.hooks import altered, hooks_left
 from core.models.architectures import models
+from core.network.hooks import altered, hooks_left
 
 SIZE, CLASSES = 18, 5
 

@@ -6,11 +6,11 @@ import torch
 from torch import nn
 
 from core.data.preprocessing import Preprocessing
-from core.effective_field import effective_field
 from core.errors import UnknownName
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
-from core.receptive_field import UnknownReceptiveField
+from core.network.effective_receptive_field import effective_field
+from core.network.receptive_field import UnknownReceptiveField
 
 
 @pytest.fixture

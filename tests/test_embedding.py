@@ -23,10 +23,10 @@ from core.embedding import (
     sample_rows,
 )
 from core.errors import Abandoned, SettingError, UnknownName
-from core.hooks import hooks_left
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
 from core.nearest_neighbours import nearest_neighbours, nearest_to, share_preserved, silhouettes
+from core.network.hooks import hooks_left
 from core.projection import PROJECTIONS, principal_components
 
 

@@ -22,10 +22,10 @@ from core.compute.convolution import (
     nothing_measured,
 )
 from core.data.preprocessing import Preprocessing
-from core.hooks import captured
-from core.layer_trace import trace_layers
 from core.models.card import ModelCard
 from core.models.classifier import FEW, Classifier
+from core.network.hooks import captured
+from core.network.trace import trace_layers
 from core.training import train
 
 WAYS = (DIRECT, COLUMNS, WINOGRAD_2, WINOGRAD_4)

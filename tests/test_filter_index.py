@@ -14,11 +14,11 @@ from core.data.preprocessing import Preprocessing
 from core.errors import SettingError, UnknownName
 from core.filter_index import build_index, field_box, open_index
 from core.filter_twins import kernel_strengths
-from core.hooks import hooks_left
 from core.layer_sums import BINS
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
-from core.receptive_field import receptive_field
+from core.network.hooks import hooks_left
+from core.network.receptive_field import receptive_field
 
 SIZE, CLASSES = 12, 3
 

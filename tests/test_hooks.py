@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from core.errors import UnknownName
-from core.hooks import NoTensor, altered, captured, guided_relus, hooks_left, replaced, rescaled
+from core.network.hooks import NoTensor, altered, captured, guided_relus, hooks_left, replaced, rescaled
 
 
 def network(inplace: bool = False) -> nn.Sequential:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from core.model_summary import short, summarise
 from core.models.architectures import models
+from core.network.summary import short, summarise
 
 NETWORKS: dict[str, tuple[Any, tuple[int, int]]] = {
     "resnet18": (torchvision.models.resnet18, (64, 80)),

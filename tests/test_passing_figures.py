@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from core.errors import UnknownName
-from core.hooks import captured, hooks_left
 from core.map_figures import figures_of
+from core.network.hooks import captured, hooks_left
 from core.passing_figures import PassingFigures
 
 SIZE = 12

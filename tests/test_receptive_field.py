@@ -12,9 +12,8 @@ import torchvision
 from torch import Tensor, nn
 
 from core.errors import UnknownName
-from core.layer_trace import BadNetwork
 from core.models.architectures import models
-from core.receptive_field import (
+from core.network.receptive_field import (
     Box,
     UnknownReceptiveField,
     box_or_measure,
@@ -22,6 +21,7 @@ from core.receptive_field import (
     receptive_field,
     receptive_fields,
 )
+from core.network.trace import BadNetwork
 
 
 @pytest.fixture

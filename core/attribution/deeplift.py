@@ -9,8 +9,8 @@ from core.attribution import methods
 from core.attribution_result import Attribution
 from core.baselines import Baseline, baseline_images
 from core.gradients import NotFinite, Output, check_target, score_of, scores, to_map, why_no_gradient
-from core.hooks import rescaled
 from core.models.classifier import Classifier
+from core.network.hooks import rescaled
 from core.progress import Progress, no_progress
 from core.settings import Range
 

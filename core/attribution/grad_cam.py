@@ -7,10 +7,10 @@ import torch
 
 from core.attribution import methods
 from core.attribution_result import Attribution
-from core.feature_maps import check_feature_map, feature_maps
 from core.gradients import NotFinite, Output, check_target, scores, to_map, why_no_gradient
-from core.hooks import captured
 from core.models.classifier import Classifier
+from core.network.feature_maps import check_feature_map, feature_maps
+from core.network.hooks import captured
 from core.progress import Progress, no_progress
 from core.settings import Choice, Text
 

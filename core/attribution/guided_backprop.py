@@ -5,8 +5,8 @@ import numpy as np
 from core.attribution import methods
 from core.attribution_result import Attribution
 from core.gradients import Output, check_target, input_gradients, to_map, why_no_gradient
-from core.hooks import guided_relus
 from core.models.classifier import Classifier
+from core.network.hooks import guided_relus
 from core.progress import Progress, no_progress
 
 

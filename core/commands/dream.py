@@ -106,8 +106,8 @@ def _open(name: str) -> Any:
 def _unit(args: argparse.Namespace, classifier: Any) -> Any:
     from core.dream_presets import REPORT_CHANNEL, report_unit
     from core.errors import SettingError
-    from core.feature_maps import layer_shapes
-    from core.unit import Unit, check_unit
+    from core.network.feature_maps import layer_shapes
+    from core.network.unit import Unit, check_unit
 
     if args.class_name is not None:
         if args.layer or args.channel is not None or args.place:

@@ -8,11 +8,11 @@ import numpy as np
 import streamlit as st
 from streamlit.errors import StreamlitPageNotFoundError
 
-from core.activations import ORDERS, SCALES, activations, one_channel_of_each, order_of, painted
 from core.data.images import enlarge
 from core.heatmap import colours, overlay
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
+from core.network.activations import ORDERS, SCALES, activations, one_channel_of_each, order_of, painted
 from core.progress import Progress
 from core.store import Answer
 from pages.elements.ask import ask

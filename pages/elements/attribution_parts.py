@@ -15,10 +15,10 @@ from core.baselines import baseline_images
 from core.data.images import encode, enlarge
 from core.data.samples import SAMPLES
 from core.explanation_file import facts_of, npz_bytes, script_text
-from core.feature_maps import feature_maps
 from core.heatmap import picture, plane_of
 from core.mask_shares import fitted_masks, in_words, mask_shares
 from core.models.classifier import Classifier
+from core.network.feature_maps import feature_maps
 from core.progress import Progress
 from core.store import Answer
 from pages.elements.ask import ask

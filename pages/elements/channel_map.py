@@ -7,8 +7,8 @@ import streamlit as st
 
 from core.data.images import enlarge
 from core.data.preprocessing import fit
-from core.hooks import captured
 from core.models.classifier import Classifier
+from core.network.hooks import captured
 from core.progress import Progress
 from core.store import Answer
 from pages.elements.ask import ask

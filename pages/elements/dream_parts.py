@@ -16,12 +16,12 @@ from core.dream_file import animation, facts_of, from_answer, npz_bytes, to_answ
 from core.feature_visualization import Dream, Frame, found_settings, visualise
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
+from core.network.unit import Unit
 from core.probabilities import probabilities
 from core.progress import Progress
 from core.real_images import best_answers, compare, indexed_best, real_images, title_of
 from core.settings import settings_of
 from core.store import Answer
-from core.unit import Unit
 from pages.elements.as_text import plain
 from pages.elements.ask import ask, cancelled, question
 from pages.elements.chosen_image import open_chosen

@@ -10,7 +10,6 @@ from torch import Tensor
 from core.data.catalogue import catalogue, open_dataset
 from core.data.samples import SAMPLES, sample_image, sample_names
 from core.errors import Unavailable
-from core.model_summary import short, summarise
 from core.models.architectures import models
 from core.models.import_weights import (
     Trial,
@@ -25,6 +24,7 @@ from core.models.import_weights import (
     values_in,
 )
 from core.models.state_dict import read_state_dict
+from core.network.summary import short, summarise
 from core.settings import assignments_in
 from pages.elements.model_diagram import model_diagram
 from pages.elements.page import errors_shown

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from core.activations import Painted
+from core.network.activations import Painted
 from pages.elements.component import component
 
 _map_grid = component("map_grid")

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.model_summary import LayerSummary, ModelSummary, short
+from core.network.summary import LayerSummary, ModelSummary, short
 from pages.elements.component import component
 
 _DIAGRAM = component("model_diagram")

@@ -10,12 +10,12 @@ import streamlit as st
 from core.conv_stack import effective_side
 from core.data.images import ReadImage
 from core.data.preprocessing import fit
-from core.effective_field import effective_field
-from core.model_summary import LayerSummary, summarise
 from core.models.catalogue import card_of, names
 from core.models.classifier import Classifier
+from core.network.effective_receptive_field import effective_field
+from core.network.receptive_field import Box, receptive_field
+from core.network.summary import LayerSummary, summarise
 from core.progress import Progress
-from core.receptive_field import Box, receptive_field
 from core.store import Answer
 from pages.elements.ask import ask
 from pages.elements.field_picture import lit

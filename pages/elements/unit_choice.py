@@ -9,15 +9,15 @@ import streamlit as st
 from core import channel_layers
 from core.channel_layers import NoConvolution
 from core.dream_presets import REPORT_SETTINGS, leaves, report_unit
-from core.feature_maps import layer_shapes
 from core.feature_visualization import visualise
 from core.filter_index import described
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
+from core.network.feature_maps import layer_shapes
+from core.network.unit import Unit
 from core.progress import Progress
 from core.settings import settings_of
 from core.store import Answer
-from core.unit import Unit
 from pages.elements.ask import ask
 from pages.elements.filter_pictures import layer_strip
 

@@ -8,8 +8,8 @@ from torch import nn
 
 from core.attribution import methods
 from core.baselines import baseline_images
-from core.hooks import hooks_left
 from core.models.classifier import Classifier
+from core.network.hooks import hooks_left
 from tests.attribution.classifiers import classifier, photo
 
 RELU_NETWORKS = ["small_cnn", "resnet18"]

@@ -7,8 +7,8 @@ import torch
 from core.attribution import methods
 from core.attribution_result import Attribution
 from core.errors import ConvoscopeError, TargetOutOfRange
-from core.hooks import hooks_left
 from core.models.classifier import Classifier
+from core.network.hooks import hooks_left
 from tests.attribution.classifiers import NETWORKS, classifier, photo
 
 # Cheap settings, so that each combination runs in a moment.

@@ -10,8 +10,8 @@ from core.attribution import methods
 from core.attribution_result import Attribution
 from core.baselines import BASELINES, baseline_images
 from core.errors import ConvoscopeError, UnknownName
-from core.feature_maps import feature_maps
 from core.models.classifier import Classifier
+from core.network.feature_maps import feature_maps
 from tests.attribution.classifiers import classifier, photo
 
 

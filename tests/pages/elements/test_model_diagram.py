@@ -2,8 +2,8 @@
 
 import torchvision
 
-from core.model_summary import summarise
 from core.models.architectures import models
+from core.network.summary import summarise
 from pages.elements.model_diagram import model_table, picture_data
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from core.layer_trace import trace_layers
-from core.receptive_field import FootprintObserver, ReceptiveField
+from core.network.receptive_field import FootprintObserver, ReceptiveField
+from core.network.trace import trace_layers
 
 
 @dataclass(frozen=True)

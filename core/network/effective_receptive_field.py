@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from core.errors import UnknownName
-from core.layer_trace import twin_of
 from core.models.classifier import Classifier
+from core.network.receptive_field import UnknownReceptiveField
+from core.network.trace import twin_of
 from core.progress import Progress, no_progress
-from core.receptive_field import UnknownReceptiveField
 
 
 def effective_field(

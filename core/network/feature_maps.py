@@ -5,8 +5,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from core.errors import ConvoscopeError, UnknownName
-from core.layer_trace import trace_layers
 from core.models.classifier import Classifier
+from core.network.trace import trace_layers
 
 
 class NoFeatureMap(ConvoscopeError):

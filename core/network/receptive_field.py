@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import ConvoscopeError, UnknownName
-from core.footprint import NOTHING, Axis, Grid, Unknown, follow, of_image
-from core.layer_trace import trace_layers, twin_of
+from core.network.receptive_field_rules import NOTHING, Axis, Grid, Unknown, follow, of_image
+from core.network.trace import trace_layers, twin_of
 
 
 class UnknownReceptiveField(ConvoscopeError):

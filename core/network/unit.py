@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from core.errors import SettingError, TargetOutOfRange, UnknownName
-from core.feature_maps import layer_shapes
-from core.hooks import captured
 from core.models.classifier import Classifier
+from core.network.feature_maps import layer_shapes
+from core.network.hooks import captured
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from core.errors import SettingError
-from core.hooks import captured
 from core.models.classifier import Classifier
-from core.unit import outputs
+from core.network.hooks import captured
+from core.network.unit import outputs
 
 SCALES = ("shared", "own")
 ORDERS = ("number", "strongest first", "least first")

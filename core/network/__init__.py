@@ -1,0 +1,1 @@
+"""Looking into a module: hooks, one traced run, the graph, receptive fields, layers and units."""
