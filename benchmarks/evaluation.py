@@ -4,13 +4,13 @@ import numpy as np
 import torch
 
 from benchmarks import Row, alternate, bare_forward
-from core.confusion import class_scores, confusion_matrix
 from core.data.dataset import Split
 from core.data.preprocessing import Preprocessing
+from core.evaluation.confusion import class_scores, confusion_matrix
+from core.evaluation.prediction import predict_split, predictions_of
 from core.models.card import ModelCard
 from core.models.checkpoint import build
 from core.models.classifier import Classifier
-from core.prediction import predict_split, predictions_of
 
 IMAGES, CLASSES = 16_000, tuple("abcdefghij")
 

@@ -19,7 +19,7 @@ from benchmarks import Row, alternate
 from benchmarks.occlusion import against_passes, untrained
 from core.data.dataset import Split
 from core.data.preprocessing import Preprocessing
-from core.evaluation import measure as evaluate
+from core.evaluation.accuracy import measure as evaluate
 from core.filter_index import build_index
 from core.incremental_occlusion import share_of_multiplications
 from core.models.card import ModelCard

@@ -17,9 +17,9 @@ from core.channel_layers import ChannelLayer, check_channels, find_layer, layers
 from core.channel_words import Channels
 from core.data.dataset import Split, indexed_rows
 from core.errors import BadDataset, SettingError
+from core.evaluation.prediction import match_classes
 from core.models.classifier import Classifier
 from core.network.hooks import altered, captured
-from core.prediction import match_classes
 from core.progress import Progress, no_progress
 from core.settings import Choice
 

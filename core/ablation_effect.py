@@ -5,8 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
-from core.confusion import confusion_matrix
-from core.intervals import wilson_interval
+from core.evaluation.confusion import confusion_matrix
+from core.evaluation.intervals import wilson_interval
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,8 +9,8 @@ import numpy as np
 from core.attribution_result import Attribution
 from core.data.dataset import Split
 from core.data.preprocessing import Preprocessing, fit
+from core.evaluation.paired_differences import paired_difference
 from core.heatmap import enlarged, plane_of
-from core.paired_differences import paired_difference
 from core.progress import Progress, no_progress
 
 ELSEWHERE = "elsewhere"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.intervals import difference_interval
+from core.evaluation.intervals import difference_interval
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from core.data.catalogue import open_for_training
 from core.data.dataset import Split
 from core.data.fitting import fitted
 from core.data.preprocessing import Preprocessing, normalise
-from core.evaluation import measure
+from core.evaluation.accuracy import measure
 from core.history import FILE, Record, history_file
 from core.models.card import ModelCard
 from core.models.checkpoint import CARD, build, load_card, save_checkpoint

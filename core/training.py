@@ -25,7 +25,7 @@ from core.data.catalogue import open_for_training
 from core.data.fitting import fitted
 from core.data.preprocessing import Preprocessing
 from core.errors import BadCheckpoint
-from core.evaluation import measure
+from core.evaluation.accuracy import measure
 from core.freezing import freeze, head_of, set_training
 from core.frozen_features import can_be_cut, stored_features
 from core.history import Record

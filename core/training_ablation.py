@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import SettingError
+from core.evaluation.paired_differences import PairedDifference, paired_difference
 from core.history import Record, of_kind
-from core.paired_differences import PairedDifference, paired_difference
 from core.settings import assignments_in
 from core.verdict import best_record
 

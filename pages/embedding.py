@@ -16,11 +16,11 @@ from core.embedding import (
     sample_rows,
 )
 from core.errors import BadDataset
+from core.evaluation.prediction import match_classes
+from core.evaluation.probabilities import probabilities
 from core.models import catalogue
 from core.models.classifier import Classifier
 from core.nearest_neighbours import nearest_to
-from core.prediction import match_classes
-from core.probabilities import probabilities
 from core.progress import Progress
 from core.projection import PROJECTIONS, FeatureSpace
 from core.store import Answer

@@ -8,7 +8,7 @@ from torch import nn
 from core.ablation import HOW, ablated_logits
 from core.ablation_atlas import PLAIN, Atlas, ablation_atlas
 from core.errors import SettingError, UnknownName
-from core.intervals import paired_interval
+from core.evaluation.intervals import paired_interval
 from core.network.hooks import hooks_left
 from tests.test_ablation import ROWS, pixels_of, plain
 from tests.test_filter_index import CLASSES, images_of, make

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from core.accuracy_check import apply_cause, check_accuracy, reverse_first_layer
 from core.data.dataset import ImageDataset, Split
 from core.data.preprocessing import Preprocessing
 from core.errors import SettingError
+from core.evaluation.accuracy_check import apply_cause, check_accuracy, reverse_first_layer
 from core.models.card import ModelCard
 from core.models.checkpoint import build
 from core.models.classifier import Classifier

@@ -8,9 +8,9 @@ from torch import nn
 from core.compute.batch_size import BatchSize
 from core.data.preprocessing import Preprocessing, normalise
 from core.errors import BadCheckpoint, BadImage, OutOfMemory
+from core.evaluation.probabilities import probabilities
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
-from core.probabilities import probabilities
 
 RGB = Preprocessing((6, 8), (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
 

@@ -9,9 +9,10 @@ import sklearn.metrics as sk
 import torch
 import torchmetrics.functional.classification as tm
 
-from core.calibration import calibration
-from core.comparison import compare, in_classes_of, mcnemar
-from core.confusion import (
+from core.errors import BadDataset, SettingError
+from core.evaluation.calibration import calibration
+from core.evaluation.comparison import compare, in_classes_of, mcnemar
+from core.evaluation.confusion import (
     accuracy,
     class_scores,
     confusion_matrix,
@@ -20,10 +21,9 @@ from core.confusion import (
     order_by_similarity,
     top_k_accuracy,
 )
-from core.errors import BadDataset, SettingError
-from core.intervals import wilson_interval
-from core.one_vs_rest import best_f1_threshold, curves, one_vs_rest
-from core.prediction import Predictions
+from core.evaluation.intervals import wilson_interval
+from core.evaluation.one_vs_rest import best_f1_threshold, curves, one_vs_rest
+from core.evaluation.prediction import Predictions
 
 NAMES = tuple("abcdefg")
 

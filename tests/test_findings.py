@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from core.commands import findings as command
-from core.confusion import confusion_matrix
-from core.findings import BadStatement, Finding, findings, read_share
-from core.matrix_file import BadMatrix, write_matrix
+from core.evaluation.confusion import confusion_matrix
+from core.evaluation.findings import BadStatement, Finding, findings, read_share
+from core.evaluation.matrix_file import BadMatrix, write_matrix
 
 CLOTHES = (
     "T-shirt/top",

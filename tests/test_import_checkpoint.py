@@ -10,11 +10,11 @@ import torchvision
 from safetensors.torch import save as save_safetensors
 
 from core.errors import BadCheckpoint, SettingError, UnknownName
+from core.evaluation.import_trial import first_answer
 from core.models.architectures import models
 from core.models.catalogue import load
 from core.models.import_weights import (
     fill,
-    first_answer,
     free_folder,
     guess,
     keep,

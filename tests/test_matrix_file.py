@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.matrix_file import BadMatrix, read_matrix, write_matrix
+from core.evaluation.matrix_file import BadMatrix, read_matrix, write_matrix
 
 COUNTS = np.array([[90, 8, 2], [5, 80, 15], [0, 3, 97]])
 NAMES = ("cat", "dog", "T-shirt/top")

@@ -142,7 +142,7 @@ def test_unknown_words_are_refused() -> None:
 @pytest.mark.parametrize("implementation", ["numpy", "scikit-learn"])
 def test_a_run_becomes_a_checkpoint_that_answers_as_measured(implementation: str, tmp_path: Path) -> None:
     from core.data.catalogue import open_dataset
-    from core.evaluation import measure
+    from core.evaluation.accuracy import measure
     from core.models.checkpoint import load_checkpoint
     from core.scratch_training import train_from_scratch
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from core.data.preprocessing import Preprocessing
 from core.errors import BadImage, SettingError, TargetOutOfRange, UnknownName
+from core.evaluation.probabilities import probabilities
 from core.incremental_occlusion import is_prepared
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
@@ -27,7 +28,6 @@ from core.occlusion import (
     relevant_classes,
     window_choices,
 )
-from core.probabilities import probabilities
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 

@@ -12,9 +12,9 @@ from core.commands import evaluate as command
 from core.data.catalogue import open_dataset
 from core.data.dataset import Split
 from core.errors import BadDataset, SettingError
-from core.matrix_file import read_matrix
+from core.evaluation.matrix_file import read_matrix
+from core.evaluation.prediction import Predictions, match_classes, predict_split, predictions_of
 from core.models.checkpoint import load_checkpoint
-from core.prediction import Predictions, match_classes, predict_split, predictions_of
 from tests.nearest_mean import save_nearest_mean
 
 

@@ -14,11 +14,11 @@ import torch
 from core.data.preprocessing import fit
 from core.data.samples import sample_image
 from core.errors import BadCheckpoint, Unavailable, UnknownName
+from core.evaluation.probabilities import probabilities
 from core.models import pretrained
 from core.models.download import fetch
 from core.models.efficientnet_lite0 import EfficientNetLite0
 from core.paths import PROJECT
-from core.probabilities import probabilities
 
 
 class Publisher(http.server.BaseHTTPRequestHandler):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.intervals import difference_interval
+from core.evaluation.intervals import difference_interval
 from core.run_differences import base_of, changed_settings, run_difference
 
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from core.data.catalogue import open_dataset
 from core.errors import BadCheckpoint, SettingError
-from core.evaluation import measure, wilson_interval
+from core.evaluation.accuracy import measure, wilson_interval
 from core.freezing import head_of
 from core.history import FILE, read_history
 from core.jobs import job

@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 
 from core.errors import SettingError
-from core.paired_differences import paired_difference
+from core.evaluation.paired_differences import paired_difference
 from core.settings import assignments_in
 from core.training_ablation import (
     BASE,

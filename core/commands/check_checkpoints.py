@@ -25,8 +25,8 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from core.checkpoint_check import check_checkpoint
     from core.errors import UnknownName
+    from core.evaluation.checkpoint_check import check_checkpoint
     from core.models.catalogue import checkpoint_folder, entries
 
     shipped = [entry.name for entry in entries() if entry.kind == "shipped"]

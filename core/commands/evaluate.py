@@ -30,14 +30,14 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from core.checkpoint_check import dataset_settings_of
     from core.data.catalogue import open_dataset
     from core.errors import SettingError
-    from core.evaluation_report import evaluate
-    from core.matrix_file import write_matrix
+    from core.evaluation.checkpoint_check import dataset_settings_of
+    from core.evaluation.matrix_file import write_matrix
+    from core.evaluation.prediction import match_classes, predict_split, predictions_of
+    from core.evaluation.report import evaluate
     from core.models.catalogue import checkpoint_folder, load
     from core.models.checkpoint import load_checkpoint
-    from core.prediction import match_classes, predict_split, predictions_of
     from core.settings import assignments_in
 
     def show(share: float, message: str) -> None:

@@ -22,8 +22,8 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from core.findings import findings
-    from core.matrix_file import BadMatrix, read_matrix
+    from core.evaluation.findings import findings
+    from core.evaluation.matrix_file import BadMatrix, read_matrix
 
     try:
         data = args.matrix.read_bytes()

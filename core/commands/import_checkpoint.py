@@ -45,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
     from core.data.catalogue import open_dataset
     from core.data.image_address import open_image
     from core.errors import BadCheckpoint
-    from core.models.import_weights import make_card, names_in, share, size_in, try_import, values_in
+    from core.evaluation.import_trial import try_import
+    from core.models.import_weights import make_card, names_in, share, size_in, values_in
     from core.models.state_dict import read_state_dict
     from core.settings import assignments_in
 

@@ -29,9 +29,9 @@ def run(args: argparse.Namespace) -> int:
     from core.data.images import encode
     from core.data.preprocessing import fit
     from core.errors import SettingError
+    from core.evaluation.prediction_picture import prediction_picture
+    from core.evaluation.probabilities import probabilities
     from core.models.catalogue import load
-    from core.prediction_picture import prediction_picture
-    from core.probabilities import probabilities
 
     if args.top < 1:
         raise SettingError(f"--top is {args.top}: choose a whole number from 1 on.")

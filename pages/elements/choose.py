@@ -11,9 +11,9 @@ import streamlit as st
 
 from core.data.images import ReadImage, enlarge
 from core.data.preprocessing import Preprocessing, fit, fit_steps
+from core.evaluation.probabilities import probabilities
 from core.models import catalogue
 from core.models.card import ModelCard
-from core.probabilities import probabilities
 from core.progress import Progress
 from core.store import Answer
 from pages.elements.address import keep_choice, take_choice

@@ -5,8 +5,8 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
-from core.comparison import compare, in_classes_of
-from core.confusion import accuracy, confusion_matrix, normalised
+from core.evaluation.comparison import compare, in_classes_of
+from core.evaluation.confusion import accuracy, confusion_matrix, normalised
 from pages.elements.as_text import plain
 from pages.elements.confusion_grid import confusion_grid
 from pages.elements.confusion_parts import keep_pick, matrix_controls

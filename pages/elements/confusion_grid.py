@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from core.confusion import normalised
+from core.evaluation.confusion import normalised
 from pages.elements.component import component
 
 _confusion_grid = component("confusion_grid")

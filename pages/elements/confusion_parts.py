@@ -6,10 +6,16 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.calibration import calibration
-from core.confusion import accuracy, class_scores, order_by_error, order_by_similarity, top_k_accuracy
-from core.findings import Finding, findings
-from core.matrix_file import read_matrix, write_matrix
+from core.evaluation.calibration import calibration
+from core.evaluation.confusion import (
+    accuracy,
+    class_scores,
+    order_by_error,
+    order_by_similarity,
+    top_k_accuracy,
+)
+from core.evaluation.findings import Finding, findings
+from core.evaluation.matrix_file import read_matrix, write_matrix
 from pages.elements.as_text import plain
 from pages.elements.confusion_grid import confusion_grid
 from pages.elements.judged import (

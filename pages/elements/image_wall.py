@@ -8,7 +8,7 @@ import streamlit as st
 from PIL import Image
 
 from core.data.dataset import Split
-from core.prediction import Predictions
+from core.evaluation.prediction import Predictions
 from pages.elements.chosen_image import keep_image_in_address, set_chosen_image
 from pages.elements.component import component
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from core.data.catalogue import catalogue, open_dataset
 from core.data.samples import SAMPLES, sample_image, sample_names
 from core.errors import Unavailable
+from core.evaluation.import_trial import Trial, try_import
 from core.models.architectures import models
 from core.models.import_weights import (
-    Trial,
     architecture_names,
     guess,
     make_card,
@@ -20,7 +20,6 @@ from core.models.import_weights import (
     resolve,
     share,
     size_in,
-    try_import,
     values_in,
 )
 from core.models.state_dict import read_state_dict

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from core.confusion import confusion_matrix
 from core.data.dataset import ImageDataset, Split
 from core.data.images import encode
+from core.evaluation.confusion import confusion_matrix
+from core.evaluation.prediction import Predictions, match_classes, predict_split, predictions_of
 from core.models import catalogue
-from core.prediction import Predictions, match_classes, predict_split, predictions_of
 from pages.elements.address import new_address, remember
 from pages.elements.as_text import plain
 from pages.elements.ask import ask

@@ -9,10 +9,10 @@ import streamlit as st
 from core import ablation
 from core.ablation_effect import Effect, rank_among
 from core.channel_words import parse_channels, write_channels
-from core.comparison import mcnemar
 from core.errors import ConvoscopeError, SettingError, UnknownName
+from core.evaluation.comparison import mcnemar
+from core.evaluation.prediction import Predictions
 from core.models.classifier import Classifier
-from core.prediction import Predictions
 from core.progress import Progress
 from core.store import Answer
 from pages.elements.as_text import as_written, plain

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from core.one_vs_rest import best_f1_threshold, curves
+from core.evaluation.one_vs_rest import best_f1_threshold, curves
 from pages.elements.component import component
 from pages.elements.judged import Judged, wall
 from pages.elements.page import errors_shown

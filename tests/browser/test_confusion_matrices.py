@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from core.data.catalogue import open_dataset
-from core.matrix_file import write_matrix
+from core.evaluation.matrix_file import write_matrix
+from core.evaluation.one_vs_rest import one_vs_rest
+from core.evaluation.prediction import predict_split, predictions_of
 from core.models.checkpoint import load_checkpoint
-from core.one_vs_rest import one_vs_rest
-from core.prediction import predict_split, predictions_of
 from tests.nearest_mean import save_nearest_mean
 
 pytestmark = pytest.mark.browser

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.__main__ import main
-from core.checkpoint_check import Figure, check_checkpoint, dataset_settings_of
+from core.evaluation.checkpoint_check import Figure, check_checkpoint, dataset_settings_of
 from core.history import append_record
 from core.paths import PROJECT, home
 
@@ -55,7 +55,7 @@ def test_what_cannot_be_measured_is_named_with_what_to_do(capsys: pytest.Capture
 
 def test_the_mirror_images_are_averaged_where_the_card_says_so() -> None:
     from core.data.catalogue import open_dataset
-    from core.evaluation import measure
+    from core.evaluation.accuracy import measure
     from core.models.checkpoint import load_checkpoint
 
     averaged = measure(load_checkpoint(SHIPPED), open_dataset("digits").split("test"), flips=True)

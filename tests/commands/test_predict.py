@@ -10,8 +10,8 @@ from PIL import Image
 from core.__main__ import main
 from core.data.preprocessing import fit
 from core.data.samples import sample_image
+from core.evaluation.prediction_picture import prediction_picture
 from core.models.catalogue import load
-from core.prediction_picture import prediction_picture
 
 ASK = ["predict", "chelsea", "--classifier", "imported/tiny"]
 pytestmark = pytest.mark.usefixtures("tiny")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.confusion import confusion_matrix
 from core.data.catalogue import add_upload, open_dataset
-from core.matrix_file import write_matrix
+from core.evaluation.confusion import confusion_matrix
+from core.evaluation.matrix_file import write_matrix
 from core.paths import PROJECT
 from pages.elements.judged import judged_predictions, predictions_csv, zip_of
 from tests.nearest_mean import save_nearest_mean
@@ -54,9 +54,9 @@ def test_every_part_runs_and_says_no_error(open_page, part):
 def test_a_link_leads_to_a_cell_and_its_images_are_counted(open_page):
     at = open_page(cm_cell="8-1")
     split = open_dataset("digits").split("test")
+    from core.evaluation.prediction import predict_split
     from core.models.checkpoint import load_checkpoint
     from core.paths import home
-    from core.prediction import predict_split
 
     said = predict_split(load_checkpoint(home("runs") / "good"), split).argmax(1)
     count = confusion_matrix(split.labels, said, 10)[8, 1]
@@ -162,7 +162,7 @@ def test_the_zip_of_a_cell_holds_its_images(tmp_path):
 
 
 def test_predictions_as_csv_give_the_matrix_again():
-    from core.matrix_file import read_matrix
+    from core.evaluation.matrix_file import read_matrix
 
     split = open_dataset("digits").split("test")
     predictions = drawn(n=300)
@@ -176,7 +176,7 @@ def test_only_the_classes_that_occur_are_shown():
     predictions = drawn(n=300)
     wide = np.full((300, 1000), -50, np.float32)
     wide[:, 100:107] = predictions.logits
-    from core.prediction import Predictions
+    from core.evaluation.prediction import Predictions
 
     many = Predictions(wide, predictions.labels + 100, tuple(f"n{i}" for i in range(1000)), predictions.rows)
     judged = judged_predictions("m", "digits", "test", open_dataset("digits").split("test"), many)

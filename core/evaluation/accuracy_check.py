@@ -17,12 +17,12 @@ from core.data.dataset import ImageDataset, Split
 from core.data.fitting import fitted
 from core.data.preprocessing import Preprocessing
 from core.errors import SettingError
-from core.evaluation import wilson_interval
+from core.evaluation.accuracy import wilson_interval
+from core.evaluation.probabilities import probabilities
 from core.models.architectures import models
 from core.models.card import ModelCard
 from core.models.checkpoint import build
 from core.models.classifier import Classifier
-from core.probabilities import probabilities
 from core.progress import Progress, no_progress
 from core.settings import Choice
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from core.calibration import calibration
-from core.confusion import accuracy, class_scores, confusion_matrix, top_k_accuracy
-from core.findings import Finding, findings
-from core.prediction import Predictions
+from core.evaluation.calibration import calibration
+from core.evaluation.confusion import accuracy, class_scores, confusion_matrix, top_k_accuracy
+from core.evaluation.findings import Finding, findings
+from core.evaluation.prediction import Predictions
 
 
 @dataclass(frozen=True)

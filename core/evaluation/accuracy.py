@@ -6,9 +6,9 @@ import numpy as np
 
 from core.data.dataset import Split
 from core.data.fitting import fitted
-from core.intervals import wilson_interval
+from core.evaluation.intervals import wilson_interval
+from core.evaluation.probabilities import probabilities
 from core.models.classifier import Classifier
-from core.probabilities import probabilities
 from core.progress import Progress, no_progress
 
 

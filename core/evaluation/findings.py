@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from core.confusion import accuracy, class_scores
 from core.errors import ConvoscopeError
-from core.intervals import wilson_interval
+from core.evaluation.confusion import accuracy, class_scores
+from core.evaluation.intervals import wilson_interval
 
 SIGNIFICANCE = 0.01
 MOST_PAIRS = 3  # told of a kind

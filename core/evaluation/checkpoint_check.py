@@ -11,11 +11,11 @@ from core.data.catalogue import catalogue_entry, open_dataset
 from core.data.dataset import ImageDataset, Split
 from core.data.fitting import fitted
 from core.errors import ConvoscopeError, Unavailable
+from core.evaluation.prediction import predict_split
 from core.history import of_kind, read_history
 from core.models.card import HISTORY
 from core.models.checkpoint import load_checkpoint
 from core.models.classifier import Classifier
-from core.prediction import predict_split
 from core.progress import Progress, no_progress
 from core.settings import assignments_in
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.errors import SettingError
-from core.intervals import wilson_interval
+from core.evaluation.intervals import wilson_interval
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.errors import BadDataset
-from core.prediction import Predictions
+from core.evaluation.prediction import Predictions
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def in_classes_of(first: Predictions, second: Predictions) -> Predictions:
     Raises:
         BadDataset: The classes are not the same.
     """
-    from core.prediction import match_classes
+    from core.evaluation.prediction import match_classes
 
     if first.class_names == second.class_names:
         return second
