@@ -21,10 +21,10 @@ from core.data.dataset import Split
 from core.data.preprocessing import Preprocessing
 from core.evaluation.accuracy import measure as evaluate
 from core.filter_index import build_index
-from core.incremental_occlusion import share_of_multiplications
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
-from core.occlusion import places
+from core.occlusion.incremental import share_of_multiplications
+from core.occlusion.windows import places
 
 CHART = Path(__file__).resolve().parent.parent / "docs" / "growth.svg"
 SIDES = (112, 160, 224, 320)

@@ -28,14 +28,10 @@ from core.models.architectures import models
 from core.models.card import ModelCard
 from core.models.catalogue import load
 from core.models.classifier import Classifier
-from core.occlusion import (
-    OcclusionMap,
-    filled_image,
-    full_forwards,
-    number_of_places,
-    occlusion_logits,
-    places,
-)
+from core.occlusion.full_forwards import full_forwards
+from core.occlusion.occlusion import occlusion_logits
+from core.occlusion.occlusion_map import OcclusionMap
+from core.occlusion.windows import filled_image, number_of_places, places
 
 BATCHES = (8, 32, 64)  # windows per pass that Captum is given besides its default of one; the quickest counts
 SOME = 16  # windows at most that whole forward passes are timed with

@@ -79,7 +79,7 @@ def _look_at_several(classifier: "Classifier", progress: Progress) -> Answer:
 
 def _follow(classifier: "Classifier", progress: Progress) -> Answer:
     """What the network is made of, which the incremental maps need."""
-    from core.local_layers import describe
+    from core.occlusion.local_layers import describe
 
     describe(classifier.module, classifier.inputs(_grey(classifier)))
     return {}
@@ -87,7 +87,7 @@ def _follow(classifier: "Classifier", progress: Progress) -> Answer:
 
 def _hide(classifier: "Classifier", progress: Progress) -> Answer:
     """The first incremental map, of few places."""
-    from core.occlusion import occlusion_logits
+    from core.occlusion.occlusion import occlusion_logits
 
     stride = min(classifier.card.preprocessing.input_size) // 4
     occlusion_logits(classifier, _grey(classifier)[0], stride=stride, progress=progress)

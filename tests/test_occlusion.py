@@ -12,20 +12,19 @@ from torch import nn
 from core.data.preprocessing import Preprocessing
 from core.errors import BadImage, SettingError, TargetOutOfRange, UnknownName
 from core.evaluation.probabilities import probabilities
-from core.incremental_occlusion import is_prepared
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
-from core.occlusion import (
+from core.occlusion.incremental import is_prepared
+from core.occlusion.occlusion import occlusion_logits
+from core.occlusion.occlusion_map import OcclusionMap, relevant_classes
+from core.occlusion.windows import (
     FILLS,
-    OcclusionMap,
     coarse_to_fine,
     default_stride,
     default_window,
     filled_image,
     number_of_places,
-    occlusion_logits,
     places,
-    relevant_classes,
     window_choices,
 )
 
@@ -207,7 +206,7 @@ def test_coarse_to_fine_asks_nothing_twice_and_ends_with_the_same_map():
     asked, known = [], None
 
     def engine(classifier, image, filled, corners, window, progress):
-        from core.occlusion import full_forwards
+        from core.occlusion.full_forwards import full_forwards
 
         asked.extend(map(tuple, corners.tolist()))
         return full_forwards(classifier, image, filled, corners, window, progress)

@@ -8,9 +8,9 @@ from torch import nn
 from core.data.preprocessing import Preprocessing
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
-from core.occlusion import occlusion_logits
-from core.occlusion_gallery import GalleryRow, drops_of_windows, gallery_archive, gallery_sheet
-from core.occlusion_picture import Scale, remark, scale_of, sheet
+from core.occlusion.gallery import GalleryRow, drops_of_windows, gallery_archive, gallery_sheet
+from core.occlusion.occlusion import occlusion_logits
+from core.occlusion.picture import Scale, remark, scale_of, sheet
 
 
 def _lightness(colours):

@@ -19,8 +19,8 @@ def test_pytorch_and_the_default_network_are_ready_afterwards(tmp_path):
         "assert gc.get_freeze_count() > 100_000  # what was imported is no more looked at\n"
         # PyTorch's compiler takes longer to import than all the rest; torchvision and timm bring it.
         "assert not {'torchvision', 'timm', 'torch._dynamo'} & set(sys.modules)\n"
-        "from core.incremental_occlusion import is_prepared\n"
-        "from core.occlusion import default_window\n"
+        "from core.occlusion.incremental import is_prepared\n"
+        "from core.occlusion.occlusion import default_window\n"
         "classifier = worker._classifiers[DEFAULT][1]\n"
         "assert is_prepared(classifier, default_window((224, 224)))\n"
         "worker.close()\n"

@@ -8,7 +8,8 @@ from core.attribution import methods
 from core.attribution_result import Attribution
 from core.gradients import NotFinite, Output, check_target
 from core.models.classifier import Classifier
-from core.occlusion import FILLS, occlusion_logits
+from core.occlusion.occlusion import occlusion_logits
+from core.occlusion.windows import FILLS
 from core.progress import Progress, no_progress
 from core.settings import Choice, Range
 

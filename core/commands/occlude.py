@@ -8,7 +8,7 @@ from typing import Any
 
 
 def add_parser(subparsers: Any) -> None:
-    from core.occlusion import occlusion_logits
+    from core.occlusion.occlusion import occlusion_logits
     from core.settings import add_options, settings_of
 
     parser = subparsers.add_parser("occlude", help="hide parts of a picture and see the answer change")
@@ -34,8 +34,9 @@ def run(args: argparse.Namespace) -> int:
     from core.data.preprocessing import fit
     from core.errors import UnknownName
     from core.models.catalogue import load
-    from core.occlusion import VALUES, occlusion_logits
-    from core.occlusion_picture import remark, scale_of
+    from core.occlusion.occlusion import occlusion_logits
+    from core.occlusion.occlusion_map import VALUES
+    from core.occlusion.picture import remark, scale_of
     from core.settings import check_settings, settings_of
 
     if args.value not in VALUES:

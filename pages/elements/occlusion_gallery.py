@@ -12,14 +12,14 @@ from core.data.images import ReadImage, encode, image_from_pixels
 from core.data.preprocessing import fit
 from core.data.samples import sample_image, sample_names
 from core.errors import ConvoscopeError, SettingError
-from core.occlusion import window_choices
-from core.occlusion_gallery import (
+from core.occlusion.gallery import (
     GalleryRow,
     drops_of_windows,
     gallery_archive,
     gallery_scale,
     gallery_sheet,
 )
+from core.occlusion.windows import window_choices
 from core.progress import Progress
 from core.store import Answer
 from pages.elements.ask import ask

@@ -11,20 +11,19 @@ import streamlit as st
 from core import store
 from core.data.images import encode, enlarge
 from core.models import catalogue
-from core.occlusion import (
+from core.occlusion.occlusion import occlusion_logits
+from core.occlusion.occlusion_map import VALUES, OcclusionMap
+from core.occlusion.picture import Scale, remark, scale_of
+from core.occlusion.windows import (
     FILLS,
-    VALUES,
-    OcclusionMap,
     check_size,
     coarse_to_fine,
     default_stride,
     default_window,
     filled_image,
     number_of_places,
-    occlusion_logits,
     window_choices,
 )
-from core.occlusion_picture import Scale, remark, scale_of
 from core.progress import Progress
 from core.settings import settings_of
 from core.store import Answer

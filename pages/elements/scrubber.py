@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from core.occlusion import OcclusionMap, relevant_classes
-from core.occlusion_picture import FLIP_COLOURS, Scale
+from core.occlusion.occlusion_map import OcclusionMap, relevant_classes
+from core.occlusion.picture import FLIP_COLOURS, Scale
 from pages.elements.address import keep_in_address
 from pages.elements.component import component
 

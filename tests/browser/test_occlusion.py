@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from core.data.preprocessing import fit
 from core.data.samples import sample_image
 from core.models.catalogue import load
-from core.occlusion import occlusion_logits
+from core.occlusion.occlusion import occlusion_logits
 from tests.browser.conftest import drawn
 
 pytestmark = pytest.mark.browser

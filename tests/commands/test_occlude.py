@@ -10,7 +10,7 @@ from core.__main__ import main
 from core.data.preprocessing import fit
 from core.data.samples import sample_image
 from core.models.catalogue import load
-from core.occlusion import occlusion_logits
+from core.occlusion.occlusion import occlusion_logits
 
 ASK = ["occlude", "chelsea", "--classifier", "imported/tiny"]
 pytestmark = pytest.mark.usefixtures("tiny")

@@ -13,8 +13,9 @@ from core.models.architectures import models
 from core.models.card import ModelCard
 from core.models.catalogue import load
 from core.models.checkpoint import save_checkpoint
-from core.occlusion import OcclusionMap, occlusion_logits
-from core.occlusion_picture import FLIP_COLOURS, scale_of
+from core.occlusion.occlusion import occlusion_logits
+from core.occlusion.occlusion_map import OcclusionMap
+from core.occlusion.picture import FLIP_COLOURS, scale_of
 from core.paths import PROJECT
 from pages.elements.scrubber import asked, fixed
 

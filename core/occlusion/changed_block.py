@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.local_layers import Reach
+from core.occlusion.local_layers import Reach
 
 
 @dataclass(frozen=True, eq=False)

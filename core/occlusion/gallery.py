@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.occlusion import number_of_places, occlusion_logits
-from core.occlusion_picture import Scale, scale_of, sheet
+from core.occlusion.occlusion import occlusion_logits
+from core.occlusion.picture import Scale, scale_of, sheet
+from core.occlusion.windows import number_of_places
 from core.progress import Progress, no_progress
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, fx, nn
 
 from core.compute.packed_matrix import PackedMatrix
-from core.local_layers import LocalLayer, NetworkDescription, Reach, padded
 from core.models.classifier import Classifier
-from core.product_convolution import ProductConvolution, largest_piece, number_of_points
+from core.occlusion.local_layers import LocalLayer, NetworkDescription, Reach, padded
+from core.occlusion.toom_cook import ProductConvolution, largest_piece, number_of_points
 
 PRODUCT_BYTES = 600 << 20  # that the products of all weights may take
 MANY = 1 << 12  # weights of a 1×1 convolution from which they are made ready

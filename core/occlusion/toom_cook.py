@@ -25,8 +25,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.changed_block import Span
 from core.compute.packed_matrix import PackedMatrix
+from core.occlusion.changed_block import Span
 
 POINTS = (np.inf, 0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
 LARGEST = len(POINTS) - 2  # inputs or outputs of one piece along an axis; more points cost accuracy

@@ -1,14 +1,14 @@
 """Occlusion from what a window changes: one forward pass of the image, then only blocks of each map.
 
 A window changes a rectangle of the image; the first layer turns it into a slightly larger rectangle of its
-map, and so on (`core.changed_block`). Everything outside is what it was without the window. So for every
-layer and N windows at once
+map, and so on (`core.occlusion.changed_block`). Everything outside is what it was without the window. So for
+every layer and N windows at once
 
     block of z' = the layer on (block of x' with the map of x around)                     any local layer
     block of z' = block of z + W ∗ (x' − x)                                   a 3×3 convolution, being linear
 
 where the second takes (n + 2)² multiplications for n² changed inputs instead of 9 (n + 2)²
-(`core.product_convolution`). A step that is not local (the mean over all places, a linear layer, attention)
+(`core.occlusion.toom_cook`). A step that is not local (the mean over all places, a linear layer, attention)
 gets whole maps, and so do all behind it. Linear layers at the end get the windows of many batches at once,
 since to fetch their weights takes longer than to multiply by them. Nothing is approximated: the logits differ
 from those of whole forward passes by rounding, some 1e-6 of their size.
@@ -27,13 +27,23 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from core.block_plan import LocalNetwork, Plan, multiplications, plan_of
-from core.changed_block import Block, cut, cut_rows, moved, outputs_of, paste, span, union, whole_map
 from core.compute.packed_matrix import PackedMatrix
 from core.compute.threads import side_by_side
-from core.local_layers import describe, known_description
 from core.models.classifier import Classifier
-from core.occlusion import Engine, full_forwards
+from core.occlusion.block_plan import LocalNetwork, Plan, multiplications, plan_of
+from core.occlusion.changed_block import (
+    Block,
+    cut,
+    cut_rows,
+    moved,
+    outputs_of,
+    paste,
+    span,
+    union,
+    whole_map,
+)
+from core.occlusion.full_forwards import Engine, full_forwards
+from core.occlusion.local_layers import describe, known_description
 from core.progress import Progress, no_progress
 
 # Of one batch, about, and of what waits for the last layers. There are as many batches as threads, and the
