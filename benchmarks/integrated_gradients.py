@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from benchmarks import Row, alternate
 from benchmarks.occlusion import plain, untrained
-from core.attribution import methods
-from core.attribution_result import Attribution
-from core.baselines import baseline_images
+from core.attribution.baselines import baseline_images
+from core.attribution.methods import methods
+from core.attribution.result import Attribution
 from core.data.catalogue import open_dataset
 from core.data.preprocessing import fit
 from core.data.samples import sample_image

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from core.gradients import NotFinite
+from core.attribution.gradients import NotFinite
 from core.models.classifier import Classifier
 from core.network.hooks import opened_relus
 from core.network.unit import Unit, outputs

@@ -1,8 +1,8 @@
 """Open sets: a folder of members, each of which adds itself with one decorator.
 
-    methods = Registry("attribution method", __name__)     # core/attribution/__init__.py
+    methods = Registry("attribution method", __name__)     # core/attribution/methods/__init__.py
 
-    @methods.register("saliency", title="Vanilla backprop")  # core/attribution/saliency.py
+    @methods.register("saliency", title="Vanilla backprop")  # core/attribution/methods/saliency.py
     def saliency(...): ...
 
 A new member is one new file: the files of the folder are imported when the set is first looked at,

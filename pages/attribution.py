@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.attribution import methods
+from core.attribution.methods import methods
 from pages.elements.attribution_parts import Asked, explain, settings_of_methods, show
 from pages.elements.choose import choose, what_the_network_sees
 from pages.elements.mask_scores import mask_scores

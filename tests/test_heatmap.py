@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.heatmap import BLUE, RED, colours, enlarged, overlay, picture, plane_of, scale_of
+from core.attribution.heatmap import BLUE, RED, colours, enlarged, overlay, picture, plane_of, scale_of
 
 GREY = np.full((4, 6, 3), 90, np.uint8)
 

@@ -6,12 +6,12 @@ import torch
 from torch import nn
 
 from core.__main__ import main
-from core.attribution import methods
+from core.attribution.mask_shares import fitted_masks, in_words, mask_shares, mean_shares, score_method
+from core.attribution.methods import methods
 from core.data.dataset import Split
 from core.data.image_address import open_dataset_image
 from core.data.preprocessing import Preprocessing
 from core.errors import BadImage
-from core.mask_shares import fitted_masks, in_words, mask_shares, mean_shares, score_method
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
 

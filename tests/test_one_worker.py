@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from core import store, worker
-from core.attribution import methods
+from core.attribution.methods import methods
 from core.data.preprocessing import Preprocessing
 from core.models import catalogue
 from core.models.card import ModelCard

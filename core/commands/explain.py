@@ -37,7 +37,7 @@ def _add_settings_when_asked(parser: argparse.ArgumentParser) -> None:
     parse = parser.parse_known_args
 
     def with_settings(args: Any = None, namespace: Any = None) -> Any:
-        from core.attribution import methods
+        from core.attribution.methods import methods
         from core.settings import add_options
 
         first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -51,14 +51,14 @@ def _add_settings_when_asked(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from core.attribution import methods
+    from core.attribution.export import facts_of, npz_bytes
+    from core.attribution.heatmap import picture, plane_of, scale_of
+    from core.attribution.mask_shares import fitted_masks, in_words, mask_shares
+    from core.attribution.methods import methods
     from core.command_line import write_file
     from core.data.image_address import open_image
     from core.data.images import encode
     from core.data.preprocessing import fit
-    from core.explanation_file import facts_of, npz_bytes
-    from core.heatmap import picture, plane_of, scale_of
-    from core.mask_shares import fitted_masks, in_words, mask_shares
     from core.models.catalogue import load
     from core.settings import check_settings
 

@@ -29,11 +29,11 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from core.attribution import methods
+    from core.attribution.mask_shares import score_method
+    from core.attribution.methods import methods
     from core.data.catalogue import open_dataset
     from core.errors import SettingError
     from core.evaluation.checkpoint_check import dataset_settings_of
-    from core.mask_shares import score_method
     from core.models.catalogue import checkpoint_folder, load
     from core.settings import assignments_in, check_settings
 

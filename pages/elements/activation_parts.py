@@ -8,8 +8,8 @@ import numpy as np
 import streamlit as st
 from streamlit.errors import StreamlitPageNotFoundError
 
+from core.attribution.heatmap import colours, overlay
 from core.data.images import enlarge
-from core.heatmap import colours, overlay
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
 from core.network.activations import ORDERS, SCALES, activations, one_channel_of_each, order_of, painted

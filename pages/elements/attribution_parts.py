@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from core.attribution import methods
-from core.attribution_result import Attribution
-from core.baselines import baseline_images
+from core.attribution.baselines import baseline_images
+from core.attribution.export import facts_of, npz_bytes, script_text
+from core.attribution.heatmap import picture, plane_of
+from core.attribution.mask_shares import fitted_masks, in_words, mask_shares
+from core.attribution.methods import methods
+from core.attribution.result import Attribution
 from core.data.images import encode, enlarge
 from core.data.samples import SAMPLES
-from core.explanation_file import facts_of, npz_bytes, script_text
-from core.heatmap import picture, plane_of
-from core.mask_shares import fitted_masks, in_words, mask_shares
 from core.models.classifier import Classifier
 from core.network.feature_maps import feature_maps
 from core.progress import Progress

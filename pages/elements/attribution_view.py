@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from core.heatmap import Scale, enlarged, plane_of, scale_of
+from core.attribution.heatmap import Scale, enlarged, plane_of, scale_of
 from pages.elements.address import keep_in_address, read_address
 from pages.elements.component import component
 

@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.attribution import methods
+from core.attribution.mask_shares import score_method
+from core.attribution.methods import methods
 from core.data.catalogue import open_dataset
 from core.data.dataset import Split
-from core.mask_shares import score_method
 from core.models.classifier import Classifier
 from core.progress import Progress
 from core.store import Answer

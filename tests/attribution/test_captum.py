@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from core.attribution import methods
-from core.baselines import baseline_images
+from core.attribution.baselines import baseline_images
+from core.attribution.methods import methods
 from core.models.classifier import Classifier
 from core.network.hooks import hooks_left
 from tests.attribution.classifiers import classifier, photo

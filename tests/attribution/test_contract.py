@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.attribution import methods
-from core.attribution_result import Attribution
+from core.attribution.methods import methods
+from core.attribution.result import Attribution
 from core.errors import ConvoscopeError, TargetOutOfRange
 from core.models.classifier import Classifier
 from core.network.hooks import hooks_left

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from core.adaptive_path import Piece, cut_worst, first_pieces, integral, is_settled
-from core.attribution import methods
-from core.attribution_result import Attribution
-from core.baselines import BASELINES, baseline_images
+from core.attribution.adaptive_quadrature import Piece, cut_worst, first_pieces, integral, is_settled
+from core.attribution.baselines import BASELINES, baseline_images
+from core.attribution.methods import methods
+from core.attribution.result import Attribution
 from core.errors import ConvoscopeError, UnknownName
 from core.models.classifier import Classifier
 from core.network.feature_maps import feature_maps

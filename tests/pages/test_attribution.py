@@ -4,10 +4,10 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from core.attribution import methods
+from core.attribution.export import facts_of, npz_bytes, script_text
+from core.attribution.methods import methods
 from core.data.preprocessing import Preprocessing, fit
 from core.data.samples import sample_image
-from core.explanation_file import facts_of, npz_bytes, script_text
 from core.models.architectures import models
 from core.models.card import ModelCard
 from core.models.catalogue import load

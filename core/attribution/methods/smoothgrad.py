@@ -5,9 +5,16 @@ from typing import Annotated
 import numpy as np
 import torch
 
-from core.attribution import methods
-from core.attribution_result import Attribution
-from core.gradients import Output, check_target, input_gradients, score_of, to_map, why_no_gradient
+from core.attribution.gradients import (
+    Output,
+    check_target,
+    input_gradients,
+    score_of,
+    to_map,
+    why_no_gradient,
+)
+from core.attribution.methods import methods
+from core.attribution.result import Attribution
 from core.models.classifier import Classifier
 from core.progress import Progress, no_progress
 from core.settings import Choice, Range

@@ -15,7 +15,7 @@ class Attribution:
         target: The class explained, by index.
         score: What is explained: the logit of the target for this image, or its probability.
         signed: Whether negative values mean something (evidence against the target).
-        method: The name of the method in `core.attribution.methods`.
+        method: The name of the method in `core.attribution.methods.methods`.
         settings: Every setting of the method, as it was used.
         expected: What the values should add up to, where the method promises a sum; else None.
         convergence_delta: Sum of the values − `expected`, in the unit of `score`; None where there is none.

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from core.attribution import methods
-from core.attribution_result import Attribution
-from core.gradients import Output, check_target, input_gradients, to_map, why_no_gradient
+from core.attribution.gradients import Output, check_target, input_gradients, to_map, why_no_gradient
+from core.attribution.methods import methods
+from core.attribution.result import Attribution
 from core.models.classifier import Classifier
 from core.progress import Progress, no_progress
 

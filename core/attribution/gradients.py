@@ -1,4 +1,4 @@
-"""Scores of a target and their gradients, for the methods of `core.attribution` and others."""
+"""Scores of a target and their gradients, for the methods of `core.attribution.methods` and others."""
 
 from typing import Annotated
 

@@ -5,10 +5,18 @@ from typing import Annotated
 import numpy as np
 import torch
 
-from core.attribution import methods
-from core.attribution_result import Attribution
-from core.baselines import Baseline, baseline_images
-from core.gradients import NotFinite, Output, check_target, score_of, scores, to_map, why_no_gradient
+from core.attribution.baselines import Baseline, baseline_images
+from core.attribution.gradients import (
+    NotFinite,
+    Output,
+    check_target,
+    score_of,
+    scores,
+    to_map,
+    why_no_gradient,
+)
+from core.attribution.methods import methods
+from core.attribution.result import Attribution
 from core.models.classifier import Classifier
 from core.network.hooks import rescaled
 from core.progress import Progress, no_progress

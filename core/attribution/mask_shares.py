@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from core.attribution_result import Attribution
+from core.attribution.heatmap import enlarged, plane_of
+from core.attribution.result import Attribution
 from core.data.dataset import Split
 from core.data.preprocessing import Preprocessing, fit
 from core.evaluation.paired_differences import paired_difference
-from core.heatmap import enlarged, plane_of
 from core.progress import Progress, no_progress
 
 ELSEWHERE = "elsewhere"
@@ -83,7 +83,7 @@ def score_method(
     """The mean shares of a method's maps for the predicted class, over a stratified choice of images.
 
     Args:
-        method: A member of `core.attribution.methods`.
+        method: A member of `core.attribution.methods.methods`.
         images: At most so many; those whose map is blank are left out.
     """
     from core.data.fitting import fitted

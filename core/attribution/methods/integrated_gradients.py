@@ -7,12 +7,16 @@ from typing import Annotated
 import numpy as np
 import torch
 
-from core.adaptive_path import Piece, cut_worst, cuts_at_once, first_pieces, integral, is_settled
-from core.attribution import methods
-from core.attribution_result import Attribution
-from core.baselines import Baseline, baseline_images
-from core.compute.threads import side_by_side
-from core.gradients import (
+from core.attribution.adaptive_quadrature import (
+    Piece,
+    cut_worst,
+    cuts_at_once,
+    first_pieces,
+    integral,
+    is_settled,
+)
+from core.attribution.baselines import Baseline, baseline_images
+from core.attribution.gradients import (
     Output,
     check_target,
     input_gradients,
@@ -22,6 +26,9 @@ from core.gradients import (
     to_map,
     why_no_gradient,
 )
+from core.attribution.methods import methods
+from core.attribution.result import Attribution
+from core.compute.threads import side_by_side
 from core.models.classifier import Classifier, is_out_of_memory
 from core.progress import Progress, no_progress
 from core.settings import Choice, Range

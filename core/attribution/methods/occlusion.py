@@ -4,9 +4,9 @@ from typing import Annotated
 
 import numpy as np
 
-from core.attribution import methods
-from core.attribution_result import Attribution
-from core.gradients import NotFinite, Output, check_target
+from core.attribution.gradients import NotFinite, Output, check_target
+from core.attribution.methods import methods
+from core.attribution.result import Attribution
 from core.models.classifier import Classifier
 from core.occlusion.occlusion import occlusion_logits
 from core.occlusion.windows import FILLS

@@ -5,9 +5,9 @@ from typing import Annotated
 import numpy as np
 import torch
 
-from core.attribution import methods
-from core.attribution_result import Attribution
-from core.gradients import NotFinite, Output, check_target, scores, to_map, why_no_gradient
+from core.attribution.gradients import NotFinite, Output, check_target, scores, to_map, why_no_gradient
+from core.attribution.methods import methods
+from core.attribution.result import Attribution
 from core.models.classifier import Classifier
 from core.network.feature_maps import check_feature_map, feature_maps
 from core.network.hooks import captured

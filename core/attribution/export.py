@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from core.attribution_result import Attribution
+from core.attribution.result import Attribution
 from core.models.card import ModelCard
 
 
@@ -65,7 +65,7 @@ def script_text(facts: dict[str, Any], npz_name: str, *, sample: bool) -> str:
         f'"""Makes an explanation again: {title}.\n\n'
         f'Run it in Convoscope\'s folder, with {npz_name} beside it.\n"""\n\n'
         "import numpy as np\n\n"
-        "from core.attribution import methods\n"
+        "from core.attribution.methods import methods\n"
         "from core.models.catalogue import load\n"
         f"{imports}\n"
         f"kept = np.load({npz_name!r})\n"
