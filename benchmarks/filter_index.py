@@ -8,10 +8,10 @@ import torch
 from benchmarks import Row, alternate, bare_forward
 from benchmarks.occlusion import plain
 from core.ablation import switched_off
-from core.channel_layers import ChannelLayer, layers_of
 from core.channel_removal import ChannelRemoval, channel_removal
 from core.data.preprocessing import Preprocessing
-from core.filter_index import build_index
+from core.filters.channel_layers import ChannelLayer, layers_of
+from core.filters.index import build_index
 from core.models.architectures import models
 from core.models.card import ModelCard
 from core.models.classifier import Classifier

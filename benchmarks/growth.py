@@ -20,7 +20,7 @@ from benchmarks.occlusion import against_passes, untrained
 from core.data.dataset import Split
 from core.data.preprocessing import Preprocessing
 from core.evaluation.accuracy import measure as evaluate
-from core.filter_index import build_index
+from core.filters.index import build_index
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
 from core.occlusion.incremental import share_of_multiplications

@@ -1,7 +1,7 @@
 """Switch channels off and see what a network loses with them.
 
 Off means: the channel after its activation is zero (or its mean, or another image's), at the place that
-`core.channel_layers` names. Zeroing a convolution's weights would be something else: batch norm adds its
+`core.filters.channel_layers` names. Zeroing a convolution's weights would be something else: batch norm adds its
 shift afterwards. A skip connection still carries what went around the convolution.
 """
 
@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from core.channel_layers import ChannelLayer, check_channels, find_layer, layers_of
 from core.channel_words import Channels
 from core.data.dataset import Split, indexed_rows
 from core.errors import BadDataset, SettingError
 from core.evaluation.prediction import match_classes
+from core.filters.channel_layers import ChannelLayer, check_channels, find_layer, layers_of
 from core.models.classifier import Classifier
 from core.network.hooks import altered, captured
 from core.progress import Progress, no_progress

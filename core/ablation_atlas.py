@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.ablation import HOW, Pixels, ablated_logits, donors_of, mean_channels
-from core.channel_layers import ChannelLayer, find_layer, layers_of
 from core.channel_removal import channel_removal
 from core.errors import SettingError
 from core.evaluation.intervals import paired_interval
+from core.filters.channel_layers import ChannelLayer, find_layer, layers_of
 from core.models.classifier import Classifier
 from core.network.hooks import captured
 from core.progress import Progress, no_progress

@@ -13,7 +13,7 @@ from core.data.fitting import fit_any
 from core.data.preprocessing import fit
 from core.data.samples import SAMPLES, sample_image, sample_names
 from core.errors import ConvoscopeError
-from core.index_file import find_index, index_key
+from core.filters.index_file import find_index, index_key
 from core.models.card import ModelCard
 from core.models.catalogue import checkpoint_folder, fingerprint_of
 from core.models.classifier import Classifier

@@ -8,9 +8,9 @@ from torch import nn
 
 from core.ablation import ablated_logits, random_accuracies, random_channels
 from core.ablation_effect import Effect, rank_among
-from core.channel_layers import layers_of
 from core.channel_words import parse_channels, write_channels
 from core.errors import SettingError, UnknownName
+from core.filters.channel_layers import layers_of
 from core.network.hooks import hooks_left
 from tests.test_filter_index import CLASSES, SIZE, images_of, make
 

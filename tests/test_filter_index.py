@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from core.channel_layers import NoConvolution, channel_layers, find_layer
 from core.data.dataset import indexed_rows
 from core.data.preprocessing import Preprocessing
 from core.errors import SettingError, UnknownName
-from core.filter_index import build_index, field_box, open_index
-from core.filter_twins import kernel_strengths
-from core.layer_sums import BINS
+from core.filters.channel_layers import NoConvolution, channel_layers, find_layer
+from core.filters.channel_statistics import BINS
+from core.filters.index import build_index, field_box, open_index
+from core.filters.similar_kernels import kernel_strengths
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
 from core.network.hooks import hooks_left
@@ -165,7 +165,7 @@ def test_the_number_of_threads_makes_no_difference_at_all():
 def test_an_index_without_compiled_loops_is_the_same(monkeypatch):
     images, labels = images_of()
     expected = indexed(make(), images, labels)
-    for name in ("core.map_loops", "core.sums_loops"):
+    for name in ("core.filters.map_statistics_numba", "core.filters.channel_statistics_numba"):
         monkeypatch.setitem(sys.modules, name, None)  # as if it could not be imported
     answer = indexed(make(), images, labels)
     for name, value in expected.items():
@@ -241,9 +241,9 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("batch", [1, 4 * 5 * SIZE * SIZE * 6])
 def test_a_killed_index_goes_on_and_ends_as_if_it_had_not_been(tmp_path, monkeypatch, batch):
-    monkeypatch.setattr("core.filter_index.SAVE_EVERY", 0.0)
-    monkeypatch.setattr("core.filter_index.BATCH", batch)
-    monkeypatch.setattr("core.filter_index.AT_ONCE", 2)
+    monkeypatch.setattr("core.filters.index.SAVE_EVERY", 0.0)
+    monkeypatch.setattr("core.filters.index.BATCH", batch)
+    monkeypatch.setattr("core.filters.index.AT_ONCE", 2)
     images, labels = images_of()
     expected = indexed(make(), images, labels)
     part, asked = tmp_path / "x.part", []
@@ -272,8 +272,8 @@ def test_a_killed_index_goes_on_and_ends_as_if_it_had_not_been(tmp_path, monkeyp
 
 @pytest.mark.parametrize("spoil", ["cut", "other settings", "nothing"])
 def test_a_part_that_cannot_be_used_is_begun_anew(tmp_path, monkeypatch, spoil):
-    monkeypatch.setattr("core.filter_index.SAVE_EVERY", 0.0)
-    monkeypatch.setattr("core.filter_index.BATCH", 4 * 5 * SIZE * SIZE * 6)
+    monkeypatch.setattr("core.filters.index.SAVE_EVERY", 0.0)
+    monkeypatch.setattr("core.filters.index.BATCH", 4 * 5 * SIZE * SIZE * 6)
     images, labels = images_of()
     part, asked = tmp_path / "x.part", []
     if spoil != "nothing":

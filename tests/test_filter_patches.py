@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from core.filter_patches import patch, tile, with_box
-from core.filter_twins import kernel_pictures, nearest_kernels
+from core.filters.patches import patch, tile, with_box
+from core.filters.similar_kernels import kernel_pictures, nearest_kernels
 
 
 def image(channels=3, height=6, width=8):

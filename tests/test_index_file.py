@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core import store
-from core.index_file import find_index, index_key, keep_index, part_path
+from core.filters.index_file import find_index, index_key, keep_index, part_path
 from core.paths import PROJECT
 
 

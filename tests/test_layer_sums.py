@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.layer_sums import LayerSums
-from core.map_figures import Figures
+from core.filters.channel_statistics import LayerSums
+from core.filters.map_statistics import Figures
 
 CPU = torch.device("cpu")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.map_figures import figures_of, passed, reduced
+from core.filters.map_statistics import figures_of, passed, reduced
 
 SHAPES = [(3, 5, 1, 1), (2, 7, 6, 6), (4, 16, 12, 11), (1, 3, 224, 40), (2, 600, 2, 3), (2, 24, 31, 31)]
 
@@ -88,11 +88,11 @@ import sys
 if {without}:
     sys.modules["numba"] = None
 import torch
-from core.map_figures import figures_of
+from core.filters.map_statistics import figures_of
 torch.manual_seed(0)
 maps = torch.randint(-4, 5, (2, 3, 4, 4)).float()
 print([figure.tolist() for figure in figures_of(maps)])
-print("core.map_loops" in sys.modules)
+print("core.filters.map_statistics_numba" in sys.modules)
 """
 
 

@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from core.errors import UnknownName
-from core.map_figures import figures_of
+from core.filters.fused_statistics import PassingFigures
+from core.filters.map_statistics import figures_of
 from core.network.hooks import captured, hooks_left
-from core.passing_figures import PassingFigures
 
 SIZE = 12
 

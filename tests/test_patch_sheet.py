@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.patch_sheet import BEYOND, GAP, HEAD, MARGIN, PAPER, patch_sheet
+from core.filters.patch_sheet import BEYOND, GAP, HEAD, MARGIN, PAPER, patch_sheet
 
 
 def test_every_patch_stands_at_its_rank_and_filter():

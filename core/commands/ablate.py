@@ -45,9 +45,9 @@ def run(args: argparse.Namespace) -> int:
 
     from core.ablation import ablated_logits, checked, judged_rows, random_accuracies
     from core.ablation_effect import Effect, rank_among
-    from core.channel_layers import layers_of
     from core.channel_words import parse_channels
     from core.data.fitting import fitted
+    from core.filters.channel_layers import layers_of
 
     channels = parse_channels(args.channels)
     classifier, dataset = open_both(args.classifier, args.dataset)

@@ -26,8 +26,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from core.data.dataset import indexed_rows
-    from core.filter_index import index_split, open_index
-    from core.index_file import find_index, index_key, keep_index, part_path
+    from core.filters.index import index_split, open_index
+    from core.filters.index_file import find_index, index_key, keep_index, part_path
 
     classifier, dataset = open_both(args.classifier, args.dataset)
     folder = checkpoint_of(args.classifier)

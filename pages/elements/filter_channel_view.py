@@ -7,8 +7,8 @@ import pandas as pd
 import streamlit as st
 
 from core.data.images import enlarge
-from core.filter_patches import tile, with_box
-from core.layer_sums import BINS
+from core.filters.channel_statistics import BINS
+from core.filters.patches import tile, with_box
 from pages.elements.as_text import plain
 from pages.elements.chosen_image import set_chosen_image
 from pages.elements.filter_costs import known_costs

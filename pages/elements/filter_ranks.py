@@ -5,8 +5,8 @@ import io
 import streamlit as st
 from PIL import Image
 
-from core.filter_presets import random_filters, report_filters
-from core.patch_sheet import patch_sheet
+from core.filters.patch_sheet import patch_sheet
+from core.filters.presets import random_filters, report_filters
 from pages.elements.filter_tiles import patch_tiles
 from pages.elements.filters_asked import Filters, K, switch_off
 

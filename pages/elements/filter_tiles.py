@@ -4,8 +4,8 @@ import numpy as np
 from torch import Tensor
 
 from core.ablation_atlas import Atlas
-from core.filter_patches import tile
-from core.filter_twins import kernel_strengths
+from core.filters.patches import tile
+from core.filters.similar_kernels import kernel_strengths
 from core.models.classifier import Classifier
 from core.progress import Progress
 from core.store import Answer

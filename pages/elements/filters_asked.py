@@ -11,8 +11,8 @@ from core import ablation
 from core.channel_words import Channels, parse_channels, write_channels
 from core.data.dataset import ImageDataset, Split, indexed_rows
 from core.data.fitting import fit_any, fitted
-from core.filter_index import LABEL, LayerIndex, depends_on, field_box, index_split, open_index
-from core.index_file import find_index, index_key_of, keep_index, part_path
+from core.filters.index import LABEL, LayerIndex, depends_on, field_box, index_split, open_index
+from core.filters.index_file import find_index, index_key_of, keep_index, part_path
 from core.models.card import ModelCard
 from core.models.catalogue import checkpoint_folder
 from core.models.classifier import Classifier

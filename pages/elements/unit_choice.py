@@ -6,11 +6,11 @@ from typing import Any
 
 import streamlit as st
 
-from core import channel_layers
-from core.channel_layers import NoConvolution
 from core.dream_presets import REPORT_SETTINGS, leaves, report_unit
 from core.feature_visualization import visualise
-from core.filter_index import described
+from core.filters import channel_layers
+from core.filters.channel_layers import NoConvolution
+from core.filters.index import described
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
 from core.network.feature_maps import layer_shapes

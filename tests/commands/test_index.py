@@ -19,7 +19,7 @@ from core.paths import PROJECT
 # Saves after every batch, and gives the test time to kill it.
 SLOWLY = """
 import sys, time
-import core.filter_index as index
+import core.filters.index as index
 from core.__main__ import main
 index.SAVE_EVERY, index.BATCH = 0.0, 1 << 21
 add = index.LayerSums.add
@@ -61,7 +61,7 @@ def killed_in_the_middle(folder):
 def test_a_killed_index_goes_on_from_its_last_part(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr("core.filter_index.BATCH", 1 << 21)
+    monkeypatch.setattr("core.filters.index.BATCH", 1 << 21)
     store.forget_memory()
     killed, whole = checkpoint(tmp_path / "killed" / "tiny"), checkpoint(tmp_path / "whole" / "tiny")
     part = killed_in_the_middle(killed)

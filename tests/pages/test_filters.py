@@ -12,7 +12,7 @@ from core.__main__ import main
 from core.channel_words import parse_channels
 from core.data.catalogue import open_dataset
 from core.data.preprocessing import Preprocessing
-from core.filter_presets import random_filters, report_filters
+from core.filters.presets import random_filters, report_filters
 from core.models import catalogue
 from core.models.architectures import models
 from core.models.card import ModelCard

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
-from core.map_figures import Figures, figures_of, passed
+from core.filters.map_statistics import Figures, figures_of, passed
 from core.network.graph import NetworkGraph, traced
 from core.network.hooks import observed, replaced
 from core.network.in_place_steps import scale_and_shift

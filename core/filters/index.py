@@ -17,17 +17,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.channel_layers import ChannelLayer, find_layer, layers_of
 from core.compute.threads import side_by_side
 from core.data.dataset import Split, indexed_rows
 from core.data.fitting import fitted
 from core.errors import SettingError
-from core.filter_twins import kernel_pictures, nearest_kernels
-from core.index_part import read_part, save_part
-from core.layer_sums import LayerSums
-from core.map_figures import Figures
+from core.filters.channel_layers import ChannelLayer, find_layer, layers_of
+from core.filters.channel_statistics import LayerSums
+from core.filters.fused_statistics import PassingFigures
+from core.filters.index_resume import read_part, save_part
+from core.filters.map_statistics import Figures
+from core.filters.similar_kernels import kernel_pictures, nearest_kernels
 from core.models.classifier import Classifier
-from core.passing_figures import PassingFigures
 from core.progress import Progress, no_progress
 
 LABEL = "filter index 2"

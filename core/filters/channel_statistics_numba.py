@@ -1,6 +1,6 @@
 """What a batch adds to the sums of a layer, one channel after the other, in one pass over its figures.
 
-The same as PyTorch's operations in `core.layer_sums`, to the last bit of every list and count. Import this
+The same as PyTorch's operations in `core.filters.channel_statistics`, to the last bit of every list and count. Import this
 where Numba may be missing only inside a `try`.
 """
 
@@ -16,7 +16,7 @@ LOWEST, NONE = np.float32(-np.inf), np.float32(0)
 
 @compiled("i8(f4, i8)", inline=True)
 def _key(value, row):  # type: ignore[no-untyped-def]
-    """As `core.strongest.keys_of`: the larger value first, of equal ones the lower row."""
+    """As `core.filters.top_k.keys_of`: the larger value first, of equal ones the lower row."""
     if value != value:
         value = LOWEST
     bits = np.int64(np.float32(value + NONE).view(np.int32))  # and no negative zero
@@ -43,7 +43,7 @@ def add_loop(  # type: ignore[no-untyped-def]
     top, top_places, norm, weak, sums, all_squares, all_zeros, tops, histogram,
     largest, places, total, squares, zeros, rows, labels,
 ):  # fmt: skip
-    """Lists, sums and histograms of `core.layer_sums.LayerSums`, written, and the figures of a batch.
+    """Lists, sums and histograms of `core.filters.channel_statistics.LayerSums`, written, and the figures of a batch.
 
     Shape:
         top, top_places: (groups, C, k); norm, weak: (C, k); sums: (classes, C); all_squares, all_zeros,

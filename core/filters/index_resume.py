@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.layer_sums import LayerSums
+from core.filters.channel_statistics import LayerSums
 from core.models.checkpoint import write_whole
 
 

@@ -33,7 +33,7 @@ def figures_of(maps: Tensor) -> Figures:
     maps = maps.detach().float()
     if _can_loop(maps):
         try:
-            from core.map_loops import figures_loop
+            from core.filters.map_statistics_numba import figures_loop
         except ImportError:
             return reduced(maps)
         # What is contiguous is put into order first; the figures are then made at several times its speed.
@@ -59,7 +59,7 @@ def passed(maps: Tensor, factors: tuple[Tensor, Tensor] | None, low: float, high
     if maps.dtype != torch.float32 or not _can_loop(maps) or not rows.is_contiguous():
         return None
     try:
-        from core.map_loops import passing_loop
+        from core.filters.map_statistics_numba import passing_loop
     except ImportError:
         return None
     channels = maps.shape[1]

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from core import store
-from core.filter_index import LABEL, depends_on
+from core.filters.index import LABEL, depends_on
 from core.models.catalogue import fingerprint_of
 from core.models.checkpoint import write_whole
 from core.paths import PROJECT, home

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.map_figures import Figures
-from core.strongest import NOTHING, keys_of, merged, values_and_rows
+from core.filters.map_statistics import Figures
+from core.filters.top_k import NOTHING, keys_of, merged, values_and_rows
 
 BINS = 32
 # Above this number of classes, the lists and histograms of each class would outgrow everything else.
@@ -61,7 +61,7 @@ class LayerSums:
         """
         if self.device.type == "cpu":
             try:
-                from core.sums_loops import add_loop
+                from core.filters.channel_statistics_numba import add_loop
             except ImportError:
                 return self.add_reduced(figures, rows, labels)
             names = "top", "places", "norm", "weak", "sums", "squares", "zeros", "tops", "histogram"
