@@ -7,8 +7,8 @@ import torch
 
 from benchmarks import Row, alternate, bare_forward
 from benchmarks.occlusion import plain
-from core.ablation import switched_off
-from core.channel_removal import ChannelRemoval, channel_removal
+from core.ablation.channel_removal import ChannelRemoval, channel_removal
+from core.ablation.switch_off import switched_off
 from core.data.preprocessing import Preprocessing
 from core.filters.channel_layers import ChannelLayer, layers_of
 from core.filters.index import build_index

@@ -6,9 +6,9 @@ import torch
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 from torch import nn
 
-from core.ablation import ablated_logits, random_accuracies, random_channels
-from core.ablation_effect import Effect, rank_among
-from core.channel_words import parse_channels, write_channels
+from core.ablation.channel_ranges import parse_channels, write_channels
+from core.ablation.effect import Effect, rank_among
+from core.ablation.switch_off import ablated_logits, random_accuracies, random_channels
 from core.errors import SettingError, UnknownName
 from core.filters.channel_layers import layers_of
 from core.network.hooks import hooks_left

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from core.ablation import HOW, ablated_logits
-from core.ablation_atlas import PLAIN, Atlas, ablation_atlas
+from core.ablation.atlas import PLAIN, Atlas, ablation_atlas
+from core.ablation.switch_off import HOW, ablated_logits
 from core.errors import SettingError, UnknownName
 from core.evaluation.intervals import paired_interval
 from core.network.hooks import hooks_left
@@ -61,8 +61,8 @@ def test_the_plain_way_counts_the_same_and_says_so():
 def test_the_number_of_images_at_once_makes_no_difference(monkeypatch):
     classifier, (images, labels) = make(), images_of(40)
     expected = ablation_atlas(classifier, pixels_of(images), ROWS, labels, "conv1", how="resample")
-    monkeypatch.setattr("core.channel_removal.KEPT", 1)
-    monkeypatch.setattr("core.channel_removal.BLOCK", 1)
+    monkeypatch.setattr("core.ablation.channel_removal.KEPT", 1)
+    monkeypatch.setattr("core.ablation.channel_removal.BLOCK", 1)
     told = []
     found = ablation_atlas(
         classifier, pixels_of(images), ROWS, labels, "conv1", how="resample",

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from core.channel_removal import channel_removal
+from core.ablation.channel_removal import channel_removal
 from core.filters.channel_layers import channel_layers
 from core.models.architectures import models
 from core.network.hooks import altered, hooks_left

@@ -43,9 +43,9 @@ def run(args: argparse.Namespace) -> int:
         return _each(args)
     import numpy as np
 
-    from core.ablation import ablated_logits, checked, judged_rows, random_accuracies
-    from core.ablation_effect import Effect, rank_among
-    from core.channel_words import parse_channels
+    from core.ablation.channel_ranges import parse_channels
+    from core.ablation.effect import Effect, rank_among
+    from core.ablation.switch_off import ablated_logits, checked, judged_rows, random_accuracies
     from core.data.fitting import fitted
     from core.filters.channel_layers import layers_of
 
@@ -100,8 +100,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _each(args: argparse.Namespace) -> int:
-    from core.ablation import judged_rows
-    from core.ablation_atlas import ablation_atlas
+    from core.ablation.atlas import ablation_atlas
+    from core.ablation.switch_off import judged_rows
     from core.data.fitting import fitted
 
     classifier, dataset = open_both(args.classifier, args.dataset)

@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from core.channel_words import parse_channels
+from core.ablation.channel_ranges import parse_channels
 from pages.elements.filter_costs import cost_buttons, cost_caption, known_costs
 from pages.elements.filter_pictures import filter_cards
 from pages.elements.filter_tiles import figure_lines, kernels_of, patch_tiles

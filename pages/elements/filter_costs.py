@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from core import ablation, store
-from core.ablation_atlas import Atlas, ablation_atlas
+from core import store
+from core.ablation import switch_off
+from core.ablation.atlas import Atlas, ablation_atlas
 from core.errors import BadDataset
 from core.models.catalogue import fingerprint_of
 from core.models.classifier import Classifier
@@ -69,7 +70,7 @@ def cost_words(f: Filters, costs: Atlas, c: int) -> str:
 def _measure(f: Filters, images: int) -> None:
     names = f.card.class_names
     try:
-        rows, labels, _ = ablation.judged_rows(f.split, f.dataset.class_names, names, images)
+        rows, labels, _ = switch_off.judged_rows(f.split, f.dataset.class_names, names, images)
     except BadDataset as error:
         st.session_state["fl_cost_of"] = None
         st.error(as_written(error), icon=":material/error:")
@@ -92,7 +93,7 @@ def _judged(f: Filters) -> int:
     """How many of the images there can be judged at most."""
     try:
         names = f.card.class_names
-        return len(ablation.judged_rows(f.split, f.dataset.class_names, names, f.images)[0])
+        return len(switch_off.judged_rows(f.split, f.dataset.class_names, names, f.images)[0])
     except BadDataset:
         return 0
 

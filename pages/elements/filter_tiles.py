@@ -3,7 +3,7 @@
 import numpy as np
 from torch import Tensor
 
-from core.ablation_atlas import Atlas
+from core.ablation.atlas import Atlas
 from core.filters.patches import tile
 from core.filters.similar_kernels import kernel_strengths
 from core.models.classifier import Classifier

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from core import ablation
-from core.channel_words import Channels, parse_channels, write_channels
+from core.ablation import switch_off
+from core.ablation.channel_ranges import Channels, parse_channels, write_channels
 from core.data.dataset import ImageDataset, Split, indexed_rows
 from core.data.fitting import fit_any, fitted
 from core.filters.index import LABEL, LayerIndex, depends_on, field_box, index_split, open_index
@@ -127,7 +127,7 @@ def toggle_channel(f: Filters, channel: int) -> None:
     switch_off({layer["name"]: channels[layer["name"]] for layer in f.layers if channels.get(layer["name"])})
 
 
-def pixels_of(f: Filters) -> ablation.Pixels:
+def pixels_of(f: Filters) -> switch_off.Pixels:
     """Rows of the split as the network sees them."""
     height, width = f.card.preprocessing.input_size
     if f.split.images.shape[1:] == (height, width, f.card.preprocessing.channels):

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core import ablation
-from core.ablation_effect import Effect, rank_among
-from core.channel_words import parse_channels, write_channels
+from core.ablation import switch_off
+from core.ablation.channel_ranges import parse_channels, write_channels
+from core.ablation.effect import Effect, rank_among
 from core.errors import ConvoscopeError, SettingError, UnknownName
 from core.evaluation.comparison import mcnemar
 from core.evaluation.prediction import Predictions
@@ -56,7 +56,7 @@ def switchboard(f: Filters) -> None:
             icon=":material/power_settings_new:",
         )
         return
-    rows, labels, note = ablation.judged_rows(f.split, f.dataset.class_names, f.card.class_names, f.images)
+    rows, labels, note = switch_off.judged_rows(f.split, f.dataset.class_names, f.card.class_names, f.images)
     if note:
         st.warning(plain(note), icon=":material/label_off:")
     before, after = _logits(f, rows, {}, "zero"), _logits(f, rows, f.off, how)
@@ -88,7 +88,7 @@ def switchboard(f: Filters) -> None:
 
 def _logits(f: Filters, rows: np.ndarray, off: dict[str, list[int]], how: str) -> np.ndarray:
     def analysis(classifier: Classifier, progress: Progress) -> Answer:
-        found = ablation.ablated_logits(classifier, pixels_of(f), rows, off, how=how, progress=progress)
+        found = switch_off.ablated_logits(classifier, pixels_of(f), rows, off, how=how, progress=progress)
         return {"logits": found}
 
     words = "; ".join(write_channels(off))
@@ -237,7 +237,7 @@ def _special(f: Filters, rows: np.ndarray, labels: np.ndarray, effect: Effect, h
     off = {name: list(channels) for name, channels in f.off.items()}
 
     def analysis(classifier: Classifier, progress: Progress) -> Answer:
-        found = ablation.random_accuracies(
+        found = switch_off.random_accuracies(
             classifier, pixels_of(f), rows, labels, off, repeats=REPEATS, how=how, progress=progress
         )
         return {"accuracies": found}

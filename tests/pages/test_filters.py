@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from core import store, worker
 from core.__main__ import main
-from core.channel_words import parse_channels
+from core.ablation.channel_ranges import parse_channels
 from core.data.catalogue import open_dataset
 from core.data.preprocessing import Preprocessing
 from core.filters.presets import random_filters, report_filters

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from core.channelwise import keeps_channels_apart
+from core.ablation.channelwise import keeps_channels_apart
 from core.network.graph import CANNOT_FOLLOW, NetworkGraph, traced
 from core.network.hooks import altered
 

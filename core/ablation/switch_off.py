@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from core.channel_words import Channels
+from core.ablation.channel_ranges import Channels
 from core.data.dataset import Split, indexed_rows
 from core.errors import BadDataset, SettingError
 from core.evaluation.prediction import match_classes

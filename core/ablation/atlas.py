@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.ablation import HOW, Pixels, ablated_logits, donors_of, mean_channels
-from core.channel_removal import channel_removal
+from core.ablation.channel_removal import channel_removal
+from core.ablation.switch_off import HOW, Pixels, ablated_logits, donors_of, mean_channels
 from core.errors import SettingError
 from core.evaluation.intervals import paired_interval
 from core.filters.channel_layers import ChannelLayer, find_layer, layers_of
@@ -81,14 +81,14 @@ def ablation_atlas(
 ) -> Atlas:
     """Switch every channel of a layer off, one at a time.
 
-    What does not differ from channel to channel is computed once (`core.channel_removal`); where the network
+    What does not differ from channel to channel is computed once (`core.ablation.channel_removal`); where the network
     cannot be cut at the layer, every channel is a pass through all of it. Both give the same logits, to 1e-5
     of the largest.
 
     Args:
         rows, labels: (N,) which images, and their classes in the classifier's.
         layer: A convolution's name.
-        how, seed: As in `core.ablation.ablated_logits`.
+        how, seed: As in `core.ablation.switch_off.ablated_logits`.
         exact_shortcut: False takes the plain way, to compare.
     Raises:
         UnknownName: There is no such convolution.

@@ -1,0 +1,1 @@
+"""Channels switched off, what that costs, and the exact shortcut for every channel of a layer."""
