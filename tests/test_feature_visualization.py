@@ -10,10 +10,13 @@ from torch import nn
 
 from core.__main__ import main
 from core.data.preprocessing import Preprocessing
-from core.dream_file import animation, facts_of, from_answer, npz_bytes, to_answer
-from core.dream_presets import REPORT_SETTINGS, leaves, report_unit
 from core.errors import Abandoned, BadImage, SettingError, TargetOutOfRange, UnknownName
-from core.feature_visualization import PIXELS, visualise
+from core.feature_visualization.export import animation, facts_of, from_answer, npz_bytes, to_answer
+from core.feature_visualization.parameterization import colours_of
+from core.feature_visualization.presets import REPORT_SETTINGS, leaves, report_unit
+from core.feature_visualization.real_images import best_answers, compare, real_images, times_as_strong
+from core.feature_visualization.transforms import BEYOND, Wobble, random_views
+from core.feature_visualization.visualise import PIXELS, visualise
 from core.models import catalogue
 from core.models.architectures import models
 from core.models.card import ModelCard
@@ -21,9 +24,6 @@ from core.models.classifier import Classifier
 from core.network.feature_maps import layer_shapes
 from core.network.hooks import hooks_left, opened_relus
 from core.network.unit import Unit, outputs
-from core.picture_parameters import colours_of
-from core.random_views import BEYOND, Wobble, random_views
-from core.real_images import best_answers, compare, real_images, times_as_strong
 
 QUICK = {"steps": 12, "every": 4}
 

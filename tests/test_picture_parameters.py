@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.picture_parameters import (
+from core.feature_visualization.parameterization import (
     Colours,
     Fourier,
     NoPixels,

@@ -40,7 +40,7 @@ def _add_settings_when_asked(parser: argparse.ArgumentParser) -> None:
     parse = parser.parse_known_args
 
     def with_settings(args: Any = None, namespace: Any = None) -> Any:
-        from core.feature_visualization import visualise
+        from core.feature_visualization.visualise import visualise
         from core.settings import add_options, settings_of
 
         add_options(parser, settings_of(visualise))
@@ -55,10 +55,10 @@ def run(args: argparse.Namespace) -> int:
     from core.data.image_address import open_image
     from core.data.images import encode, enlarge
     from core.data.preprocessing import fit
-    from core.dream_file import animation, facts_of, npz_bytes
-    from core.dream_presets import REPORT_SETTINGS
-    from core.feature_visualization import visualise
-    from core.real_images import best_answers, compare, real_images, title_of
+    from core.feature_visualization.export import animation, facts_of, npz_bytes
+    from core.feature_visualization.presets import REPORT_SETTINGS
+    from core.feature_visualization.real_images import best_answers, compare, real_images, title_of
+    from core.feature_visualization.visualise import visualise
     from core.settings import check_settings, settings_of
 
     classifier = _open(args.classifier)
@@ -104,8 +104,8 @@ def _open(name: str) -> Any:
 
 
 def _unit(args: argparse.Namespace, classifier: Any) -> Any:
-    from core.dream_presets import REPORT_CHANNEL, report_unit
     from core.errors import SettingError
+    from core.feature_visualization.presets import REPORT_CHANNEL, report_unit
     from core.network.feature_maps import layer_shapes
     from core.network.unit import Unit, check_unit
 

@@ -12,14 +12,14 @@ import streamlit as st
 from core import store
 from core.data.images import encode, enlarge
 from core.data.preprocessing import fit
-from core.dream_file import animation, facts_of, from_answer, npz_bytes, to_answer
 from core.evaluation.probabilities import probabilities
-from core.feature_visualization import Dream, Frame, found_settings, visualise
+from core.feature_visualization.export import animation, facts_of, from_answer, npz_bytes, to_answer
+from core.feature_visualization.real_images import best_answers, compare, indexed_best, real_images, title_of
+from core.feature_visualization.visualise import Dream, Frame, found_settings, visualise
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
 from core.network.unit import Unit
 from core.progress import Progress
-from core.real_images import best_answers, compare, indexed_best, real_images, title_of
 from core.settings import settings_of
 from core.store import Answer
 from pages.elements.as_text import plain

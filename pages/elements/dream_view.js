@@ -118,7 +118,7 @@ function prepare(s) {
   s.chart.replaceChildren(...parts, make("polyline", { points: line, class: "curve" }), s.dot);
 }
 
-/** As `core.real_images.times_as_strong` says it. */
+/** As `core.feature_visualization.real_images.times_as_strong` says it. */
 function times(reached, best, among) {
   if (reached > 0 && best > 0) return `${(reached / best).toFixed(reached < 10 * best ? 1 : 0)} times the best of ${among}`;
   return `${reached < best ? "−" : "+"}${short(Math.abs(reached - best))} against the best of ${among}`;

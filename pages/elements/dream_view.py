@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from core.data.images import encode
-from core.feature_visualization import Frame
+from core.feature_visualization.visualise import Frame
 from pages.elements.component import component
 
 _dream_view = component("dream_view")

@@ -6,8 +6,8 @@ from typing import Any
 
 import streamlit as st
 
-from core.dream_presets import REPORT_SETTINGS, leaves, report_unit
-from core.feature_visualization import visualise
+from core.feature_visualization.presets import REPORT_SETTINGS, leaves, report_unit
+from core.feature_visualization.visualise import visualise
 from core.filters import channel_layers
 from core.filters.channel_layers import NoConvolution
 from core.filters.index import described

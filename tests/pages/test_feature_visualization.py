@@ -11,14 +11,14 @@ from core import store, worker
 from core.__main__ import main
 from core.data.preprocessing import Preprocessing
 from core.errors import UnknownName
-from core.feature_visualization import Frame
+from core.feature_visualization.real_images import best_answers, indexed_best, real_images
+from core.feature_visualization.visualise import Frame
 from core.models import catalogue
 from core.models.architectures import models
 from core.models.card import ModelCard
 from core.models.checkpoint import save_checkpoint
 from core.network.activations import activations, one_channel_of_each, order_of, painted
 from core.paths import PROJECT, home
-from core.real_images import best_answers, indexed_best, real_images
 from pages.elements import ask, dream_parts
 
 

@@ -5,10 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from core.attribution.gradients import NotFinite
+from core.feature_visualization.transforms import Wobble, random_views
 from core.models.classifier import Classifier
 from core.network.hooks import opened_relus
 from core.network.unit import Unit, outputs
-from core.random_views import Wobble, random_views
 
 CEILING = 6.0  # of a ReLU6
 

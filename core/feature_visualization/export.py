@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from core.data.images import enlarge
-from core.feature_visualization import Dream, Frame
+from core.feature_visualization.visualise import Dream, Frame
 from core.network.unit import Unit
 from core.store import Answer
 

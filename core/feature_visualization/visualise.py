@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from core.errors import BadImage
-from core.gradient_ascent import Ascent, roughness_gradient
+from core.feature_visualization.ascent import Ascent, roughness_gradient
+from core.feature_visualization.parameterization import Colours, Fourier, Pixels, colours_of
+from core.feature_visualization.real_images import real_images
+from core.feature_visualization.transforms import BEYOND, Wobble
 from core.models.classifier import Classifier
 from core.network.unit import Unit, check_unit, outputs
-from core.picture_parameters import Colours, Fourier, Pixels, colours_of
 from core.progress import Progress, no_progress
-from core.random_views import BEYOND, Wobble
-from core.real_images import real_images
 from core.settings import Choice, Range
 
 FOURIER, PIXELS = "Fourier", "pixels"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.errors import SettingError
-from core.feature_visualization import PIXELS
+from core.feature_visualization.visualise import PIXELS
 from core.network.unit import Unit
 
 # Layer 24 of VGG19, filter 1, 40 steps on the pixels, shown every 5; nothing is moved.
