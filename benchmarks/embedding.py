@@ -7,9 +7,9 @@ import numpy as np
 from sklearn.manifold import TSNE
 
 from benchmarks import Row
-from core.embedding import feature_space
-from core.nearest_neighbours import nearest_neighbours, share_preserved
-from core.projection import tsne
+from core.embedding.embed import feature_space
+from core.embedding.nearest_neighbours import nearest_neighbours, share_preserved
+from core.embedding.projections import tsne
 
 
 def measure(n: int = 10_000, width: int = 512) -> list[Row]:

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from core.data.dataset import ImageDataset, Split
-from core.embedding import (
+from core.embedding.embed import (
     embed,
     feature_layers,
     feature_space,
@@ -15,14 +15,14 @@ from core.embedding import (
     place,
     sample_rows,
 )
+from core.embedding.nearest_neighbours import nearest_to
+from core.embedding.projections import PROJECTIONS, FeatureSpace
 from core.errors import BadDataset
 from core.evaluation.prediction import match_classes
 from core.evaluation.probabilities import probabilities
 from core.models import catalogue
 from core.models.classifier import Classifier
-from core.nearest_neighbours import nearest_to
 from core.progress import Progress
-from core.projection import PROJECTIONS, FeatureSpace
 from core.store import Answer
 from pages.elements.as_text import plain
 from pages.elements.ask import ask

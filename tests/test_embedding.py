@@ -12,7 +12,7 @@ from torch import nn
 
 from core.data.dataset import Split
 from core.data.preprocessing import Preprocessing
-from core.embedding import (
+from core.embedding.embed import (
     TRUST_NEIGHBOURS,
     embed,
     feature_layers,
@@ -22,12 +22,12 @@ from core.embedding import (
     place,
     sample_rows,
 )
+from core.embedding.nearest_neighbours import nearest_neighbours, nearest_to, share_preserved, silhouettes
+from core.embedding.projections import PROJECTIONS, principal_components
 from core.errors import Abandoned, SettingError, UnknownName
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
-from core.nearest_neighbours import nearest_neighbours, nearest_to, share_preserved, silhouettes
 from core.network.hooks import hooks_left
-from core.projection import PROJECTIONS, principal_components
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def add_parser(subparsers: Any) -> None:
-    from core.projection import PROJECTIONS
+    from core.embedding.projections import PROJECTIONS
     from core.settings import add_options
 
     parser = subparsers.add_parser(
@@ -35,11 +35,11 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from core.data.catalogue import open_dataset
-    from core.embedding import embed, feature_space, features_of, last_before_head, sample_rows
+    from core.embedding.embed import embed, feature_space, features_of, last_before_head, sample_rows
+    from core.embedding.projections import PROJECTIONS, projection_named
     from core.errors import SettingError
     from core.models.catalogue import load
     from core.models.checkpoint import load_checkpoint
-    from core.projection import PROJECTIONS, projection_named
     from core.settings import check_settings
 
     projection = projection_named(args.projection)

@@ -11,11 +11,11 @@ from PIL import Image
 
 from core.data.catalogue import open_dataset
 from core.data.preprocessing import Preprocessing
-from core.embedding import features_of, last_before_head, sample_rows
+from core.embedding.embed import features_of, last_before_head, sample_rows
+from core.embedding.nearest_neighbours import nearest_to
 from core.models.card import ModelCard
 from core.models.catalogue import load
 from core.models.checkpoint import build, save_checkpoint
-from core.nearest_neighbours import nearest_to
 
 pytestmark = pytest.mark.browser
 STATE = "canvas => canvas.getRootNode().querySelector('.root').state"

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from core.data.dataset import Split, stratified_indices
+from core.embedding.nearest_neighbours import nearest_neighbours, share_preserved, silhouettes
+from core.embedding.projections import FEWEST, NEIGHBOURS, FeatureSpace, projection_named
 from core.errors import SettingError, UnknownName
 from core.models.classifier import Classifier
-from core.nearest_neighbours import nearest_neighbours, share_preserved, silhouettes
 from core.network.hooks import captured
 from core.network.summary import summarise
 from core.progress import Progress, no_progress
-from core.projection import FEWEST, NEIGHBOURS, FeatureSpace, projection_named
 
 MAXIMUM_BYTES = 192 * 2**20
 TRUST_NEIGHBOURS = 10
@@ -183,7 +183,7 @@ def embed(
     """The picture of a feature space, and how far it can be trusted.
 
     Args:
-        projection: A name in `core.projection.PROJECTIONS`.
+        projection: A name in `core.embedding.projections.PROJECTIONS`.
         settings: Of the projection.
     Shape:
         labels: (N,) int

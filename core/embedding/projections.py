@@ -14,8 +14,8 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from core.embedding.nearest_neighbours import nearest_to
 from core.errors import SettingError, UnknownName
-from core.nearest_neighbours import nearest_to
 from core.progress import Progress, no_progress
 from core.settings import Range, Setting, settings_of
 

@@ -1,0 +1,1 @@
+"""Many images as one map: features, projections, nearest neighbors."""
