@@ -47,12 +47,12 @@ PAGES = {
 @asynccontextmanager
 async def lifespan(app: st.App) -> AsyncIterator[None]:
     """What the server does besides pages: it gets ready while nobody waits, and ends the models' thread."""
-    from core.warm_up import warm_up
+    from core.serving.warm_up import warm_up
 
     warm_up()
     yield
-    if "core.worker" in sys.modules:
-        sys.modules["core.worker"].close()
+    if "core.serving.worker" in sys.modules:
+        sys.modules["core.serving.worker"].close()
 
 
 app = st.App(__file__, lifespan=lifespan)

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core import jobs
 from core.errors import ConvoscopeError, UnknownName
 from core.history import FILE, Record, history_file, of_kind, read_new_records, variants
-from core.jobs import Job
 from core.paths import PROJECT, home
+from core.serving import jobs
+from core.serving.jobs import Job
 from core.verdict import Verdict, best_record, verdict
 
 SHIPPED = "shipped/"

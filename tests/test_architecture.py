@@ -41,7 +41,7 @@ def test_elements_do_not_import_pages(path):
 @pytest.mark.parametrize("path", PAGES, ids=name)
 def test_pages_import_no_other_page_and_never_the_worker(path):
     others = {f"pages.{page.stem}" for page in PAGES}
-    assert not imports(path) & (others | {"app", "core.worker"})
+    assert not imports(path) & (others | {"app", "core.serving.worker"})
 
 
 @pytest.mark.parametrize("folder", OPEN_SETS)

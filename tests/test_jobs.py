@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from core import jobs
 from core.errors import SettingError
+from core.serving import jobs
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 QUICK = [sys.executable, "-c", "print('done')"]

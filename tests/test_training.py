@@ -18,9 +18,9 @@ from core.errors import BadCheckpoint, SettingError
 from core.evaluation.accuracy import measure, wilson_interval
 from core.freezing import head_of
 from core.history import FILE, read_history
-from core.jobs import job
 from core.models.checkpoint import build, load_checkpoint
 from core.paths import PROJECT
+from core.serving.jobs import job
 from core.training import train
 from core.training_step import loss_of, predictions
 

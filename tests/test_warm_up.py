@@ -9,7 +9,7 @@ from core.paths import PROJECT
 
 def test_pytorch_and_the_default_network_are_ready_afterwards(tmp_path):
     script = (
-        "import sys, core.warm_up as w\n"
+        "import sys, core.serving.warm_up as w\n"
         "assert 'torch' not in sys.modules  # whoever only imports it pays nothing\n"
         "w.warm_up().join()\n"
         "from core import worker\n"

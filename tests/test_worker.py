@@ -6,8 +6,9 @@ import time
 import numpy as np
 import pytest
 
-from core import store, worker
+from core import store
 from core.errors import Abandoned, BadImage, UnknownName
+from core.serving import worker
 
 NAME = "efficientnet_lite0"
 

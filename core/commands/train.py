@@ -11,8 +11,8 @@ from typing import Any
 from core.compute.malloc import keep_freed_memory
 from core.errors import ConvoscopeError, SettingError
 from core.history import FILE, append_record, rewrite_history
-from core.jobs import as_job, note_stop, train_command
 from core.paths import home
+from core.serving.jobs import as_job, note_stop, train_command
 from core.settings import add_options, check_settings, settings_of
 
 

@@ -5,11 +5,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import jobs
 from core.ablation_list import Ablation, forget_ablation, list_ablations, save_ablation
 from core.errors import ConvoscopeError
 from core.history import of_kind
 from core.run_list import Run, best_figures, current_jobs, settings_of_run
+from core.serving import jobs
 from core.training_ablation import BASE, Row, changes_for
 from pages.elements.as_text import plain
 from pages.elements.job_progress import duration

@@ -11,10 +11,11 @@ from typing import Any
 
 import streamlit as st
 
-from core import store, worker
+from core import store
 from core.models import catalogue
+from core.serving import worker
+from core.serving.worker import Analysis
 from core.store import Answer
-from core.worker import Analysis
 
 # Seconds. Only what takes longer than this gets a progress bar; anything else would flicker.
 UNSEEN = 0.3

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from core import jobs
 from core.errors import ConvoscopeError
 from core.history import Record, of_kind
-from core.jobs import Job
+from core.serving import jobs
+from core.serving.jobs import Job
 from pages.elements.as_text import plain
 
 _STATES = {

@@ -6,9 +6,9 @@ from typing import Any
 
 import streamlit as st
 
-from core import jobs
 from core.data.catalogue import catalogue
 from core.errors import SettingError
+from core.serving import jobs
 from core.settings import Choice, Range, Setting, assignments_in, settings_of
 from pages.elements.as_text import plain
 from pages.elements.dataset_picker import dataset_picker, dataset_settings

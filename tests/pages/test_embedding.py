@@ -10,13 +10,13 @@ import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from core import worker
 from core.__main__ import main
 from core.data.catalogue import open_dataset
 from core.data.preprocessing import Preprocessing
 from core.models.card import ModelCard
 from core.models.checkpoint import build, save_checkpoint
 from core.paths import PROJECT, home
+from core.serving import worker
 from pages.elements.scatter import ImageMap, make_sprite, payload
 
 

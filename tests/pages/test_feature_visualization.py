@@ -7,7 +7,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from core import store, worker
+from core import store
 from core.__main__ import main
 from core.data.preprocessing import Preprocessing
 from core.errors import UnknownName
@@ -19,6 +19,7 @@ from core.models.card import ModelCard
 from core.models.checkpoint import save_checkpoint
 from core.network.activations import activations, one_channel_of_each, order_of, painted
 from core.paths import PROJECT, home
+from core.serving import worker
 from pages.elements import ask, dream_parts
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from core import store, worker
+from core import store
 from core.__main__ import main
 from core.ablation.channel_ranges import parse_channels
 from core.data.catalogue import open_dataset
@@ -18,6 +18,7 @@ from core.models.architectures import models
 from core.models.card import ModelCard
 from core.models.checkpoint import save_checkpoint
 from core.paths import PROJECT, home
+from core.serving import worker
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -135,7 +136,7 @@ def test_an_index_lies_beside_its_checkpoint_and_opens_from_there(monkeypatch):
     store.forget_memory()
     for file in home("cache").glob("*/*.npz"):
         file.unlink()
-    monkeypatch.setattr("core.worker.submit", lambda *a, **k: pytest.fail("it was computed again"))
+    monkeypatch.setattr("core.serving.worker.submit", lambda *a, **k: pytest.fail("it was computed again"))
     open_page()
 
 

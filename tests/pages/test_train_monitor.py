@@ -4,12 +4,13 @@ import math
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import jobs, run_list
+from core import run_list
 from core.ablation_list import list_ablations, save_ablation
 from core.errors import SettingError
 from core.history import append_record
 from core.paths import PROJECT, home
 from core.run_list import best_figures, follow, list_runs, seconds_left, settings_of_run
+from core.serving import jobs
 from core.settings import settings_of
 from core.training import train
 from core.training_ablation import Change

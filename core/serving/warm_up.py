@@ -52,8 +52,9 @@ def _warm_up() -> None:
 
 def _ask(step: "Callable[[Classifier, Progress], Answer]") -> None:
     """One short question to the default network. Between two of them those of visitors have their turn."""
-    from core import store, worker
+    from core import store
     from core.models.pretrained import DEFAULT
+    from core.serving import worker
 
     key = store.key_of(DEFAULT, step.__name__, (os.getpid(), time.time()))
     task = worker.submit(key, DEFAULT, step, short=False)

@@ -66,7 +66,7 @@ with open(path + ".partial", "w") as file:
     json.dump({"code": code, "ended": time.time()}, file)
 os.replace(path + ".partial", path)
 os.close(lock)
-start = "import sys, pathlib, core.jobs; core.jobs.start_next(pathlib.Path(sys.argv[1]))"
+start = "import sys, pathlib, core.serving.jobs; core.serving.jobs.start_next(pathlib.Path(sys.argv[1]))"
 subprocess.run([sys.executable, "-c", start, os.path.dirname(folder)])
 """.replace("NICENESS", str(_NICENESS))
 
