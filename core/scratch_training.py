@@ -24,10 +24,10 @@ from core.models.checkpoint import CARD, build, load_card, save_checkpoint
 from core.models.classifier import Classifier
 from core.optimizers import rate_factor
 from core.paths import write_whole
+from core.runs.verdict import verdict
 from core.settings import Choice, Range, Text, numbers_in
 from core.training_data import TrainingData, prepare
 from core.training_folder import machine, versions
-from core.verdict import verdict
 
 IMPLEMENTATIONS = ("numpy", "scikit-learn", "pytorch")
 

@@ -35,6 +35,7 @@ from core.models.card import ModelCard
 from core.models.checkpoint import build, load_checkpoint, save_checkpoint
 from core.models.classifier import best_device, short_floats
 from core.registry import Member
+from core.runs.verdict import verdict
 from core.settings import Choice, Range, Text, assignments_in, check_settings, settings_of
 from core.training_data import TrainingData, batches, batches_an_epoch, inputs_of, prepare
 from core.training_folder import (
@@ -49,7 +50,6 @@ from core.training_folder import (
     write_atomically,
 )
 from core.training_step import Step, Stepper, validate
-from core.verdict import verdict
 
 SAVE_SECONDS = 300.0  # within a long epoch the run is saved this often
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.run_list import list_runs
+from core.runs.run_list import list_runs
 from pages.elements.ablation_view import ablation_view
 from pages.elements.address import tell_choice
 from pages.elements.foreign_runs import drop_zone, foreign_runs

@@ -5,10 +5,10 @@ import struct
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from core.foreign_history import BadHistory, meaning, read_foreign, read_one
 from core.history import append_record, of_kind
-from core.run_list import judge
-from core.tensorboard_events import crc32c, looks_like_events, read_scalars
+from core.runs.foreign_history import BadHistory, meaning, read_foreign, read_one
+from core.runs.run_list import judge
+from core.runs.tensorboard_events import crc32c, looks_like_events, read_scalars
 
 F = descriptor_pb2.FieldDescriptorProto
 

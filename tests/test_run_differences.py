@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.evaluation.intervals import difference_interval
-from core.run_differences import base_of, changed_settings, run_difference
+from core.runs.differences import base_of, changed_settings, run_difference
 
 
 def test_the_interval_of_a_difference_is_that_which_is_published() -> None:

@@ -6,8 +6,7 @@ import scipy.stats
 
 from core.errors import SettingError
 from core.evaluation.paired_differences import paired_difference
-from core.settings import assignments_in
-from core.training_ablation import (
+from core.runs.ablation_study import (
     BASE,
     ablation_table,
     changes_for,
@@ -15,6 +14,7 @@ from core.training_ablation import (
     plan_ablation,
     with_settings,
 )
+from core.settings import assignments_in
 
 ALL = {
     "learning_rate": 0.001, "flip": "none", "crop": 0, "colour": 0.0, "cutout": 0, "rand_augment": 0,

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from core.verdict import best_record, verdict
+from core.runs.verdict import best_record, verdict
 
 
 def history(train_loss, validation_loss, train_accuracy, validation_accuracy, norms=None):

@@ -5,12 +5,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.ablation_list import Ablation, forget_ablation, list_ablations, save_ablation
 from core.errors import ConvoscopeError
 from core.history import of_kind
-from core.run_list import Run, best_figures, current_jobs, settings_of_run
+from core.runs.ablation_plans import Ablation, forget_ablation, list_ablations, save_ablation
+from core.runs.ablation_study import BASE, Row, changes_for
+from core.runs.run_list import Run, best_figures, current_jobs, settings_of_run
 from core.serving import jobs
-from core.training_ablation import BASE, Row, changes_for
 from pages.elements.as_text import plain
 from pages.elements.job_progress import duration
 from pages.elements.page import errors_shown

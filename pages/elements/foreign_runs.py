@@ -3,8 +3,8 @@
 import streamlit as st
 
 from core.errors import ConvoscopeError
-from core.foreign_history import read_foreign
-from core.run_list import Run
+from core.runs.foreign_history import read_foreign
+from core.runs.run_list import Run
 from pages.elements.as_text import plain
 
 _KEPT = 30

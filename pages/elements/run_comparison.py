@@ -5,9 +5,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.run_differences import base_of, changed_settings, run_difference
-from core.run_list import Run, best_figures, families, settings_of_run
-from core.training_ablation import differing_settings
+from core.runs.ablation_study import differing_settings
+from core.runs.differences import base_of, changed_settings, run_difference
+from core.runs.run_list import Run, best_figures, families, settings_of_run
 from pages.elements.address import adopt_choice, tell_choice
 from pages.elements.page import errors_shown
 from pages.elements.training_curves import View, as_csv, comparison_chart, draw_grid, view_controls

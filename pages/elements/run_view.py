@@ -7,8 +7,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.history import Record, of_kind
-from core.run_list import Run, companions, current_jobs, find_run, judge, seconds_left, settings_of_run
-from core.verdict import Verdict
+from core.runs.run_list import Run, companions, current_jobs, find_run, judge, seconds_left, settings_of_run
+from core.runs.verdict import Verdict
 from pages.elements.address import adopt_choice, tell_choice
 from pages.elements.as_text import plain
 from pages.elements.job_progress import job_progress

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from core.history import Record, of_kind
-from core.verdict import Verdict
+from core.runs.verdict import Verdict
 
 # Quantity → names in (epoch record of training, epoch record of validation, step record).
 QUANTITIES = {

@@ -4,16 +4,16 @@ import math
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import run_list
-from core.ablation_list import list_ablations, save_ablation
 from core.errors import SettingError
 from core.history import append_record
 from core.paths import PROJECT, home
-from core.run_list import best_figures, follow, list_runs, seconds_left, settings_of_run
+from core.runs import run_list
+from core.runs.ablation_plans import list_ablations, save_ablation
+from core.runs.ablation_study import Change
+from core.runs.run_list import best_figures, follow, list_runs, seconds_left, settings_of_run
 from core.serving import jobs
 from core.settings import settings_of
 from core.training import train
-from core.training_ablation import Change
 from pages.elements.run_comparison import comparison_table
 from pages.elements.training_curves import View, comparison_chart, points, run_chart, smooth
 from pages.elements.training_form import free_name, in_one_line
@@ -72,7 +72,7 @@ def charts(page):
 
 
 def test_an_empty_page_says_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr("core.run_list.PROJECT", tmp_path)  # nothing shipped either
+    monkeypatch.setattr("core.runs.run_list.PROJECT", tmp_path)  # nothing shipped either
     for part, words in {"Watch": "New run", "Compare": "second run", "Ablation": "train one"}.items():
         assert words in open_page(tm_part=part).info[0].value
 

@@ -11,8 +11,8 @@ from typing import Any
 from core.errors import SettingError
 from core.history import FILE
 from core.paths import home
-from core.run_list import follow
-from core.training_ablation import Change, PlannedRun, Row, ablation_table, plan_ablation
+from core.runs.ablation_study import Change, PlannedRun, Row, ablation_table, plan_ablation
+from core.runs.run_list import follow
 
 METRICS = ("validation_accuracy", "validation_loss", "train_accuracy", "train_loss")
 

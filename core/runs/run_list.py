@@ -12,9 +12,9 @@ from typing import Any
 from core.errors import ConvoscopeError, UnknownName
 from core.history import FILE, Record, history_file, of_kind, read_new_records, variants
 from core.paths import PROJECT, home
+from core.runs.verdict import Verdict, best_record, verdict
 from core.serving import jobs
 from core.serving.jobs import Job
-from core.verdict import Verdict, best_record, verdict
 
 SHIPPED = "shipped/"
 _JOBS_AGE = 0.5  # seconds: thirty viewers who look once a second share one look at the folders

@@ -68,7 +68,7 @@ def run_difference(
 
     Args:
         base, other: Their settings.
-        base_figures, figures: What they reached, as `core.run_list.best_figures` tells.
+        base_figures, figures: What they reached, as `core.runs.run_list.best_figures` tells.
     """
     changed = changed_settings(base, other)
     of = "test" if "test_accuracy" in base_figures and "test_accuracy" in figures else "validation"

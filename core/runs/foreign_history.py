@@ -18,7 +18,7 @@ from typing import Any
 
 from core.errors import ConvoscopeError
 from core.history import Record, parse_records
-from core.tensorboard_events import BadEvents, looks_like_events, read_scalars
+from core.runs.tensorboard_events import BadEvents, looks_like_events, read_scalars
 
 MAXIMUM_BYTES = 200 * 2**20
 

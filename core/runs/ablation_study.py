@@ -7,8 +7,8 @@ from typing import Any
 from core.errors import SettingError
 from core.evaluation.paired_differences import PairedDifference, paired_difference
 from core.history import Record, of_kind
+from core.runs.verdict import best_record
 from core.settings import assignments_in
-from core.verdict import best_record
 
 BASE = "base"
 
