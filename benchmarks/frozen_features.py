@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks import Row
 from core.paths import home
-from core.training import train
+from core.training.train import train
 
 IMAGES, EPOCHS = 600, 10
 SETTINGS: dict[str, Any] = {

@@ -17,7 +17,7 @@ from core.data.dataset import Split
 from core.history import append_record
 from core.models.checkpoint import build, load_card
 from core.models.classifier import short_floats
-from core.training import train
+from core.training.train import train
 
 IMAGES, BATCH = 4000, 200
 SETTINGS = {

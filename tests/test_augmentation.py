@@ -5,7 +5,14 @@ import torch
 import torch.nn.functional as F
 from torchvision.transforms import v2
 
-from core.augmentation import OPERATIONS, Augmentation, augment, cut_out, rand_augment, shift_and_flip
+from core.training.augmentation import (
+    OPERATIONS,
+    Augmentation,
+    augment,
+    cut_out,
+    rand_augment,
+    shift_and_flip,
+)
 
 
 def batch(n=16, side=12, channels=3, seed=0):

@@ -26,7 +26,7 @@ from core.models.card import ModelCard
 from core.models.classifier import FEW, Classifier
 from core.network.hooks import captured
 from core.network.trace import trace_layers
-from core.training import train
+from core.training.train import train
 
 WAYS = (DIRECT, COLUMNS, WINOGRAD_2, WINOGRAD_4)
 

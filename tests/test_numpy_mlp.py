@@ -8,9 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from core import numpy_mlp, sklearn_mlp, torch_mlp
 from core.errors import UnknownName
 from core.models.activation_functions import activation_function
+from core.training import numpy_mlp, sklearn_mlp, torch_mlp
 
 
 def blobs(seed: int = 0, n: int = 300, features: int = 6, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -144,7 +144,7 @@ def test_a_run_becomes_a_checkpoint_that_answers_as_measured(implementation: str
     from core.data.catalogue import open_dataset
     from core.evaluation.accuracy import measure
     from core.models.checkpoint import load_checkpoint
-    from core.scratch_training import train_from_scratch
+    from core.training.from_scratch import train_from_scratch
 
     folder = tmp_path / "run"
     plan: dict[str, Any] = {"dataset": "digits", "widths": "20", "epochs": 8, "batch_size": 16}
@@ -182,7 +182,7 @@ def test_a_rate_of_nearly_nothing_stops_every_implementation() -> None:
 def test_three_ways_are_three_histories_beside_one_checkpoint(tmp_path: Path) -> None:
     from core.history import append_record, read_history, variants
     from core.models.checkpoint import load_card
-    from core.scratch_training import train_three_ways
+    from core.training.from_scratch import train_three_ways
 
     folder = tmp_path / "perceptron"
     plan: dict[str, Any] = {"dataset": "digits", "widths": "20", "epochs": 3, "schedule": "linear"}

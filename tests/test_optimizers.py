@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from core.optimizers import (
+from core.training.optimizers import (
     OPTIMIZERS,
     Lookahead,
     Muon,

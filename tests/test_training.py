@@ -16,13 +16,13 @@ import torch.nn.functional as F
 from core.data.catalogue import open_dataset
 from core.errors import BadCheckpoint, SettingError
 from core.evaluation.accuracy import measure, wilson_interval
-from core.freezing import head_of
 from core.history import FILE, read_history
 from core.models.checkpoint import build, load_checkpoint
 from core.paths import PROJECT
 from core.serving.jobs import job
-from core.training import train
-from core.training_step import loss_of, predictions
+from core.training.freezing import head_of
+from core.training.step import loss_of, predictions
+from core.training.train import train
 
 SMALL = {
     "dataset": "digits", "architecture": "small_cnn", "batch_size": 64, "epochs": 3,

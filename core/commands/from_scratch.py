@@ -10,7 +10,7 @@ from core.settings import add_options, check_settings, settings_of
 
 
 def add_parser(subparsers: Any) -> None:
-    from core.scratch_training import train_from_scratch
+    from core.training.from_scratch import train_from_scratch
 
     parser = subparsers.add_parser(
         "from-scratch",
@@ -32,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from core.history import FILE, append_record
     from core.paths import home
-    from core.scratch_training import train_from_scratch, train_three_ways
+    from core.training.from_scratch import train_from_scratch, train_three_ways
 
     declared = settings_of(train_from_scratch)
     given = {s.name: getattr(args, s.name) for s in declared if hasattr(args, s.name)}

@@ -17,7 +17,7 @@ from core.settings import add_options, check_settings, settings_of
 
 
 def add_parser(subparsers: Any) -> None:
-    from core.training import train
+    from core.training.train import train
 
     parser = subparsers.add_parser(
         "train",
@@ -32,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from core.training import train
+    from core.training.train import train
 
     declared = settings_of(train)
     given = {s.name: getattr(args, s.name) for s in declared if hasattr(args, s.name)}
@@ -82,7 +82,7 @@ def _stop_on_signals() -> list[int]:
 
 def _forget_what_was_lost(folder: Path) -> None:
     """Drop the records of steps that were done after the last save and are now done again."""
-    from core.training_folder import load_state
+    from core.training.folder import load_state
 
     state = load_state(folder) or {}
     if state.get("finished"):

@@ -97,7 +97,7 @@ def _plan(runs: list[Run]) -> None:
 
 def _queue(ablation: Ablation) -> None:
     from core.settings import settings_of
-    from core.training import train
+    from core.training.train import train
 
     defaults = {setting.name: setting.default for setting in settings_of(train)}
     try:

@@ -133,7 +133,7 @@ def _augmented(images: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray | 
         magnitude = columns[4].slider("RandAugment", 0, 10, 0, key="data_rand_augment")
     import torch
 
-    from core.augmentation import Augmentation, augment
+    from core.training.augmentation import Augmentation, augment
 
     augmentation = Augmentation("random" if flip else "none", crop, colour, magnitude, cutout)
     if not augmentation.changes_something:

@@ -30,7 +30,7 @@ def training_form(prefix: str) -> tuple[str, dict[str, Any]] | None:
 
     Every field stands in the address, so that a teacher can send a prepared form as a link.
     """
-    from core.training import train
+    from core.training.train import train
 
     declared = {setting.name: setting for setting in settings_of(train)}
     options = _data_and_network(prefix)
@@ -75,7 +75,7 @@ def start(name: str, options: Mapping[str, Any], *, title: str = "") -> None:
     from core.models.batch_norm_folding import check_foldable
     from core.models.classifier import best_device
     from core.settings import check_settings
-    from core.training import train
+    from core.training.train import train
 
     checked = check_settings(settings_of(train), options)
     given = assignments_in(checked["architecture_settings"])
@@ -105,7 +105,7 @@ def shell_command(name: str, options: Mapping[str, Any]) -> str:
 def fill_form(prefix: str, settings: Mapping[str, Any]) -> None:
     """From the next run of the page on, the form shows these settings, to be changed and started."""
     from core.models.architectures import models
-    from core.training import train
+    from core.training.train import train
 
     for setting in settings_of(train):
         if setting.name in settings and setting.name not in _ELSEWHERE:

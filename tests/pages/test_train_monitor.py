@@ -13,7 +13,7 @@ from core.runs.ablation_study import Change
 from core.runs.run_list import best_figures, follow, list_runs, seconds_left, settings_of_run
 from core.serving import jobs
 from core.settings import settings_of
-from core.training import train
+from core.training.train import train
 from pages.elements.run_comparison import comparison_table
 from pages.elements.training_curves import View, comparison_chart, points, run_chart, smooth
 from pages.elements.training_form import free_name, in_one_line

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from core import numpy_mlp
 from core.data.catalogue import open_for_training
 from core.data.dataset import Split
 from core.data.fitting import fitted
@@ -22,12 +21,13 @@ from core.history import FILE, Record, history_file
 from core.models.card import ModelCard
 from core.models.checkpoint import CARD, build, load_card, save_checkpoint
 from core.models.classifier import Classifier
-from core.optimizers import rate_factor
 from core.paths import write_whole
 from core.runs.verdict import verdict
 from core.settings import Choice, Range, Text, numbers_in
-from core.training_data import TrainingData, prepare
-from core.training_folder import machine, versions
+from core.training import numpy_mlp
+from core.training.data import TrainingData, prepare
+from core.training.folder import machine, versions
+from core.training.optimizers import rate_factor
 
 IMPLEMENTATIONS = ("numpy", "scikit-learn", "pytorch")
 
@@ -188,14 +188,14 @@ def _start(
     """The records of an implementation, and a function that tells its weights of the moment."""
     plan: dict[str, Any] = {"rates": rates, "batch_size": batch_size, "seed": seed}
     if implementation == "scikit-learn":
-        from core import sklearn_mlp
+        from core.training import sklearn_mlp
 
         classifier = sklearn_mlp.make_classifier(sizes[1:-1], activation, batch_size=batch_size, seed=seed)
         records = sklearn_mlp.train_epochs(classifier, train, held_out, rates=rates, classes=sizes[-1])
         return records, lambda: sklearn_mlp.network_of(classifier)
     network = numpy_mlp.initialise(sizes, activation, seed=seed, initialisation=initialisation)
     if implementation == "pytorch":
-        from core import torch_mlp
+        from core.training import torch_mlp
 
         return torch_mlp.train_epochs(network, train, held_out, **plan), lambda: network
     return numpy_mlp.train_epochs(network, train, held_out, **plan), lambda: network

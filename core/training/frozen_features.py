@@ -18,7 +18,7 @@ from core.data.dataset import Split
 from core.data.preprocessing import Preprocessing
 from core.history import Record
 from core.paths import home
-from core.training_data import inputs_of
+from core.training.data import inputs_of
 
 BLOCK = 32
 

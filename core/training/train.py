@@ -18,16 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from core.augmentation import Augmentation, augment
-from core.best_weights import BestWeights
 from core.compute.convolution import fast_convolutions
 from core.data.catalogue import open_for_training
 from core.data.fitting import fitted
 from core.data.preprocessing import Preprocessing
 from core.errors import BadCheckpoint
 from core.evaluation.accuracy import measure
-from core.freezing import freeze, head_of, set_training
-from core.frozen_features import can_be_cut, stored_features
 from core.history import Record
 from core.models.architectures import models
 from core.models.batch_norm_folding import check_foldable, folded
@@ -37,8 +33,10 @@ from core.models.classifier import best_device, short_floats
 from core.registry import Member
 from core.runs.verdict import verdict
 from core.settings import Choice, Range, Text, assignments_in, check_settings, settings_of
-from core.training_data import TrainingData, batches, batches_an_epoch, inputs_of, prepare
-from core.training_folder import (
+from core.training.augmentation import Augmentation, augment
+from core.training.best_weights import BestWeights
+from core.training.data import TrainingData, batches, batches_an_epoch, inputs_of, prepare
+from core.training.folder import (
     LAST,
     STATE,
     claim_folder,
@@ -49,7 +47,9 @@ from core.training_folder import (
     versions,
     write_atomically,
 )
-from core.training_step import Step, Stepper, validate
+from core.training.freezing import freeze, head_of, set_training
+from core.training.frozen_features import can_be_cut, stored_features
+from core.training.step import Step, Stepper, validate
 
 SAVE_SECONDS = 300.0  # within a long epoch the run is saved this often
 

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.history import Record
-from core.optimizers import Lookahead, gradient_norm, make_optimizer, rate_factor, set_rate_factor
-from core.training_data import batches
+from core.training.data import batches
+from core.training.optimizers import Lookahead, gradient_norm, make_optimizer, rate_factor, set_rate_factor
 
 
 @dataclass(frozen=True)

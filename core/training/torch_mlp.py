@@ -1,4 +1,4 @@
-"""The multi-layer perceptron of `core.numpy_mlp` once more, with PyTorch's layers, autograd and optimizer."""
+"""The multi-layer perceptron of `core.training.numpy_mlp` once more, with PyTorch's layers, autograd and optimizer."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from core.history import Record
 from core.models.activation_functions import activation_function
-from core.numpy_mlp import EpochSums, NumpyMLP
-from core.optimizers import gradient_norm
+from core.training.numpy_mlp import EpochSums, NumpyMLP
+from core.training.optimizers import gradient_norm
 
 
 def train_epochs(
@@ -23,7 +23,7 @@ def train_epochs(
     batch_size: int,
     seed: int,
 ) -> Iterator[Record]:
-    """As `core.numpy_mlp.train_epochs`: the same first weights, the same batches, another's arithmetic.
+    """As `core.training.numpy_mlp.train_epochs`: the same first weights, the same batches, another's arithmetic.
 
     The weights share their memory with the network's arrays, which therefore are always those of the moment.
     """

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from core.freezing import names_in
 from core.models.card import ModelCard
 from core.models.checkpoint import save_checkpoint
+from core.training.freezing import names_in
 
 SECONDS = 30.0  # between two checkpoints of a part that learns
 

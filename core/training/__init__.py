@@ -1,0 +1,1 @@
+"""Making a network learn; and the multi-layer perceptron in three implementations."""
