@@ -2,9 +2,9 @@
 
 import streamlit as st
 
+from core.by_hand.layer_cost import code
 from core.data.images import ReadImage, read_image
 from core.data.samples import SAMPLES, sample_image, sample_names
-from core.layer_cost import code
 from pages.elements.conv_grid import conv_grid
 from pages.elements.conv_sizes import conv_sizes
 from pages.elements.conv_stacks import conv_stacks

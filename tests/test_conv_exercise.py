@@ -7,10 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from core.conv_arithmetic import forward, unread
-from core.conv_exercise import from_address, from_json, numbers_from_text, to_address, to_json
-from core.conv_layer import BadLayer, output_size
-from core.conv_presets import preset, presets, size_presets
+from core.by_hand.conv_arithmetic import forward, unread
+from core.by_hand.conv_exercise import from_address, from_json, numbers_from_text, to_address, to_json
+from core.by_hand.conv_layer import BadLayer, output_size
+from core.by_hand.conv_presets import preset, presets, size_presets
 from core.errors import UnknownName
 
 

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.conv_layer import Layer, output_size
-from core.conv_stack import (
+from core.by_hand.conv_layer import Layer, output_size
+from core.by_hand.conv_stack import (
     BadStack,
     Paths,
     effective_side,
@@ -16,8 +16,8 @@ from core.conv_stack import (
     receptive_field,
     stack_rows,
 )
-from core.layer_cost import code, cost, describe, formula
-from core.stack_text import STACKS, parse_stack
+from core.by_hand.layer_cost import code, cost, describe, formula
+from core.by_hand.stack_text import STACKS, parse_stack
 
 
 def _module(layer):

@@ -6,8 +6,17 @@ import pytest
 from scipy import ndimage
 from skimage.feature import match_template
 
+from core.by_hand.template_matching import (
+    BadTemplate,
+    filtered,
+    gabor,
+    gaussian,
+    grey,
+    kernel,
+    kernels,
+    match,
+)
 from core.errors import UnknownName
-from core.template_matching import BadTemplate, filtered, gabor, gaussian, grey, kernel, kernels, match
 
 rng = np.random.default_rng(0)
 photo = ndimage.gaussian_filter(rng.random((40, 53)), 1)

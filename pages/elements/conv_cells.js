@@ -1,5 +1,5 @@
-// Convolution arithmetic in the browser: the same rules as core/conv_arithmetic.py, which the tests compare it with.
-// An exercise is what core/conv_exercise.py sends: a layer's settings with x, weight and bias.
+// Convolution arithmetic in the browser: the same rules as core/by_hand/conv_arithmetic.py, which the tests compare it with.
+// An exercise is what core/by_hand/conv_exercise.py sends: a layer's settings with x, weight and bias.
 
 class BadLayer extends Error {
   constructor(field, message) {

@@ -4,8 +4,8 @@ from typing import Any
 
 import streamlit as st
 
-from core.conv_exercise import Exercise, from_address, from_json, to_address, to_json
-from core.conv_presets import presets
+from core.by_hand.conv_exercise import Exercise, from_address, from_json, to_address, to_json
+from core.by_hand.conv_presets import presets
 from core.errors import ConvoscopeError
 from pages.elements.address import new_address, remember
 from pages.elements.as_text import as_written

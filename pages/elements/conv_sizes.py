@@ -4,9 +4,9 @@ from typing import Any
 
 import streamlit as st
 
-from core.conv_layer import KINDS, BadLayer, Layer, Pair, output_size
-from core.conv_presets import size_presets
-from core.layer_cost import code, cost, formula
+from core.by_hand.conv_layer import KINDS, BadLayer, Layer, Pair, output_size
+from core.by_hand.conv_presets import size_presets
+from core.by_hand.layer_cost import code, cost, formula
 from pages.elements.as_text import as_written
 from pages.elements.predict_first import predict_first
 

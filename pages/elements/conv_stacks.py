@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from core.conv_stack import (
+from core.by_hand.conv_stack import (
     BadStack,
     Row,
     Stack,
@@ -13,8 +13,8 @@ from core.conv_stack import (
     receptive_field,
     stack_rows,
 )
+from core.by_hand.stack_text import STACKS, parse_stack
 from core.data.images import ReadImage, enlarge
-from core.stack_text import STACKS, parse_stack
 from pages.elements.as_text import as_written
 from pages.elements.conv_sizes import memory_words
 from pages.elements.field_picture import boxed, lit, square

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from core.conv_exercise import numbers_from_text, numbers_to_text
+from core.by_hand.conv_exercise import numbers_from_text, numbers_to_text
 from core.errors import ConvoscopeError
 from pages.elements.address import new_address, remember
 from pages.elements.as_text import as_written

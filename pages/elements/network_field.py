@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.conv_stack import effective_side
+from core.by_hand.conv_stack import effective_side
 from core.data.images import ReadImage
 from core.data.preprocessing import fit
 from core.models.catalogue import card_of, names

@@ -7,10 +7,10 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from core.conv_exercise import numbers_from_text, numbers_to_text
-from core.conv_layer import BadLayer
+from core.by_hand.conv_exercise import numbers_from_text, numbers_to_text
+from core.by_hand.conv_layer import BadLayer
+from core.by_hand.template_matching import kernel, kernels
 from core.errors import ConvoscopeError
-from core.template_matching import kernel, kernels
 from pages.elements.address import new_address, read_address, remember
 from pages.elements.as_text import as_written
 from pages.elements.component import component

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from core.conv_arithmetic import fed_by, forward, terms, unread
-from core.conv_exercise import Exercise, to_address
-from core.conv_layer import Layer
-from core.conv_presets import preset, presets
+from core.by_hand.conv_arithmetic import fed_by, forward, terms, unread
+from core.by_hand.conv_exercise import Exercise, to_address
+from core.by_hand.conv_layer import Layer
+from core.by_hand.conv_presets import preset, presets
+from core.by_hand.template_matching import filtered, grey, kernel, match
 from core.data.samples import sample_image
-from core.template_matching import filtered, grey, kernel, match
 from pages.elements.photo_kernel import small
 
 pytestmark = pytest.mark.browser

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import numpy as np
 import pytest
 
-from core.losses import (
+from core.by_hand.losses import (
     binary_cross_entropy,
     binary_gradients,
     cross_entropy,

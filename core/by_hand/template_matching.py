@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.conv_arithmetic import forward
-from core.conv_layer import Layer
+from core.by_hand.conv_arithmetic import forward
+from core.by_hand.conv_layer import Layer
 from core.errors import ConvoscopeError, UnknownName
 
 

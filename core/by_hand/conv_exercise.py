@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from core.conv_arithmetic import check_arrays
-from core.conv_layer import BadLayer, Layer, as_kind, output_size, pair
+from core.by_hand.conv_arithmetic import check_arrays
+from core.by_hand.conv_layer import BadLayer, Layer, as_kind, output_size, pair
 
 LARGEST_SIDE = 16
 LARGEST_KERNEL = 7

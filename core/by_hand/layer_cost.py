@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.conv_layer import Layer, Pair, output_size
+from core.by_hand.conv_layer import Layer, Pair, output_size
 
 WORDS = {"conv": "conv", "max": "max_pool", "avg": "avg_pool", "up": "conv_transpose"}
 

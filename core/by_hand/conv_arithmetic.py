@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.conv_layer import PADDING_MODES, BadLayer, Layer, Pair, output_size
+from core.by_hand.conv_layer import PADDING_MODES, BadLayer, Layer, Pair, output_size
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ A stack is written one layer a line, which can be typed, sent in an address and 
 import re
 from collections.abc import Iterator
 
-from core.conv_layer import BadLayer, Layer, Pair
-from core.conv_stack import BadStack, Paths, Stack
+from core.by_hand.conv_layer import BadLayer, Layer, Pair
+from core.by_hand.conv_stack import BadStack, Paths, Stack
+from core.by_hand.layer_cost import WORDS
 from core.errors import ConvoscopeError
-from core.layer_cost import WORDS
 
 _LONGEST = 100
 _LARGEST = 64

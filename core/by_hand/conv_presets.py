@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.conv_exercise import Exercise
-from core.conv_layer import Layer, Pair
+from core.by_hand.conv_exercise import Exercise
+from core.by_hand.conv_layer import Layer, Pair
 from core.errors import UnknownName
 
 

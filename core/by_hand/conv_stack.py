@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.conv_layer import BadLayer, Layer, Pair, output_size
+from core.by_hand.conv_layer import BadLayer, Layer, Pair, output_size
+from core.by_hand.layer_cost import Cost, cost, describe
 from core.errors import ConvoscopeError
-from core.layer_cost import Cost, cost, describe
 
 
 class BadStack(ConvoscopeError):
