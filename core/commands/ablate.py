@@ -5,7 +5,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from core.command_line import open_both, show
+from core.commands import open_both, show
 
 if TYPE_CHECKING:
     from core.data.dataset import ImageDataset

@@ -50,7 +50,7 @@ def _add_settings_when_asked(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from core.command_line import write_file
+    from core.commands import write_file
     from core.commands.index import show
     from core.data.image_address import open_image
     from core.data.images import encode, enlarge

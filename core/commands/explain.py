@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from core.attribution.heatmap import picture, plane_of, scale_of
     from core.attribution.mask_shares import fitted_masks, in_words, mask_shares
     from core.attribution.methods import methods
-    from core.command_line import write_file
+    from core.commands import write_file
     from core.data.image_address import open_image
     from core.data.images import encode
     from core.data.preprocessing import fit

@@ -5,7 +5,7 @@ import json
 import sys
 from typing import Any
 
-from core.command_line import checkpoint_of, open_both, show
+from core.commands import checkpoint_of, open_both, show
 
 
 def add_parser(subparsers: Any) -> None:

@@ -24,7 +24,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     import numpy as np
 
-    from core.command_line import write_file
+    from core.commands import write_file
     from core.data.image_address import open_image
     from core.data.images import encode
     from core.data.preprocessing import fit
