@@ -1,8 +1,8 @@
 """Switch channels off and see what a network loses with them.
 
 Off means: the channel after its activation is zero (or its mean, or another image's), at the place that
-`core.filters.channel_layers` names. Zeroing a convolution's weights would be something else: batch norm adds its
-shift afterwards. A skip connection still carries what went around the convolution.
+`core.filters.channel_layers` names. Zeroing a convolution's weights would be something else: batch norm adds
+its shift afterwards. A skip connection still carries what went around the convolution.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,7 @@
-"""What most commands begin with: a classifier and a data set by name, and how far it is on one line."""
+"""The commands of `python -m core`: an open set, one file each; and what most commands begin with.
+
+The face holds a classifier and a data set opened by name, progress on one line, and files that the user named.
+"""
 
 import sys
 from pathlib import Path

@@ -50,8 +50,7 @@ def _add_settings_when_asked(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from core.commands import write_file
-    from core.commands.index import show
+    from core.commands import show, write_file
     from core.data.image_address import open_image
     from core.data.images import encode, enlarge
     from core.data.preprocessing import fit

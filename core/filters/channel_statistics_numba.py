@@ -1,7 +1,7 @@
 """What a batch adds to the sums of a layer, one channel after the other, in one pass over its figures.
 
-The same as PyTorch's operations in `core.filters.channel_statistics`, to the last bit of every list and count. Import this
-where Numba may be missing only inside a `try`.
+The same as PyTorch's operations in `core.filters.channel_statistics`, to the last bit of every list and
+count. Import this where Numba may be missing only inside a `try`.
 """
 
 import math
@@ -43,7 +43,7 @@ def add_loop(  # type: ignore[no-untyped-def]
     top, top_places, norm, weak, sums, all_squares, all_zeros, tops, histogram,
     largest, places, total, squares, zeros, rows, labels,
 ):  # fmt: skip
-    """Lists, sums and histograms of `core.filters.channel_statistics.LayerSums`, written, and the figures of a batch.
+    """Lists, sums and histograms of `LayerSums`, written to, and the figures of a batch.
 
     Shape:
         top, top_places: (groups, C, k); norm, weak: (C, k); sums: (classes, C); all_squares, all_zeros,

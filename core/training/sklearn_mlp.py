@@ -99,7 +99,7 @@ def _set_rate(classifier: MLPClassifier, rate: float) -> None:
 
 
 def network_of(classifier: MLPClassifier) -> NumpyMLP:
-    """Its weights as they stand in `core.training.numpy_mlp`. With two classes its one logit z becomes (0, z)."""
+    """Its weights as `core.training.numpy_mlp` has them. With two classes its one logit z becomes (0, z)."""
     weights = [weight.T.copy() for weight in classifier.coefs_]
     biases = [bias.copy() for bias in classifier.intercepts_]
     if len(biases[-1]) == 1:

@@ -1,4 +1,4 @@
-"""The multi-layer perceptron of `core.training.numpy_mlp` once more, with PyTorch's layers, autograd and optimizer."""
+"""The perceptron of `core.training.numpy_mlp` once more, with PyTorch's layers, autograd and optimizer."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ def train_epochs(
     batch_size: int,
     seed: int,
 ) -> Iterator[Record]:
-    """As `core.training.numpy_mlp.train_epochs`: the same first weights, the same batches, another's arithmetic.
+    """As in `core.training.numpy_mlp`: the same first weights, the same batches, another's arithmetic.
 
     The weights share their memory with the network's arrays, which therefore are always those of the moment.
     """

@@ -8,7 +8,7 @@ from PIL import Image
 from core.filters.patch_sheet import patch_sheet
 from core.filters.presets import random_filters, report_filters
 from pages.elements.filter_tiles import patch_tiles
-from pages.elements.filters_asked import Filters, K, switch_off
+from pages.elements.filters_asked import Filters, K, switch_off_channels
 
 MOST = 40  # filters in one picture
 SIDE = 64  # pixels of a patch
@@ -50,9 +50,13 @@ def preset_buttons(f: Filters) -> None:
     """Buttons for whole sets of filters."""
     report = preset(f)
     if report:
-        st.button("The report's ten", icon=":material/menu_book:", on_click=switch_off, args=(report,))
+        st.button(
+            "The report's ten", icon=":material/menu_book:", on_click=switch_off_channels, args=(report,)
+        )
     st.button("Ten at random", icon=":material/shuffle:", on_click=_ten_at_random, args=(f,))
-    st.button("None", icon=":material/clear_all:", on_click=switch_off, args=({},), disabled=not f.off)
+    st.button(
+        "None", icon=":material/clear_all:", on_click=switch_off_channels, args=({},), disabled=not f.off
+    )
 
 
 def preset(f: Filters, *, seed: int | None = None) -> dict[str, list[int]]:
@@ -64,4 +68,4 @@ def preset(f: Filters, *, seed: int | None = None) -> dict[str, list[int]]:
 
 def _ten_at_random(f: Filters) -> None:
     seed = st.session_state["fl_seed"] = st.session_state.get("fl_seed", -1) + 1
-    switch_off(preset(f, seed=seed))
+    switch_off_channels(preset(f, seed=seed))

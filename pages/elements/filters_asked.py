@@ -109,7 +109,7 @@ def switched_channels(layers: Sequence[dict[str, Any]]) -> dict[str, list[int]]:
     return {name: channels for name, channels in kept.items() if channels}
 
 
-def switch_off(channels: Channels) -> None:
+def switch_off_channels(channels: Channels) -> None:
     """Make these the channels that are off; for callbacks."""
     words = ";".join(write_channels(channels))
     if words:
@@ -124,7 +124,9 @@ def toggle_channel(f: Filters, channel: int) -> None:
     name = f.layer["name"]
     own = set(f.off.get(name, [])) ^ {channel}
     channels = {**f.off, name: sorted(own)}
-    switch_off({layer["name"]: channels[layer["name"]] for layer in f.layers if channels.get(layer["name"])})
+    switch_off_channels(
+        {layer["name"]: channels[layer["name"]] for layer in f.layers if channels.get(layer["name"])}
+    )
 
 
 def pixels_of(f: Filters) -> switch_off.Pixels:

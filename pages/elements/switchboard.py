@@ -19,7 +19,7 @@ from pages.elements.as_text import as_written, plain
 from pages.elements.ask import ask
 from pages.elements.confusion_grid import confusion_grid
 from pages.elements.filter_ranks import preset_buttons
-from pages.elements.filters_asked import OFF, Filters, pixels_of, switch_off
+from pages.elements.filters_asked import OFF, Filters, pixels_of, switch_off_channels
 from pages.elements.image_wall import image_wall
 from pages.elements.page import errors_shown
 
@@ -292,6 +292,6 @@ def _typed(f: Filters, key: str) -> None:
                     f"Channel {max(numbers)} of {name!r} does not exist: it has {sizes[name]}, from 0 to "
                     f"{sizes[name] - 1}."
                 )
-        switch_off(channels)
+        switch_off_channels(channels)
     except ConvoscopeError as error:
         st.session_state["fl_off_problem"] = str(error)
