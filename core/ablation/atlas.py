@@ -82,8 +82,8 @@ def ablation_atlas(
     """Switch every channel of a layer off, one at a time.
 
     What does not differ from channel to channel is computed once (`core.ablation.channel_removal`); where the
-    network cannot be cut at the layer, every channel is a pass through all of it. Both give the same logits, to 1e-5
-    of the largest.
+    network cannot be cut at the layer, every channel is a pass through all of it. Both give the same logits,
+    to 1e-5 of the largest.
 
     Args:
         rows, labels: (N,) which images, and their classes in the classifier's.

@@ -1,6 +1,6 @@
 """The commands of `python -m core`: an open set, one file each; and what most commands begin with.
 
-The face holds a classifier and a data set opened by name, progress on one line, and files that the user named.
+This file opens a classifier and a data set by name, shows progress on one line and writes named files.
 """
 
 import sys

@@ -9,7 +9,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from core.data.samples import sample_image
-from tests.test_images import bomb_png
+from tests.data.test_images import bomb_png
 
 pytestmark = pytest.mark.browser
 

@@ -9,9 +9,9 @@ from core.evaluation.confusion import confusion_matrix
 from core.evaluation.matrix_file import write_matrix
 from core.paths import PROJECT
 from pages.elements.judged import judged_predictions, predictions_csv, zip_of
+from tests.evaluation.test_confusion import drawn
 from tests.nearest_mean import save_nearest_mean
 from tests.pages.test_data import zip_of_images
-from tests.test_confusion import drawn
 
 PARTS = ["Matrix", "Findings", "Classes", "One against the rest", "Calibration", "Errors", "Two classifiers"]
 

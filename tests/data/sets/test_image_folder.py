@@ -199,7 +199,7 @@ def test_validation_serves_as_test_where_there_is_none(tmp_path):
     assert "serves as the test set" in data.note
 
 
-CIFAR = Path(__file__).resolve().parents[3] / "shared" / "data" / "cifar10.zip"
+CIFAR = Path(__file__).resolve().parents[4] / "shared" / "data" / "cifar10.zip"
 
 
 @pytest.mark.skipif(not CIFAR.exists(), reason="the 60,000 JPEGs of CIFAR-10 are not here")

@@ -10,7 +10,7 @@ from core.attribution.baselines import baseline_images
 from core.attribution.methods import methods
 from core.models.classifier import Classifier
 from core.network.hooks import hooks_left
-from tests.attribution.classifiers import classifier, photo
+from tests.attribution.methods.classifiers import classifier, photo
 
 RELU_NETWORKS = ["small_cnn", "resnet18"]
 

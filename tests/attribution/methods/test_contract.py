@@ -9,7 +9,7 @@ from core.attribution.result import Attribution
 from core.errors import ConvoscopeError, TargetOutOfRange
 from core.models.classifier import Classifier
 from core.network.hooks import hooks_left
-from tests.attribution.classifiers import NETWORKS, classifier, photo
+from tests.attribution.methods.classifiers import NETWORKS, classifier, photo
 
 # Cheap settings, so that each combination runs in a moment.
 QUICK = {

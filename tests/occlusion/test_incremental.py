@@ -18,7 +18,7 @@ from core.occlusion.incremental import head_of, incremental_engine
 from core.occlusion.local_layers import describe
 from core.occlusion.occlusion import occlusion_logits
 from core.occlusion.toom_cook import LARGEST, ProductConvolution, number_of_points, pieces
-from tests.attribution.classifiers import NETWORKS, classifier, photo
+from tests.attribution.methods.classifiers import NETWORKS, classifier, photo
 
 
 class Sum(nn.Module):

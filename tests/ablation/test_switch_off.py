@@ -12,7 +12,7 @@ from core.ablation.switch_off import ablated_logits, random_accuracies, random_c
 from core.errors import SettingError, UnknownName
 from core.filters.channel_layers import layers_of
 from core.network.hooks import hooks_left
-from tests.test_filter_index import CLASSES, SIZE, images_of, make
+from tests.filters.test_index import CLASSES, SIZE, images_of, make
 
 
 def pixels_of(images):

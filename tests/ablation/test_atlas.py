@@ -10,8 +10,8 @@ from core.ablation.switch_off import HOW, ablated_logits
 from core.errors import SettingError, UnknownName
 from core.evaluation.intervals import paired_interval
 from core.network.hooks import hooks_left
-from tests.test_ablation import ROWS, pixels_of, plain
-from tests.test_filter_index import CLASSES, images_of, make
+from tests.ablation.test_switch_off import ROWS, pixels_of, plain
+from tests.filters.test_index import CLASSES, images_of, make
 
 
 def counted(classifier, images, labels, layer, channels, how):

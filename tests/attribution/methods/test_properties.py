@@ -12,7 +12,7 @@ from core.attribution.result import Attribution
 from core.errors import ConvoscopeError, UnknownName
 from core.models.classifier import Classifier
 from core.network.feature_maps import feature_maps
-from tests.attribution.classifiers import classifier, photo
+from tests.attribution.methods.classifiers import classifier, photo
 
 
 def test_smoothgrad_with_one_sample_and_no_noise_is_the_gradient() -> None:
