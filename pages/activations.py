@@ -7,10 +7,15 @@ import streamlit as st
 from core.data.images import enlarge
 from core.data.preprocessing import fit
 from core.models.catalogue import card_of
-from pages.elements.activation_parts import Seen, layer_view, number_view
-from pages.elements.choose import choose_classifier, choose_image
+from pages.elements.activations.parts import Seen, layer_view, number_view
 from pages.elements.page import page
-from pages.elements.unit_choice import choose_layer, convolution_strip, forget_missing_layer, layers_of
+from pages.elements.pickers.choose import choose_classifier, choose_image
+from pages.elements.pickers.unit_picker import (
+    choose_layer,
+    convolution_strip,
+    forget_missing_layer,
+    layers_of,
+)
 
 VIEWS = ("One layer", "One filter of every layer")
 

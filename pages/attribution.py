@@ -3,10 +3,10 @@
 import streamlit as st
 
 from core.attribution.methods import methods
-from pages.elements.attribution_parts import Asked, explain, settings_of_methods, show
-from pages.elements.choose import choose, what_the_network_sees
-from pages.elements.mask_scores import mask_scores
+from pages.elements.attribution.mask_scores import mask_scores
+from pages.elements.attribution.parts import Asked, explain, settings_of_methods, show
 from pages.elements.page import page
+from pages.elements.pickers.choose import choose, what_the_network_sees
 
 COMPARE = ("Methods", "Classes")
 MOST = 4  # classes side by side

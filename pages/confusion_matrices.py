@@ -7,8 +7,8 @@ from core.errors import ConvoscopeError
 from core.models import catalogue
 from core.models.card import ModelCard
 from pages.elements.as_text import plain
-from pages.elements.choose import choose_classifier
-from pages.elements.confusion_parts import (
+from pages.elements.confusion_matrices.judged import judged
+from pages.elements.confusion_matrices.parts import (
     calibration_part,
     classes_part,
     errors_part,
@@ -16,9 +16,9 @@ from pages.elements.confusion_parts import (
     matrix_part,
     upload_part,
 )
-from pages.elements.dataset_picker import choose_next, dataset_picker, opened
-from pages.elements.judged import judged
 from pages.elements.page import page
+from pages.elements.pickers.choose import choose_classifier
+from pages.elements.pickers.dataset_picker import choose_next, dataset_picker, opened
 
 UPLOAD, TWO, ONE = "Your own matrix", "Two classifiers", "One against the rest"
 PARTS = ("Matrix", "Findings", "Classes", ONE, "Calibration", "Errors", TWO, UPLOAD)
@@ -100,11 +100,11 @@ with page(
             case "Errors":
                 errors_part(first)
             case "One against the rest":
-                from pages.elements.threshold_lab import threshold_part
+                from pages.elements.confusion_matrices.threshold_lab import threshold_part
 
                 threshold_part(first)
             case "Two classifiers":
-                from pages.elements.comparison_part import comparison_part
+                from pages.elements.confusion_matrices.comparison import comparison_part
 
                 comparison_part(first, judged(other or classifier, dataset, split_name))
             case _:

@@ -5,11 +5,11 @@ import streamlit as st
 from core.by_hand.layer_cost import code
 from core.data.images import ReadImage, read_image
 from core.data.samples import SAMPLES, sample_image, sample_names
-from pages.elements.conv_grid import conv_grid
-from pages.elements.conv_sizes import conv_sizes
-from pages.elements.conv_stacks import conv_stacks
+from pages.elements.conv_arithmetic.conv_grid import conv_grid
+from pages.elements.conv_arithmetic.conv_sizes import conv_sizes
+from pages.elements.conv_arithmetic.conv_stacks import conv_stacks
+from pages.elements.conv_arithmetic.photo_kernel import photo_kernel, small
 from pages.elements.page import errors_shown, page
-from pages.elements.photo_kernel import photo_kernel, small
 
 
 @st.fragment

@@ -6,9 +6,9 @@ import streamlit as st
 from streamlit.errors import StreamlitPageNotFoundError
 
 from pages.elements.as_text import plain
-from pages.elements.dataset_parts import batch, duplicates, left_out, overview, upload
-from pages.elements.dataset_picker import dataset_picker, dataset_settings, opened
+from pages.elements.data.parts import batch, duplicates, left_out, overview, upload
 from pages.elements.page import errors_shown, page
+from pages.elements.pickers.dataset_picker import dataset_picker, dataset_settings, opened
 
 PARTS = ("Overview", "Batch", "Duplicates", "Left out", "Upload")
 

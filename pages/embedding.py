@@ -26,11 +26,11 @@ from core.progress import Progress
 from core.store import Answer
 from pages.elements.as_text import plain
 from pages.elements.ask import ask
-from pages.elements.choose import choose_classifier, choose_image
-from pages.elements.chosen_image import set_chosen_image
-from pages.elements.dataset_picker import choose_next, dataset_picker, opened
+from pages.elements.embedding.scatter import NEAR, ImageMap, Sprite, make_sprite, scatter
 from pages.elements.page import page
-from pages.elements.scatter import NEAR, ImageMap, Sprite, make_sprite, scatter
+from pages.elements.pickers.choose import choose_classifier, choose_image
+from pages.elements.pickers.chosen_image import set_chosen_image
+from pages.elements.pickers.dataset_picker import choose_next, dataset_picker, opened
 from pages.elements.settings_form import settings_form
 
 COUNTS = (200, 500, 1000, 2000, 5000, 10_000)

@@ -6,10 +6,10 @@ import streamlit as st
 
 from core.data.preprocessing import fit
 from core.models.catalogue import card_of
-from pages.elements.choose import choose_classifier, choose_image
-from pages.elements.dream_parts import Wanted, best_real, choose_settings, made, show
+from pages.elements.feature_visualization.parts import Wanted, best_real, choose_settings, made, show
 from pages.elements.page import page
-from pages.elements.unit_choice import choose_unit, layers_of
+from pages.elements.pickers.choose import choose_classifier, choose_image
+from pages.elements.pickers.unit_picker import choose_unit, layers_of
 
 STARTS = ("Noise", "The chosen image")
 

@@ -5,16 +5,16 @@ import streamlit as st
 from core.data.catalogue import dataset_names
 from core.models.catalogue import card_of
 from pages.elements.as_text import plain
-from pages.elements.channel_map import channel_map
-from pages.elements.choose import choose_classifier
-from pages.elements.dataset_picker import dataset_picker, opened
-from pages.elements.filter_card_view import cards_view
-from pages.elements.filter_channel_view import channel_view
-from pages.elements.filter_pictures import layer_strip
-from pages.elements.filter_ranks import rank_view
-from pages.elements.filters_asked import LAYER, VIEW, VIEWS, Filters, asked, switched_channels
+from pages.elements.figures.layer_strip import layer_strip
+from pages.elements.filters.cards import cards_view
+from pages.elements.filters.channel_map import channel_map
+from pages.elements.filters.chosen_filters import LAYER, VIEW, VIEWS, Filters, asked, switched_channels
+from pages.elements.filters.one_channel import channel_view
+from pages.elements.filters.ranks import rank_view
+from pages.elements.filters.switchboard import switchboard
 from pages.elements.page import errors_shown, page
-from pages.elements.switchboard import switchboard
+from pages.elements.pickers.choose import choose_classifier
+from pages.elements.pickers.dataset_picker import dataset_picker, opened
 
 COUNTS = (200, 1000, 2000, 5000, 10_000, 60_000)
 

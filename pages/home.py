@@ -3,10 +3,10 @@
 import streamlit as st
 
 from core.data.images import enlarge
-from pages.elements.choose import choose, show_prediction, what_the_network_sees
+from pages.elements.home.photo_drop import photo_drop
+from pages.elements.home.tour import tour
 from pages.elements.page import page
-from pages.elements.photo_drop import photo_drop
-from pages.elements.tour import tour
+from pages.elements.pickers.choose import choose, show_prediction, what_the_network_sees
 
 with page(
     "Convoscope", "Look inside a convolutional image classifier: yours or one that ships, on your own images."

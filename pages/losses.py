@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.elements.loss_lab import loss_part
+from pages.elements.losses.loss_lab import loss_part
 from pages.elements.page import errors_shown, page
 
 PARTS = {

@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from pages.elements.choose import choose, what_the_network_sees
-from pages.elements.occlusion_gallery import gallery
-from pages.elements.occlusion_parts import all_windows, choose_occlusion, one_map
+from pages.elements.occlusion.gallery import gallery
+from pages.elements.occlusion.parts import all_windows, choose_occlusion, one_map
 from pages.elements.page import page
+from pages.elements.pickers.choose import choose, what_the_network_sees
 
 PARTS = ("One window", "All windows", "Gallery")
 

@@ -3,13 +3,13 @@
 import streamlit as st
 
 from core.runs.run_list import list_runs
-from pages.elements.ablation_view import ablation_view
 from pages.elements.address import tell_choice
-from pages.elements.foreign_runs import drop_zone, foreign_runs
 from pages.elements.page import errors_shown, page
-from pages.elements.run_comparison import run_comparison
-from pages.elements.run_view import run_view
-from pages.elements.training_form import start, training_form
+from pages.elements.train_monitor.ablation_view import ablation_view
+from pages.elements.train_monitor.foreign_runs import drop_zone, foreign_runs
+from pages.elements.train_monitor.run_comparison import run_comparison
+from pages.elements.train_monitor.run_view import run_view
+from pages.elements.train_monitor.training_form import start, training_form
 
 PARTS = ("Watch", "New run", "Compare", "Ablation", "From elsewhere")
 

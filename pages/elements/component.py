@@ -1,23 +1,40 @@
-"""Client-side components: a script and a style sheet that lie next to each other in this folder."""
+"""Client-side components: a script and a style sheet that lie beside the Python file which mounts them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-FOLDER = Path(__file__).parent
+SHARED = Path(__file__).parent
 
 
-def component(name: str, *scripts: str) -> Any:
+def component(beside: str, name: str, *scripts: str) -> Any:
     """The mounting function of the component `name`: `name.css` and `name.js`, after the shared `scripts`.
 
-    The shared scripts hold plain functions, so that each may be used by several components and read alone.
+    Scripts hold plain functions, so that each may be used by several components and read alone.
+
+    Args:
+        beside: The `__file__` of the caller: the component's files lie beside it, and so do its `scripts`.
     """
-    files = [*(FOLDER / f"{script}.js" for script in ("controls", *scripts)), FOLDER / f"{name}.js"]
-    styles = [FOLDER / f"{style}.css" for style in ("controls", *scripts, name)]
+    folder = Path(beside).parent
+    bases = [SHARED / "controls", *(folder / script for script in scripts), folder / name]
+    styles = [base.with_suffix(".css") for base in bases]
     return st.components.v2.component(
         f"convoscope_{name}",
         html='<div class="root"></div>',
         css="\n".join(style.read_text("utf-8") for style in styles if style.exists()),
-        js="\n".join(file.read_text("utf-8") for file in files),
+        js="\n".join(base.with_suffix(".js").read_text("utf-8") for base in bases),
     )
+
+
+def with_head(head: dict[str, Any], body: bytes) -> bytes:
+    """Pack a description and raw bytes into one message; `unpacked` in controls.js reads it.
+
+    Raw bytes travel as they are only when they are all there is, so the description goes before them: four
+    bytes of length (little endian), the head as JSON, blanks up to a multiple of four, where a Float32Array
+    may begin, and the body.
+    """
+    text = json.dumps(head).encode()
+    text += b" " * (-len(text) % 4)
+    return len(text).to_bytes(4, "little") + text + body

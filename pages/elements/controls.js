@@ -13,6 +13,12 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** What `with_head` in component.py packed: the description, and a view of the bytes behind it. */
+function unpacked(data) {
+  const length = new DataView(data.buffer, data.byteOffset, 4).getUint32(0, true);
+  return { head: JSON.parse(new TextDecoder().decode(data.subarray(4, 4 + length))), body: data.subarray(4 + length) };
+}
+
 /** A number as people write it: whole, or with at most four digits behind the point. */
 function shown(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return "NaN";

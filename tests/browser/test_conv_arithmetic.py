@@ -13,7 +13,7 @@ from core.by_hand.conv_layer import Layer
 from core.by_hand.conv_presets import preset, presets
 from core.by_hand.template_matching import filtered, grey, kernel, match
 from core.data.samples import sample_image
-from pages.elements.photo_kernel import small
+from pages.elements.conv_arithmetic.photo_kernel import small
 
 pytestmark = pytest.mark.browser
 rng = np.random.default_rng(3)

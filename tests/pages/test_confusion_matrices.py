@@ -8,7 +8,7 @@ from core.data.catalogue import add_upload, open_dataset
 from core.evaluation.confusion import confusion_matrix
 from core.evaluation.matrix_file import write_matrix
 from core.paths import PROJECT
-from pages.elements.judged import judged_predictions, predictions_csv, zip_of
+from pages.elements.confusion_matrices.judged import judged_predictions, predictions_csv, zip_of
 from tests.evaluation.test_confusion import drawn
 from tests.nearest_mean import save_nearest_mean
 from tests.pages.test_data import zip_of_images
@@ -187,7 +187,7 @@ def test_only_the_classes_that_occur_are_shown():
 def test_images_of_unknown_classes_are_not_even_predicted(monkeypatch, home):
     from dataclasses import replace
 
-    from pages.elements import judged as module
+    from pages.elements.confusion_matrices import judged as module
 
     monkeypatch.setenv("CONVOSCOPE_HOME", str(home))
     dataset = open_dataset("digits")

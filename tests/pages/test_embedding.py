@@ -17,7 +17,7 @@ from core.models.card import ModelCard
 from core.models.checkpoint import build, save_checkpoint
 from core.paths import PROJECT, home
 from core.serving import worker
-from pages.elements.scatter import ImageMap, make_sprite, payload
+from pages.elements.embedding.scatter import ImageMap, make_sprite, payload
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -20,7 +20,8 @@ from core.models.checkpoint import save_checkpoint
 from core.network.activations import activations, one_channel_of_each, order_of, painted
 from core.paths import PROJECT, home
 from core.serving import worker
-from pages.elements import ask, dream_parts
+from pages.elements import ask
+from pages.elements.feature_visualization import parts
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -119,10 +120,10 @@ def test_what_was_there_when_it_was_stopped_is_kept_and_it_can_start_again(monke
         asked.append(ask.question(*arguments))
         return asked[-1]
 
-    monkeypatch.setattr(dream_parts, "question", question)
+    monkeypatch.setattr(parts, "question", question)
     page = open_page(classifier="runs/large", dream_set_seed="9")
     frames = [Frame(step, np.full((72, 72, 1), step, np.uint8), 0.5, 1.0) for step in (0, 2)]
-    monkeypatch.setitem(dream_parts._growing, asked[-1], frames)
+    monkeypatch.setitem(parts._growing, asked[-1], frames)
     page.session_state["cancelled_questions"] = {asked[-1]}
     page.run()
     assert not page.exception

@@ -17,7 +17,7 @@ from core.occlusion.occlusion import occlusion_logits
 from core.occlusion.occlusion_map import OcclusionMap
 from core.occlusion.picture import FLIP_COLOURS, scale_of
 from core.paths import PROJECT
-from pages.elements.scrubber import asked, fixed
+from pages.elements.occlusion.scrubber import asked, fixed
 
 NAME = "imported/tiny"
 

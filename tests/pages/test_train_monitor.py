@@ -14,9 +14,9 @@ from core.runs.run_list import best_figures, follow, list_runs, seconds_left, se
 from core.serving import jobs
 from core.settings import settings_of
 from core.training.train import train
-from pages.elements.run_comparison import comparison_table
-from pages.elements.training_curves import View, comparison_chart, points, run_chart, smooth
-from pages.elements.training_form import free_name, in_one_line
+from pages.elements.train_monitor.run_comparison import comparison_table
+from pages.elements.train_monitor.training_curves import View, comparison_chart, points, run_chart, smooth
+from pages.elements.train_monitor.training_form import free_name, in_one_line
 
 DEFAULTS = {setting.name: setting.default for setting in settings_of(train)}
 

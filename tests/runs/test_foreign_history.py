@@ -195,7 +195,7 @@ def test_our_own_file_comes_back_as_it_was(tmp_path):
 
 
 def test_the_csv_of_the_page_comes_back():
-    from pages.elements.training_curves import as_csv
+    from pages.elements.train_monitor.training_curves import as_csv
 
     history = [
         {"kind": "step", "epoch": 1, "step": 1, "loss": 2.0, "accuracy": 0.25, "gradient_norm": 1.0},

@@ -11,9 +11,9 @@ from core.paths import PROJECT
 def _few_sutures(tmp_path, monkeypatch):
     monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path))
     small = open_dataset("sutures", images=40, size=32)
-    for module in ("core.data.image_address", "pages.elements.mask_scores"):
+    for module in ("core.data.image_address", "pages.elements.attribution.mask_scores"):
         monkeypatch.setattr(f"{module}.open_dataset", lambda name: small)
-    monkeypatch.setattr("pages.elements.mask_scores.IMAGES", 3)
+    monkeypatch.setattr("pages.elements.attribution.mask_scores.IMAGES", 3)
 
 
 def _page(image):

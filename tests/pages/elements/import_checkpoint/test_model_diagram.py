@@ -4,7 +4,7 @@ import torchvision
 
 from core.models.architectures import models
 from core.network.summary import summarise
-from pages.elements.model_diagram import model_table, picture_data
+from pages.elements.import_checkpoint.model_diagram import model_table, picture_data
 
 
 def test_one_box_for_the_image_and_one_for_every_change_of_shape() -> None:

@@ -1,0 +1,68 @@
+"""Where masks tell what every pixel shows: what the maps of many images fall on, beside the chosen one's."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core.attribution.mask_shares import score_method
+from core.attribution.methods import methods
+from core.data.catalogue import open_dataset
+from core.data.dataset import Split
+from core.models.classifier import Classifier
+from core.progress import Progress
+from core.store import Answer
+from pages.elements.ask import ask
+from pages.elements.pickers.choose import Chosen
+
+IMAGES = 40
+
+
+def mask_scores(chosen: Chosen, settings: Mapping[str, dict[str, Any]]) -> None:
+    """Below the maps of an image with masks: the same methods over many images of its split.
+
+    Args:
+        settings: Of each method that is shown.
+    """
+    parts = str(st.query_params.get("image", "")).split("/")
+    if not chosen.image.masks or len(parts) != 3 or not settings:
+        return
+    panel = st.expander(
+        f"What the maps fall on, over {IMAGES} images", icon=":material/grid_on:", key="att_masks_open",
+        on_change="rerun",
+    )  # fmt: skip
+    with panel:
+        if not panel.open:
+            return
+        st.markdown(
+            "Masks tell what every pixel shows, so that a map can be scored: how much of its strength falls "
+            "on the stitches, which the label is about, and how much on the grid, which only gives it away?"
+        )
+        split = open_dataset(parts[0]).split(parts[1])
+        rows: dict[str, dict[str, str]] = {}
+        for name, options in settings.items():
+            for mask, share, area, low, high in _scores(chosen.classifier, split, name, options):
+                row = rows.setdefault(mask, {"falls on": mask, "share of the area": f"{area:.0%}"})
+                times = f", × {share / area:.1f}" if area else ""
+                row[methods[name].title] = f"{share:.0%} ({low:.0%} to {high:.0%}){times}"
+        st.dataframe(pd.DataFrame(list(rows.values())), hide_index=True)
+        st.caption(
+            f"Mean share of the map's absolute values over {IMAGES} images of {parts[0]}/{parts[1]}, for the "
+            "predicted class, with its 95 % interval; × 1 is what a map that knows nothing would give."
+        )
+
+
+def _scores(
+    classifier: str, split: Split, method: str, settings: dict[str, Any]
+) -> list[tuple[str, float, float, float, float]]:
+    def analysis(classifier: Classifier, progress: Progress) -> Answer:
+        found = score_method(methods[method], classifier, split, settings, images=IMAGES, progress=progress)
+        return {"rows": [[s.mask, s.share, s.area, *(s.interval or (s.share, s.share))] for s in found]}
+
+    answer = ask(
+        "mask shares of a split", classifier, analysis,
+        depends_on=(split.fingerprint, method, settings, IMAGES), short=False,
+        message=f"{methods[method].title} of {IMAGES} images",
+    )  # fmt: skip
+    return [tuple(row) for row in answer["rows"]]

@@ -1,0 +1,198 @@
+"""The parts of the attribution page: settings of the methods, the questions, the maps, what to take away."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from core.attribution.baselines import baseline_images
+from core.attribution.export import facts_of, npz_bytes, script_text
+from core.attribution.heatmap import picture, plane_of
+from core.attribution.mask_shares import fitted_masks, in_words, mask_shares
+from core.attribution.methods import methods
+from core.attribution.result import Attribution
+from core.data.images import encode, enlarge
+from core.data.samples import SAMPLES
+from core.models.classifier import Classifier
+from core.network.feature_maps import feature_maps
+from core.progress import Progress
+from core.store import Answer
+from pages.elements.ask import ask
+from pages.elements.attribution.overlay import Panel, View, attribution_view, scales
+from pages.elements.page import errors_shown
+from pages.elements.pickers.choose import Chosen
+from pages.elements.settings_form import settings_form
+
+# What a percentage of nothing says nothing about.
+_ALIKE = "image and baseline score alike, so there is nothing to share out"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One map that is wanted."""
+
+    method: str
+    target: int
+    settings: dict[str, Any]
+
+
+def settings_of_methods(chosen: Chosen, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """A form for every method, behind one button each; methods with a bad setting are left out."""
+    found = {}
+    with st.container(horizontal=True):
+        for name in names:
+            method = methods[name]
+            with (
+                st.popover(f"{method.title}: settings", icon=":material/tune:", width=270),
+                errors_shown(),
+            ):
+                st.caption(method.summary)
+                options = {}
+                if any(setting.name == "layer" for setting in method.settings):
+                    options["layer"] = list(reversed(_layers(chosen)))
+                found[name] = settings_form(method.settings, f"att_{name}", options=options)
+                if "baseline" in found[name]:
+                    _show_baseline(chosen, found[name])
+    return found
+
+
+def explain(chosen: Chosen, asked: Sequence[Asked]) -> list[Attribution]:
+    """The maps, one after the other; what cannot be made says so and is left out."""
+    made = []
+    for one in asked:
+        with errors_shown():
+            made.append(_explanation(chosen, one))
+    return made
+
+
+def show(chosen: Chosen, results: Sequence[Attribution], *, by_class: bool) -> None:
+    """The maps beside the image, and what can be taken away of them."""
+    if results:
+        _show(chosen, list(results), by_class)
+
+
+@st.fragment
+def _show(chosen: Chosen, results: list[Attribution], by_class: bool) -> None:
+    panels = []
+    for result in results:
+        title = _title(chosen, result, by_class)
+        facts = facts_in_words(chosen, result)
+        panels.append(Panel(title, result.values, result.signed, facts, result.note))
+    view = attribution_view(chosen.pixels, panels, prefix="att")
+    _downloads(chosen, results, panels, view)
+
+
+def facts_in_words(chosen: Chosen, result: Attribution) -> tuple[str, ...]:
+    """Under the map: the score, how far the sum is off, and what made it."""
+    name = chosen.card.class_names[result.target]
+    output = result.settings.get("output", "logit")
+    lines = [f"Explains the {output} of {name}: {result.score:.4g}"]
+    error = result.completeness_error
+    if error is None or result.expected is None:
+        lines.append("This method does not promise a sum.")
+    elif np.isinf(error):
+        lines.append(f"The map adds up to {result.values.sum():.3g}; {_ALIKE}.")
+    else:
+        lines.append(
+            f"The map adds up to {float(result.values.sum(dtype=np.float64)):.4g} of "
+            f"{result.expected:.4g}: {error:.2g} % off"
+        )
+    parts = [
+        f"{key.replace('_', ' ')} {value}" for key, value in result.settings.items() if value is not None
+    ]
+    found = [f"{key} {value}" for key, value in result.found.items()]
+    shares = mask_shares(result.values, fitted_masks(chosen.image.masks, chosen.card.preprocessing))
+    if shares:
+        lines.append(f"Where the map is strong: {in_words(shares)}")
+    return (*lines, ", ".join(parts) + (f" → {', '.join(found)}" if found else ""))
+
+
+def _explanation(chosen: Chosen, one: Asked) -> Attribution:
+    title = methods[one.method].title
+
+    def analysis(classifier: Classifier, progress: Progress) -> Answer:
+        def told(share: float, words: str) -> None:
+            progress(share, f"{title}: {words}" if words else title)
+
+        method = methods[one.method]
+        result = method(classifier, chosen.pixels, one.target, **one.settings, progress=told)
+        return {
+            "values": result.values,
+            "score": result.score,
+            "signed": result.signed,
+            "expected": result.expected,
+            "note": result.note,
+            "found": result.found,
+        }
+
+    answer = ask(
+        f"attribution {one.method}",
+        chosen.classifier,
+        analysis,
+        depends_on=(chosen.sha256, one.target, one.settings),
+        message=title,
+    )
+    return Attribution(**answer, target=one.target, method=one.method, settings=one.settings)
+
+
+def _layers(chosen: Chosen) -> list[str]:
+    def analysis(classifier: Classifier, progress: Progress) -> Answer:
+        return {"layers": list(feature_maps(classifier))}
+
+    layers: list[str] = ask("feature maps", chosen.classifier, analysis)["layers"]
+    return layers
+
+
+def _show_baseline(chosen: Chosen, settings: dict[str, Any]) -> None:
+    """The baseline as a picture: the question is "why this, and not that?"."""
+    images = baseline_images(
+        settings["baseline"], chosen.pixels, samples=settings["noise_samples"], seed=settings["seed"]
+    )
+    pixels = images[0].round().astype(np.uint8)
+    words = f", the first of {len(images)}" if len(images) > 1 else ""
+    st.image(
+        enlarge(pixels if pixels.shape[2] == 3 else pixels[..., 0], 120),
+        f"Baseline: {settings['baseline']}{words}",
+        width=120,
+    )
+
+
+def _title(chosen: Chosen, result: Attribution, by_class: bool) -> str:
+    return chosen.card.class_names[result.target] if by_class else methods[result.method].title
+
+
+def _downloads(chosen: Chosen, results: Sequence[Attribution], panels: Sequence[Panel], view: View) -> None:
+    sample = chosen.image.name in SAMPLES
+
+    def sheet() -> bytes:
+        shown = [
+            (panel.title, plane_of(panel.values, view.mode), scale)
+            for panel, scale in zip(panels, scales(panels, view.mode, view.scale), strict=True)
+        ]
+        return encode(
+            picture(chosen.pixels, shown, signed=view.mode == "signed", opacity=view.opacity, grid=view.grid)
+        )
+
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.download_button(
+            "Picture (PNG)", sheet, "explanation.png", "image/png", key="att_png", on_click="ignore",
+            icon=":material/image:",
+        )  # fmt: skip
+        for number, (result, panel) in enumerate(zip(results, panels, strict=True)):
+            stem = re.sub(r"[^\w-]+", "_", f"{result.method}_{chosen.card.class_names[result.target]}")[:60]
+            facts = facts_of(result, chosen.card, chosen.classifier, chosen.image.name)
+            st.download_button(
+                f"{panel.title}: values (NPZ)",
+                partial(npz_bytes, result, facts, chosen.pixels),
+                f"{stem}.npz", "application/octet-stream", key=f"att_npz_{number}", on_click="ignore",
+                icon=":material/data_array:",
+            )  # fmt: skip
+            st.download_button(
+                "script", script_text(facts, f"{stem}.npz", sample=sample), f"{stem}.py", "text/x-python",
+                key=f"att_py_{number}", on_click="ignore", icon=":material/code:",
+                help=f"Makes the map “{panel.title}” again from the NPZ and compares.",
+            )  # fmt: skip

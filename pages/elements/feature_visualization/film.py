@@ -1,0 +1,58 @@
+"""The picture that gradient ascent made, scrubbed in the browser beside its curve and the best image."""
+
+from typing import Any
+
+import numpy as np
+
+from core.data.images import encode
+from core.feature_visualization.visualise import Frame
+from pages.elements.component import component, with_head
+
+_dream_view = component(__file__, "film")
+EXACT = 64  # pixels of a side up to which frames travel without loss
+
+
+def dream_view(
+    frames: tuple[Frame, ...] | list[Frame],
+    unit: str,
+    *,
+    planned: int,
+    what: str,
+    best: float,
+    among: str,
+    best_words: str,
+    real: np.ndarray,
+    largest: tuple[float, str] | None,
+    key: str,
+) -> None:
+    """Draw it.
+
+    Args:
+        planned: How many steps were asked for; the frames may end before.
+        what: What is climbed, in words.
+        best: The strongest answer to a real image, by the same measure.
+        among: What the best was found in: "360 images of Digits, test".
+        best_words: Which image it is.
+        real: (H, W, C) uint8, the best real image.
+        largest: The same two for the largest value of the map, where that is not what is climbed.
+    """
+    kind = "png" if max(frames[0].pixels.shape[:2]) <= EXACT else "jpeg"
+    pictures = [encode(pixels, kind) for pixels in (*(frame.pixels for frame in frames), real)]
+    head: dict[str, Any] = {
+        "id": f"{unit} {planned}",
+        "unit": unit,
+        "planned": planned,
+        "what": what,
+        "best": best,
+        "among": among,
+        "best_words": best_words,
+        "largest": largest,
+        "type": f"image/{kind}",
+        "width": frames[0].pixels.shape[1],
+        "frames": [
+            {"step": frame.step, "objective": frame.objective, "activation": frame.activation}
+            for frame in frames
+        ],
+        "sizes": [len(picture) for picture in pictures],
+    }
+    _dream_view(key=key, data=with_head(head, b"".join(pictures)))

@@ -1,0 +1,268 @@
+"""The parts of the page Feature visualization: the question, the picture while it grows, and afterwards."""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import store
+from core.data.images import encode, enlarge
+from core.data.preprocessing import fit
+from core.evaluation.probabilities import probabilities
+from core.feature_visualization.export import animation, facts_of, from_answer, npz_bytes, to_answer
+from core.feature_visualization.real_images import best_answers, compare, indexed_best, real_images, title_of
+from core.feature_visualization.visualise import Dream, Frame, found_settings, visualise
+from core.models.card import ModelCard
+from core.models.classifier import Classifier
+from core.network.unit import Unit
+from core.progress import Progress
+from core.settings import settings_of
+from core.store import Answer
+from pages.elements.as_text import plain
+from pages.elements.ask import ask, cancelled, question
+from pages.elements.feature_visualization.film import dream_view
+from pages.elements.pickers.chosen_image import open_chosen
+from pages.elements.settings_form import settings_form
+
+LABEL = "feature visualization 1"
+MAIN = ("steps", "every", "picture", "seed")
+AT_ONCE = 64  # pixels of a side up to which a picture is made without being asked for
+_KEPT = 16
+
+# The frames that are there so far, by question: the worker's thread adds, every session that waits reads.
+_growing: OrderedDict[str, list[Frame]] = OrderedDict()
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """What should be made.
+
+    Attributes:
+        start: (H, W, C) uint8 to begin with, and its hash; None for noise.
+    """
+
+    classifier: str
+    card: ModelCard
+    unit: Unit
+    settings: dict[str, Any]
+    start: np.ndarray | None = None
+    start_sha256: str = ""
+
+    @property
+    def depends_on(self) -> tuple[Any, ...]:
+        unit = self.unit
+        place = None if unit.place is None else list(unit.place)
+        # With what was found for the settings left open, so that another way of finding is another answer.
+        settings = found_settings(
+            self.card.preprocessing.input_size, self.settings, from_image=self.start is not None
+        )
+        return (unit.layer, unit.channel, place, settings, self.start_sha256)
+
+    @property
+    def title(self) -> str:
+        return self.unit.title(self.card.class_names)
+
+
+def choose_settings(card: ModelCard, from_image: bool) -> dict[str, Any]:
+    """The form, behind a button that says the most important of them."""
+    declared = settings_of(visualise)
+    defaults = {s.name: s.default for s in declared}
+    now = dict(defaults)
+    for name in MAIN:
+        key = f"dream_set_{name}"
+        now[name] = st.session_state.get(key) or st.query_params.get(key) or now[name]
+    label = f"{now['steps']} steps, {now['picture']}, seed {now['seed']}"
+    with st.popover(label, icon=":material/tune:", width="stretch"):
+        values = settings_form([s for s in declared if s.name in MAIN], "dream_set")
+        found = found_settings(card.preprocessing.input_size, defaults | values, from_image=from_image)
+        open_ones = [s for s in declared if s.optional and found[s.name] is not None]
+        words = ", ".join(f"{s.title} {found[s.name]:g}" for s in open_ones)
+        st.caption(f"What is left open below is found by the size of the picture: {words}.")
+        rest = [s for s in declared if s.name not in MAIN]
+        for i, column in enumerate(st.columns(2)):
+            with column:
+                values |= settings_form(rest[i::2], "dream_set")
+    return {s.name: values[s.name] for s in declared}
+
+
+def made(wanted: Wanted) -> Dream | None:
+    """The picture: stored, or made now while it can be seen growing; None while it should not be made yet.
+
+    For the body of a page. When it was stopped, what was there by then.
+    """
+    key = question(LABEL, wanted.classifier, wanted.depends_on)
+    stored = store.find(key)
+    if stored is not None:
+        return from_answer(wanted.unit, stored)
+    if key in cancelled():
+        return _stopped(wanted, key)
+    if not _should_start(wanted, key):
+        return None
+
+    def analysis(classifier: Classifier, progress: Progress) -> Answer:
+        frames = _begin(key)
+        return to_answer(
+            visualise(
+                classifier, wanted.unit, start=wanted.start, seen=frames.append, progress=progress,
+                **wanted.settings,
+            )
+        )  # fmt: skip
+
+    place = st.empty()
+    shown = [-1]
+
+    def watch() -> None:
+        with _lock:
+            frames = list(_growing.get(key, ()))
+        if frames and frames[-1].step != shown[0]:
+            shown[0] = frames[-1].step
+            with place.container():
+                _draw_growing(frames, wanted)
+
+    answer = ask(
+        LABEL, wanted.classifier, analysis, depends_on=wanted.depends_on, short=False, cancel="Stop",
+        message=f"Climbing: {wanted.title}", watch=watch,
+    )  # fmt: skip
+    place.empty()
+    return from_answer(wanted.unit, answer)
+
+
+def _begin(key: str) -> list[Frame]:
+    with _lock:
+        frames: list[Frame] = []
+        _growing[key] = frames
+        _growing.move_to_end(key)
+        while len(_growing) > _KEPT:
+            _growing.popitem(last=False)
+        return frames
+
+
+def _should_start(wanted: Wanted, key: str) -> bool:
+    if max(wanted.card.preprocessing.input_size) <= AT_ONCE or st.session_state.get("dream_started") == key:
+        return True
+    st.button(
+        "Make the picture", type="primary", icon=":material/auto_awesome:",
+        on_click=lambda: st.session_state.update(dream_started=key),
+    )  # fmt: skip
+    st.caption(
+        f"{wanted.settings['steps']} steps through a network of {wanted.card.preprocessing.input_size[0]} "
+        "pixels take from seconds to minutes. You see the picture grow and can stop it at any step."
+    )
+    return False
+
+
+def _stopped(wanted: Wanted, key: str) -> Dream | None:
+    with _lock:
+        frames = list(_growing.get(key, ()))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            f"Stopped after {frames[-1].step} of {wanted.settings['steps']} steps."
+            if frames
+            else "Stopped before the first step."
+        )
+        st.button("Start again", icon=":material/replay:", on_click=cancelled().discard, args=(key,))
+    if not frames:
+        return None
+    settings = found_settings(
+        wanted.card.preprocessing.input_size, wanted.settings, from_image=wanted.start is not None
+    )
+    none = np.zeros(0, np.float32)
+    return Dream(wanted.unit, tuple(frames), none, none, settings)
+
+
+def _draw_growing(frames: list[Frame], wanted: Wanted) -> None:
+    left, middle, _ = st.columns([4, 4, 3], gap="large")
+    last = frames[-1]
+    left.markdown(f"**{plain(wanted.title)}**")
+    left.image(
+        enlarge(last.pixels, 420), width=420, output_format="JPEG" if last.pixels.shape[0] > 64 else "PNG"
+    )
+    left.caption(f"step {last.step} of {wanted.settings['steps']}")
+    middle.markdown("**How strongly it answers**")
+    table = pd.DataFrame(
+        {"step": [frame.step for frame in frames], "answer": [frame.objective for frame in frames]}
+    )
+    middle.vega_lite_chart(
+        table,
+        {
+            "mark": {"type": "line", "point": True},
+            "height": 260,
+            "encoding": {
+                "x": {"field": "step", "type": "quantitative",
+                      "scale": {"domain": [0, wanted.settings["steps"]]}},
+                "y": {"field": "answer", "type": "quantitative"},
+            },
+        },
+        width="stretch",
+    )  # fmt: skip
+
+
+def best_real(wanted: Wanted) -> Answer:
+    """The strongest answers to real images: looked for now, and from the index of filters if it is stored."""
+    card, layer = wanted.card, wanted.unit.layer
+    images = real_images(card)
+
+    def analysis(classifier: Classifier, progress: Progress) -> Answer:
+        return best_answers(classifier, layer, images, progress)
+
+    found = ask(
+        "best real answers 1", wanted.classifier, analysis, depends_on=(layer, *images.key), short=False,
+        message=f"Looking for the best of {images.words}",
+    )  # fmt: skip
+    return found | (indexed_best(wanted.classifier, card, layer) or {})
+
+
+def show(wanted: Wanted, dream: Dream, best: Answer) -> None:
+    """The scrubber, what the network says of the picture, and the downloads."""
+    unit, card = wanted.unit, wanted.card
+    if unit.layer is None:
+        what = "the logit of the class"
+    elif unit.place is not None:
+        what = "the value at this place"
+    else:
+        what = "the mean of its map" if _has_map(dream) else "its value"
+    last = dream.frames[-1]
+    found = compare(unit, last.objective, last.activation, best)
+    image = open_chosen(found["best_image"])
+    words = title_of(found["best_image"]) + (f", {image.label}" if image.label else "")
+    largest = found["largest"]
+    dream_view(
+        dream.frames, wanted.title, planned=wanted.settings["steps"], what=what, best=found["best"],
+        among=found["among"], best_words=words, real=fit(image.pixels, card.preprocessing),
+        largest=None if largest is None else (largest["best"], largest["among"]), key="dream_scrubber",
+    )  # fmt: skip
+    if dream.note:
+        st.info(dream.note, icon=":material/info:")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _downloads(wanted, dream)
+        if len(dream.logits):
+            shares = probabilities(dream.logits.astype(np.float64))
+            order = np.argsort(-shares)[:3]
+            said = ", ".join(f"{plain(card.class_names[i])} {shares[i]:.1%}" for i in order)
+            st.caption(f"The network takes the picture for {said}.")
+
+
+def _has_map(dream: Dream) -> bool:
+    return any(frame.objective != frame.activation for frame in dream.frames)
+
+
+def _downloads(wanted: Wanted, dream: Dream) -> None:
+    names = wanted.card.class_names
+    facts = facts_of(dream, wanted.classifier, names) | {"start": wanted.start_sha256 or "noise"}
+    file = "".join(c if c.isalnum() else "_" for c in f"{wanted.classifier}_{wanted.title}")[:80]
+    for label, make, suffix, kind in (
+        ("PNG", lambda: encode(enlarge(dream.frames[-1].pixels, 448)), "png", "image/png"),
+        ("WebP", lambda: animation(dream.frames, "webp"), "webp", "image/webp"),
+        ("GIF", lambda: animation(dream.frames, "gif"), "gif", "image/gif"),
+        ("NPZ", lambda: npz_bytes(dream, facts), "npz", "application/octet-stream"),
+    ):
+        st.download_button(
+            label, make, f"{file}.{suffix}", kind, icon=":material/download:", on_click="ignore",
+            help={"WebP": "The steps as an animation.", "GIF": "The steps as an animation of 256 colours.",
+                  "NPZ": "All kept steps, the curve and the settings."}.get(label),
+        )  # fmt: skip

@@ -1,0 +1,1 @@
+"""What is looked at: pickers of the classifier, the image, the data set and the unit."""

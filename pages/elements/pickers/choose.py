@@ -1,0 +1,210 @@
+"""What every page about one image begins with: the classifier, the image, the target, and what it answers."""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from core.data.images import ReadImage, enlarge
+from core.data.preprocessing import Preprocessing, fit, fit_steps
+from core.evaluation.probabilities import probabilities
+from core.models import catalogue
+from core.models.card import ModelCard
+from core.progress import Progress
+from core.store import Answer
+from pages.elements.address import keep_choice, take_choice
+from pages.elements.ask import ask
+from pages.elements.pickers.chosen_image import choose_image, set_chosen_image
+
+if TYPE_CHECKING:  # pages are drawn while PyTorch is still being imported
+    from core.models.classifier import Classifier
+
+__all__ = [
+    "Chosen", "choose", "choose_classifier", "choose_image", "choose_target", "chosen_anew",
+    "redraw_by_target", "set_chosen_image",
+]  # fmt: skip
+
+AUTOMATIC = "automatic"
+REDRAWN = "redrawn_by_target"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the user looks at.
+
+    Attributes:
+        classifier: Its name in the catalogue.
+        pixels: (H, W, C) uint8, what the network sees.
+        sha256: Of `pixels`: what answers on this image depend on.
+        logits: (K,) float32 of the whole image.
+        target: The index of the class to be explained.
+    """
+
+    classifier: str
+    card: ModelCard
+    image: ReadImage
+    pixels: np.ndarray
+    sha256: str
+    logits: np.ndarray
+    target: int
+
+    @property
+    def target_name(self) -> str:
+        return self.card.class_names[self.target]
+
+
+def choose() -> Chosen:
+    """Draw the row of pickers and ask the classifier about the image."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        with st.container(width="stretch"):
+            classifier = choose_classifier()
+        card = catalogue.card_of(classifier)
+        with st.container(width="stretch"):
+            image = choose_image(card)
+        place = st.container(width="stretch")
+    pixels, sha256 = _fitted(image, card.preprocessing)
+    logits = predicted(classifier, pixels, sha256)
+    with place:
+        target = choose_target(card, logits, image.label)
+    return Chosen(classifier, card, image, pixels, sha256, logits, target)
+
+
+_fits: OrderedDict[tuple[str, Preprocessing], tuple[np.ndarray, str]] = OrderedDict()
+_lock = threading.Lock()
+
+
+def _fitted(image: ReadImage, preprocessing: Preprocessing) -> tuple[np.ndarray, str]:
+    """What the network sees, and its sha256: the last 64, since every run of every page asks for one."""
+    key = (image.sha256, preprocessing)
+    with _lock:
+        if key not in _fits:
+            pixels = fit(image.pixels, preprocessing)
+            _fits[key] = pixels, hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+        _fits.move_to_end(key)
+        while len(_fits) > 64:
+            _fits.popitem(last=False)
+        return _fits[key]
+
+
+def choose_classifier() -> str:
+    """The picker of the classifier; its name stands in the address as `classifier`."""
+    names = catalogue.names()
+    default = names[0]
+    take_choice("classifier", default)
+    given = st.session_state.get("classifier")
+    if given and given not in names:
+        names.append(given)  # typed before, or in a link: any of torchvision and timm
+    name = st.selectbox(
+        "Classifier",
+        names,
+        key="classifier",
+        accept_new_options=True,
+        help="Your checkpoints, those that ship, or any ImageNet classifier: type torchvision/… or timm/…",
+    )
+    keep_choice("classifier", name or default, default)
+    return name or default
+
+
+def choose_target(card: ModelCard, logits: np.ndarray, label: str | None) -> int:
+    """The class to be explained: chosen, else the true one where it is known, else the predicted one."""
+    st.session_state[REDRAWN] = None
+    first, known = _automatic_target(card, logits, label)
+    options = [AUTOMATIC, *card.class_names]
+    take_choice("target", AUTOMATIC)
+    if st.session_state.get("target") not in (None, *options):
+        del st.session_state["target"]  # a class of another classifier
+    name = st.selectbox(
+        f"Target: {card.class_names[first]}, the {'true' if known else 'predicted'} class",
+        options,
+        key="target",
+        on_change=_redraw,
+        help="Automatic is the true class where it is known, else the class that is predicted.",
+    )
+    keep_choice("target", name or AUTOMATIC, AUTOMATIC)
+    return first if name in (None, AUTOMATIC) else card.class_names.index(name)
+
+
+def redraw_by_target(fragment: str) -> None:
+    """Let another target draw only the fragment of that key anew, not the page: nothing else depends on it.
+
+    Call it when all is drawn and nothing is on its way, and in the fragment take `chosen_anew`.
+    """
+    st.session_state[REDRAWN] = fragment
+
+
+def chosen_anew(chosen: Chosen) -> Chosen:
+    """In a fragment that is drawn alone: the same with the target as it is now."""
+    name = st.session_state.get("target") or AUTOMATIC
+    keep_choice("target", name, AUTOMATIC)
+    if name == AUTOMATIC:
+        target, _ = _automatic_target(chosen.card, chosen.logits, chosen.image.label)
+    else:
+        target = chosen.card.class_names.index(name)
+    return replace(chosen, target=target)
+
+
+def _automatic_target(card: ModelCard, logits: np.ndarray, label: str | None) -> tuple[int, bool]:
+    """The true class where it is known, else the predicted one, and whether it is known."""
+    known = label is not None and label in card.class_names
+    return (card.class_names.index(label) if known and label is not None else int(logits.argmax())), known
+
+
+def _redraw() -> None:
+    fragment = st.session_state.get(REDRAWN)
+    if fragment:
+        st.rerun(fragment)
+
+
+def predicted(classifier: str, pixels: np.ndarray, sha256: str) -> np.ndarray:
+    """(K,) logits of one image that was cut already."""
+
+    def analysis(classifier: "Classifier", progress: Progress) -> Answer:
+        return {"logits": classifier.predict_logits(pixels[None], progress=progress)[0]}
+
+    answer = ask("prediction", classifier, analysis, depends_on=(sha256,), message="Looking at the image")
+    logits: np.ndarray = answer["logits"]
+    return logits
+
+
+def top_classes(card: ModelCard, logits: np.ndarray, n: int = 5) -> list[tuple[str, float]]:
+    """The most probable classes with their probabilities, the first first."""
+    shares = probabilities(logits.astype(np.float64))
+    return [(card.class_names[i], float(shares[i])) for i in np.argsort(-shares)[:n]]
+
+
+def show_prediction(chosen: Chosen) -> None:
+    """The top classes as bars."""
+    for name, share in top_classes(chosen.card, chosen.logits):
+        true = " (true)" if name == chosen.image.label else ""
+        st.progress(share, f"{name}{true} · {share:.1%}")
+
+
+def what_the_network_sees(image: ReadImage, card: ModelCard) -> None:
+    """A panel with every step from the file to the first layer."""
+    panel = st.expander(
+        "What the network sees, step by step", icon=":material/steps:", key="steps_open", on_change="rerun"
+    )
+    with panel:
+        if not panel.open:
+            return
+        pixels = fit(image.pixels, card.preprocessing)
+        steps = [*image.steps, *fit_steps(image.pixels, card.preprocessing)]
+        columns = st.columns(len(steps) + 1)
+        for column, step in zip(columns, steps, strict=False):
+            column.image(enlarge(step.pixels, 256), width="stretch")
+            column.caption(f"**{step.name}**: {step.text}")
+        values = (pixels / 255 - card.preprocessing.mean) / card.preprocessing.std
+        low, high = values.min(), values.max()
+        shown = ((values - low) / max(high - low, 1e-9) * 255).astype(np.uint8)
+        columns[-1].image(enlarge(shown, 256), width="stretch")
+        mean, std = (
+            ", ".join(f"{v:.3g}" for v in part) for part in (card.preprocessing.mean, card.preprocessing.std)
+        )
+        columns[-1].caption(
+            f"**Normalised**: (pixel / 255 − mean) / std with mean {mean} and std {std}: "
+            f"values from {low:.2f} to {high:.2f}"
+        )
