@@ -8,7 +8,7 @@ from sklearn.manifold import TSNE
 
 from benchmarks import Row
 from core.embedding.embed import feature_space
-from core.embedding.nearest_neighbours import nearest_neighbours, share_preserved
+from core.embedding.nearest_neighbors import nearest_neighbors, share_preserved
 from core.embedding.projections import tsne
 
 
@@ -23,16 +23,16 @@ def measure(n: int = 10_000, width: int = 512) -> list[Row]:
     theirs = TSNE(random_state=0, n_jobs=os.cpu_count()).fit_transform(features)
     their_seconds = time.perf_counter() - began
     kept = [
-        share_preserved(space.indices[:, :10], nearest_neighbours(points, 10)[0]).mean()
+        share_preserved(space.indices[:, :10], nearest_neighbors(points, 10)[0]).mean()
         for points in (ours, theirs)
     ]
     return [
         Row(
-            f"t-SNE of {n:,} × {width}, exact neighbours",
+            f"t-SNE of {n:,} × {width}, exact neighbors",
             "scikit-learn",
             seconds,
             their_seconds,
-            f"of the 10 nearest neighbours {kept[0]:.3f} are kept, and {kept[1]:.3f}",
+            f"of the 10 nearest neighbors {kept[0]:.3f} are kept, and {kept[1]:.3f}",
         )
     ]
 

@@ -64,7 +64,7 @@ def measure() -> list[Row]:
 
 
 class _Logits(nn.Module):
-    """As Captum wants it: a module from normalised inputs to logits, with PyTorch's own convolutions."""
+    """As Captum wants it: a module from normalized inputs to logits, with PyTorch's own convolutions."""
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()

@@ -119,7 +119,7 @@ def against_passes(title: str, classifier: Classifier, window: int, stride: int)
     """The row, and how many windows the map has."""
     image = fit(sample_image("chelsea").pixels, classifier.card.preprocessing)
     corners, some = _corners(image, window, stride)
-    filled = filled_image(image, "grey", window)
+    filled = filled_image(image, "gray", window)
     found: list[OcclusionMap] = []
 
     def ours() -> None:
@@ -177,7 +177,7 @@ def _corners(image: np.ndarray, window: int, stride: int) -> tuple[np.ndarray, n
 def _apart(classifier: Classifier, image: np.ndarray, found: OcclusionMap) -> str:
     """The largest difference of the map's logits from those of whole passes, in words."""
     corners, some = _corners(image, found.window, found.stride)
-    filled = filled_image(image, "grey", found.window)
+    filled = filled_image(image, "gray", found.window)
     expected = full_forwards(plain(classifier), image, filled, some, found.window)
     here = found.logits.reshape(len(corners), -1)[:: max(1, -(-len(corners) // SOME))]
     return f"logits at most {np.abs(here - expected).max():.1e} apart, of {np.abs(expected).max():.2g}"

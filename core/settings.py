@@ -2,7 +2,7 @@
 
     def occlude(classifier, image, target, *,
                 window: Annotated[int, Range(1, 512), "pixels"] = 9,
-                fill: Annotated[str, Choice("grey", "black", "mean")] = "grey"): ...
+                fill: Annotated[str, Choice("gray", "black", "mean")] = "gray"): ...
 
 Every keyword-only parameter that is annotated with `Range`, `Choice` or `Text`, or is a `bool`, is a
 setting. Its help is the parameter's entry in the docstring's `Args:`, so that one text is kept true.
@@ -18,6 +18,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from core.errors import SettingError, one_of
+
+
+# Names of settings and choices in links, command lines and settings files from before the American spelling.
+RENAMED = {"colour": "color", "grey": "gray"}
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,10 @@ class Setting:
         if self.type is float:
             number = float(value)
             return number if math.isfinite(number) else _raise(value)
-        return str(value)
+        word = str(value)
+        if isinstance(self.allowed, Choice) and word not in self.allowed.options:
+            return RENAMED.get(word, word)
+        return word
 
     def _is_allowed(self, value: Any) -> bool:
         match self.allowed:
@@ -159,6 +166,7 @@ def check_settings(settings: Iterable[Setting], values: Mapping[str, Any]) -> di
         SettingError: A value is not allowed, or its name is no setting.
     """
     settings = list(settings)
+    values = {RENAMED.get(name, name): value for name, value in values.items()}
     unknown = set(values) - {setting.name for setting in settings}
     if unknown:
         raise SettingError(f"There is no setting {min(unknown)!r} here. {one_of([s.name for s in settings])}")
@@ -169,8 +177,9 @@ def add_options(parser: argparse.ArgumentParser, settings: Iterable[Setting]) ->
     """Give a command one option for every setting, with its help, default and range."""
     for setting in settings:
         shown = "found for you" if setting.default is None else setting.default
+        names = [setting.name, *(old for old, new in RENAMED.items() if new == setting.name)]
         parser.add_argument(
-            f"--{setting.name.replace('_', '-')}",
+            *(f"--{name.replace('_', '-')}" for name in names),
             dest=setting.name,
             default=argparse.SUPPRESS,
             metavar=_metavar(setting),

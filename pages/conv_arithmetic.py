@@ -54,7 +54,7 @@ def template_matching() -> None:
     with errors_shown():
         st.markdown(
             "Drag the patch: it becomes the kernel, and the map shows how well it fits everywhere. Raw, any "
-            "bright place wins; normalised, only what has the same pattern does. A filter in a network "
+            "bright place wins; normalized, only what has the same pattern does. A filter in a network "
             "is such "
             "a patch that was learned."
         )

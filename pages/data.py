@@ -38,10 +38,9 @@ with page("Data", "Look at the images before you train on them, or bring your ow
         dataset = opened(entry, settings)
         height, width = dataset.input_size
         splits = ", ".join(f"{plain(name)} {len(split):,}" for name, split in dataset.splits.items())
-        colours = "grey" if dataset.channels == 1 else "RGB"
+        colors = "gray" if dataset.channels == 1 else "RGB"
         st.markdown(
-            f"**{splits}** images · {dataset.number_of_classes} classes · {width} × {height} pixels, "
-            f"{colours}"
+            f"**{splits}** images · {dataset.number_of_classes} classes · {width} × {height} pixels, {colors}"
         )
         if "train" in dataset.splits:
             with suppress(StreamlitPageNotFoundError):  # this page runs alone: nothing has read app.py yet
@@ -61,6 +60,6 @@ with page("Data", "Look at the images before you train on them, or bring your ow
             case _:
                 overview(dataset)
         st.caption(
-            f"Source: {plain(dataset.source)} · licence: {plain(dataset.license or 'not stated')} · "
+            f"Source: {plain(dataset.source)} · license: {plain(dataset.license or 'not stated')} · "
             f"fingerprint {dataset.fingerprint[:12]}"
         )

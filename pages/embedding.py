@@ -15,7 +15,7 @@ from core.embedding.embed import (
     place,
     sample_rows,
 )
-from core.embedding.nearest_neighbours import nearest_to
+from core.embedding.nearest_neighbors import nearest_to
 from core.embedding.projections import PROJECTIONS, FeatureSpace
 from core.errors import BadDataset
 from core.evaluation.prediction import match_classes
@@ -80,7 +80,7 @@ def mapped(
         return {"indices": space.indices, "distances": space.distances}
 
     near = ask(
-        "neighbours in the features", classifier, compare, depends_on=where, short=False,
+        "neighbors in the features", classifier, compare, depends_on=where, short=False,
         message=f"{title}: every image beside every other",
     )  # fmt: skip
     space = FeatureSpace(seen["features"], near["indices"], near["distances"])
@@ -103,7 +103,7 @@ def mapped(
             classifier, layer, space, picture, how, new, new_title, (*where, how, new_sha256)
         )
     kept, chance = float(picture["preserved"].mean()), NEAR / (len(part) - 1)
-    words = f"{kept:.0%} of the {NEAR} nearest neighbours are kept (by chance {min(1, chance):.0%})"
+    words = f"{kept:.0%} of the {NEAR} nearest neighbors are kept (by chance {min(1, chance):.0%})"
     if picture["silhouette"] is not None:
         apart = f" · silhouette {picture['silhouette']:.2f} in the features"
         words += f"{apart}, {picture['silhouette_shown']:.2f} in the picture".replace("-", "−")
@@ -116,7 +116,7 @@ def mapped(
         "accuracy here": float((predicted == part.labels).mean()) if judges else None,
         "silhouette in the features": picture["silhouette"],
         "silhouette in the picture": picture["silhouette_shown"],
-        "neighbours kept": kept,
+        "neighbors kept": kept,
     }
     shown = ImageMap(
         title, words, picture["points"], predicted, probabilities(seen["logits"]).max(axis=1),
@@ -254,15 +254,15 @@ with page(
     st.dataframe(
         lines, hide_index=True, key="em_table",
         column_config={
-            "accuracy here": share, "neighbours kept": share,
+            "accuracy here": share, "neighbors kept": share,
             "silhouette in the features": silhouette, "silhouette in the picture": silhouette,
         },
     )  # fmt: skip
     with st.expander("How far can I trust this map?", icon=":material/help:"):
         st.markdown(
             "The network sees many numbers for each image, the map shows two or three, so something is lost. "
-            "**Neighbours kept** says how many of an image's ten nearest in the features are among its ten "
-            "nearest in the map; colour by it to see where the map misleads. In t-SNE and UMAP the sizes of "
+            "**Neighbors kept** says how many of an image's ten nearest in the features are among its ten "
+            "nearest in the map; color by it to see where the map misleads. In t-SNE and UMAP the sizes of "
             "groups and the distances between them mean nothing; in PCA they do, as far as its share of the "
             "variance goes. The **silhouette in the features** judges the network, the one in the picture "
             "only the picture."

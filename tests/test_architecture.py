@@ -11,8 +11,8 @@ PAGES = sorted((ROOT / "pages").glob("*.py"))
 ELEMENTS = sorted((ROOT / "pages" / "elements").rglob("*.py"))
 # A file of core imports only from its own package and from those before it; "" are the files of core itself.
 ORDER = (
-    "", "compute", "data", "models", "network", "evaluation", "occlusion", "attribution", "filters", "ablation",
-    "feature_visualization", "embedding", "serving", "runs", "training", "by_hand", "commands",
+    "", "compute", "data", "models", "network", "evaluation", "occlusion", "attribution", "filters",
+    "ablation", "feature_visualization", "embedding", "serving", "runs", "training", "by_hand", "commands",
 )  # fmt: skip
 OPEN_SETS = ("data/sets", "models/architectures", "attribution/methods", "commands")
 SHARED_ELEMENTS = ("", "figures", "pickers")  # of pages/elements, each importing only from those before it
@@ -93,7 +93,7 @@ def test_every_package_of_core_has_its_place_and_says_what_it_is():
 def test_no_files_of_core_import_each_other_in_a_circle():
     modules = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p for p in CORE}
     arrows = {m: (imports(p) & modules.keys()) - {m} for m, p in modules.items()}
-    # Of "from core.a import b" both "core.a" and "core.a.b" are read: a package is meant only if nothing below is.
+    # Of "from core.a import b" both "core.a" and "core.a.b" are read: the package is meant if nothing below is.
     arrows = {m: {x for x in to if not any(y.startswith(f"{x}.") for y in to)} for m, to in arrows.items()}
     done: set[str] = set()
 

@@ -15,7 +15,7 @@ def analyse(
     *,
     steps: Annotated[int, Range(1, 64), "steps"] = 8,
     rate: Annotated[float, Range(0, 1)] = 0.5,
-    fill: Annotated[str, Choice("grey", "black")] = "grey",
+    fill: Annotated[str, Choice("gray", "black")] = "gray",
     layers: Annotated[str, Text(r"\w+(,\w+)*", "a,b")] = "a",
     seed: Annotated[int | None, Range(0, 9)] = None,
     fast: bool = True,
@@ -51,10 +51,10 @@ def test_what_the_signature_declares():
         ("steps", None, "steps is empty"),
         ("rate", float("nan"), "a number from 0 to 1"),
         ("rate", float("inf"), "a number from 0 to 1"),
-        ("fill", "white", "Choose one of grey, black"),
+        ("fill", "white", "Choose one of gray, black"),
         ("layers", "a b", "write it like 'a,b'"),
         ("fast", "perhaps", "choose true or false"),
-        ("colour", 1, "no setting 'colour' here. Choose one of steps"),
+        ("color", 1, "no setting 'color' here. Choose one of steps"),
     ],
 )
 def test_what_is_not_allowed_is_named(name, value, words):
@@ -64,7 +64,7 @@ def test_what_is_not_allowed_is_named(name, value, words):
 
 def test_what_is_allowed_is_converted():
     values = check_settings(SETTINGS, {"steps": "16", "rate": "1", "fast": "no", "seed": ""})
-    assert values == {"steps": 16, "rate": 1.0, "fill": "grey", "layers": "a", "seed": None, "fast": False}
+    assert values == {"steps": 16, "rate": 1.0, "fill": "gray", "layers": "a", "seed": None, "fast": False}
 
 
 def test_options_are_drawn_from_the_declaration(capsys):
@@ -76,7 +76,7 @@ def test_options_are_drawn_from_the_declaration(capsys):
         parser.parse_args(["--help"])
     shown = capsys.readouterr().out
     assert "How many, at most. (default: 8)" in " ".join(shown.split())
-    assert "{grey,black}" in shown
+    assert "{gray,black}" in shown
 
 
 def test_a_registry_refuses_a_second_of_one_name_and_names_the_nearest():

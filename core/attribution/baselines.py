@@ -1,7 +1,7 @@
-"""Baselines: pictures that stand for "nothing there", in pixel colours.
+"""Baselines: pictures that stand for "nothing there", in pixel colors.
 
-Black, grey and white mean the colours, not numbers after normalisation: 0 behind a network's normalisation is
-the mean colour of its training images, not black.
+Black, gray and white mean the colors, not numbers after normalization: 0 behind a network's normalization is
+the mean color of its training images, not black.
 """
 
 from typing import Annotated
@@ -11,17 +11,17 @@ from PIL import Image, ImageFilter
 
 from core.settings import Choice
 
-BASELINES = ("black", "grey", "white", "mean", "blur", "noise average")
+BASELINES = ("black", "gray", "white", "mean", "blur", "noise average")
 Baseline = Annotated[str, Choice(*BASELINES)]
 
-_COLOURS = {"black": 0.0, "grey": 128.0, "white": 255.0}
+_COLORS = {"black": 0.0, "gray": 128.0, "white": 255.0}
 
 
 def baseline_images(name: str, image: np.ndarray, *, samples: int = 1, seed: int = 0) -> np.ndarray:
     """The baseline, or the several that are averaged over.
 
     Args:
-        name: One of `BASELINES`. "mean" is the image's mean colour, "blur" the image without detail (a
+        name: One of `BASELINES`. "mean" is the image's mean color, "blur" the image without detail (a
             Gaussian of a tenth of its shorter side), "noise average" are pictures of uniform noise.
         samples: How many pictures of noise; all others are one picture.
         seed: Of the noise.
@@ -35,9 +35,9 @@ def baseline_images(name: str, image: np.ndarray, *, samples: int = 1, seed: int
     if name == "blur":
         return _blurred(image)[None]
     if name == "mean":
-        colour = image.reshape(-1, image.shape[2]).mean(axis=0, dtype=np.float64)
-        return np.broadcast_to(colour.astype(np.float32), image.shape)[None].copy()
-    return np.full((1, *image.shape), _COLOURS[name], np.float32)
+        color = image.reshape(-1, image.shape[2]).mean(axis=0, dtype=np.float64)
+        return np.broadcast_to(color.astype(np.float32), image.shape)[None].copy()
+    return np.full((1, *image.shape), _COLORS[name], np.float32)
 
 
 def _blurred(image: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ class NotFinite(ConvoscopeError):
     def __init__(self, what: str, classifier: Classifier) -> None:
         super().__init__(
             f"{what} of {classifier.card.name} is not a finite number for this image, so nothing can be "
-            "explained: its weights or its normalisation are broken. Train or import it again."
+            "explained: its weights or its normalization are broken. Train or import it again."
         )
 
 
@@ -40,7 +40,7 @@ def scores(classifier: Classifier, inputs: Tensor, target: int, output: str = "l
     """The score of the target for each input, differentiable.
 
     Shape:
-        inputs: (N, C, H, W) float32, normalised
+        inputs: (N, C, H, W) float32, normalized
         returns: (N,)
     """
     logits = classifier.logits(inputs)
@@ -86,7 +86,7 @@ def input_gradients(
     Works where parameters require no gradient and inside `torch.no_grad`.
 
     Shape:
-        inputs: (N, C, H, W) float32, normalised
+        inputs: (N, C, H, W) float32, normalized
         returns: (N, C, H, W) and (N,), detached
     Raises:
         NotFinite: A score or a gradient is not finite.

@@ -1,7 +1,7 @@
-"""Maps made visible: values become colours over a photo, on a scale that is stated.
+"""Maps made visible: values become colors over a photo, on a scale that is stated.
 
-Colours are honest: zero is neutral (the photo shows through), red speaks for the class and blue against it,
-and the strength of a colour is the value's share of the limit. The scale is never cyclic.
+Colors are honest: zero is neutral (the photo shows through), red speaks for the class and blue against it,
+and the strength of a color is the value's share of the limit. The scale is never cyclic.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ ORANGE = (230, 85, 0)  # of maps without a sign
 
 @dataclass(frozen=True)
 class Scale:
-    """What the colours mean.
+    """What the colors mean.
 
     Attributes:
-        limit: The absolute value at which a colour is full; 0 where every map is blank.
+        limit: The absolute value at which a color is full; 0 where every map is blank.
         percentile: Share of pixels below the limit, in percent: the rest are cut to it.
         cut: How many pixels are cut.
         low: Least value of the maps.
@@ -38,7 +38,7 @@ class Scale:
         """The range and what was cut, in one line."""
         if self.limit == 0:
             return "every value is 0"
-        words = f"{self.low:+.3g} to {self.high:+.3g}, full colour at ±{self.limit:.3g}"
+        words = f"{self.low:+.3g} to {self.high:+.3g}, full color at ±{self.limit:.3g}"
         return words + (f" ({self.cut} stronger pixels cut)" if self.cut else "")
 
 
@@ -72,8 +72,8 @@ def scale_of(planes: Sequence[np.ndarray], percentile: float = 99.0) -> Scale:
     return Scale(limit, percentile, cut, low, high)
 
 
-def colours(plane: np.ndarray, limit: float, *, signed: bool = True) -> np.ndarray:
-    """The map as colours to be laid over something.
+def colors(plane: np.ndarray, limit: float, *, signed: bool = True) -> np.ndarray:
+    """The map as colors to be laid over something.
 
     Shape:
         plane: (H, W) float
@@ -109,7 +109,7 @@ def overlay(
     signed: bool = True,
     grid: bool = False,
 ) -> np.ndarray:
-    """The map over its image, whose own colours are turned to grey so that they are not read as values.
+    """The map over its image, whose own colors are turned to gray so that they are not read as values.
 
     Shape:
         image: (H, W, C) uint8
@@ -117,10 +117,10 @@ def overlay(
         returns: (H, W, 3) uint8
     """
     rgb = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
-    grey = np.asarray(Image.fromarray(np.ascontiguousarray(rgb)).convert("L"), np.float32)[..., None]
-    layer = colours(enlarged(plane, image.shape[:2], grid=grid), limit, signed=signed).astype(np.float32)
+    gray = np.asarray(Image.fromarray(np.ascontiguousarray(rgb)).convert("L"), np.float32)[..., None]
+    layer = colors(enlarged(plane, image.shape[:2], grid=grid), limit, signed=signed).astype(np.float32)
     alpha = layer[..., 3:] / 255 * opacity
-    return np.round(grey * (1 - alpha) + layer[..., :3] * alpha).astype(np.uint8)
+    return np.round(gray * (1 - alpha) + layer[..., :3] * alpha).astype(np.uint8)
 
 
 def picture(

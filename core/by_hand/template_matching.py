@@ -23,16 +23,16 @@ class Kernel:
     note: str
 
 
-def grey(pixels: np.ndarray) -> np.ndarray:
+def gray(pixels: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 as (H, W) float64 of 0…1: 0.299 R + 0.587 G + 0.114 B."""
     return pixels.astype(np.float64) @ np.array([0.299, 0.587, 0.114]) / 255
 
 
-def match(image: np.ndarray, template: np.ndarray, *, normalised: bool = True) -> np.ndarray:
+def match(image: np.ndarray, template: np.ndarray, *, normalized: bool = True) -> np.ndarray:
     """Similarity of the template to every place of the image where it fits.
 
     Raw, it is the convolution with the template as the kernel, Σ image · template: any bright place wins.
-    Normalised, both have their mean taken off and are divided by their length, so that 1 is the same up to
+    Normalized, both have their mean taken off and are divided by their length, so that 1 is the same up to
     brightness and contrast, −1 its negative; where either is constant it is 0.
 
     Shape:
@@ -50,14 +50,14 @@ def match(image: np.ndarray, template: np.ndarray, *, normalised: bool = True) -
             f"{image.shape[0]} × "
             f"{image.shape[1]}: choose a patch of at least one pixel that fits into it."
         )
-    if not normalised:
+    if not normalized:
         return _correlate(image, template)
     image = image - image.mean()  # the result does not depend on it, and the sums lose fewer digits
-    centred = template - template.mean()
+    centered = template - template.mean()
     ones = np.ones_like(template)
     sums, squares = _correlate(image, ones), _correlate(image**2, ones)
-    spread = np.maximum(squares - sums**2 / template.size, 0) * (centred**2).sum()
-    found = _correlate(image, centred)
+    spread = np.maximum(squares - sums**2 / template.size, 0) * (centered**2).sum()
+    found = _correlate(image, centered)
     flat = spread <= 1e-12 * template.size**2
     return np.where(flat, 0.0, np.clip(found / np.sqrt(np.where(flat, 1, spread)), -1, 1))
 
@@ -119,12 +119,10 @@ def kernels() -> list[Kernel]:
             "edge",
             "Edges all round (Laplace)",
             np.array([[-1.0, -1, -1], [-1, 8, -1], [-1, -1, -1]]),
-            "The middle against its eight neighbours; the sum is 0, so even areas vanish.",
+            "The middle against its eight neighbors; the sum is 0, so even areas vanish.",
         ),
-        Kernel("box", "Blur: mean of 5 × 5", np.full((5, 5), 1 / 25), "Every neighbour counts the same."),
-        Kernel(
-            "gaussian", "Blur: Gaussian", gaussian(7, 1.5), "Near neighbours count more; no corners show."
-        ),
+        Kernel("box", "Blur: mean of 5 × 5", np.full((5, 5), 1 / 25), "Every neighbor counts the same."),
+        Kernel("gaussian", "Blur: Gaussian", gaussian(7, 1.5), "Near neighbors count more; no corners show."),
         Kernel(
             "sharpen",
             "Sharpen",

@@ -55,15 +55,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _describe(dataset: Any) -> None:
     height, width = dataset.input_size
-    colours = "grey" if dataset.channels == 1 else "RGB"
-    print(f"{dataset.title}: {dataset.number_of_classes} classes, {width} × {height} pixels, {colours}")
+    colors = "gray" if dataset.channels == 1 else "RGB"
+    print(f"{dataset.title}: {dataset.number_of_classes} classes, {width} × {height} pixels, {colors}")
     for name, split in dataset.splits.items():
         mean, std = ([f"{value:.4f}" for value in values] for values in split.mean_std)
         counts = split.counts(dataset.number_of_classes)
         print(f"  {name:<8} {len(split):>7,} images, {counts.min():,} to {counts.max():,} a class, "
               f"mean {', '.join(mean)}, std {', '.join(std)}")  # fmt: skip
     print(f"  classes  {', '.join(dataset.class_names)}")
-    print(f"  source   {dataset.source}; licence: {dataset.license or 'not stated'}")
+    print(f"  source   {dataset.source}; license: {dataset.license or 'not stated'}")
     print(f"  sha256   {dataset.fingerprint}")
     if dataset.note:
         print(f"  {dataset.note}")

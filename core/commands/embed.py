@@ -86,16 +86,14 @@ def run(args: argparse.Namespace) -> int:
     answer = {
         "checkpoint": args.checkpoint, "dataset": name, "split": args.split, "layer": layer,
         "images": len(rows), "features": features.shape[1], "projection": args.projection,
-        "dimensions": args.dimensions, "settings": settings, "neighbours_kept": share,
+        "dimensions": args.dimensions, "settings": settings, "neighbors_kept": share,
         "silhouette": picture["silhouette"], "silhouette_shown": picture["silhouette_shown"],
     }  # fmt: skip
     if args.json:
         print(json.dumps(answer, indent=2, ensure_ascii=False))
         return 0
     print(f"{len(rows):,} images, {features.shape[1]} features each at {layer}, by {projection.title}.")
-    print(
-        f"{share:.1%} of the ten nearest neighbours are kept; by chance {min(1, 10 / (len(rows) - 1)):.1%}."
-    )
+    print(f"{share:.1%} of the ten nearest neighbors are kept; by chance {min(1, 10 / (len(rows) - 1)):.1%}.")
     if picture["silhouette"] is not None:
         print(
             f"Silhouette: {picture['silhouette']:.3f} in the features, "

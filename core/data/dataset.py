@@ -1,4 +1,4 @@
-"""A data set of labelled images in memory, or mapped from disk so that it costs none."""
+"""A data set of labeled images in memory, or mapped from disk so that it costs none."""
 
 import hashlib
 import tempfile
@@ -30,7 +30,7 @@ class Split:
     """Images with their labels; row i of everything belongs to the same image.
 
     Attributes:
-        images: (N, H, W, C) uint8, C = 1 (grey) or 3 (RGB); may be a read-only memory map.
+        images: (N, H, W, C) uint8, C = 1 (gray) or 3 (RGB); may be a read-only memory map.
         labels: (N,) int64, indices into the data set's class names.
         files: The name of the file each image came from, where they came from files.
         masks: (N, H, W) bool by what they show, where the truth is known ("stitches", "grid", …).
@@ -124,7 +124,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class ImageDataset:
-    """Splits of labelled images, and what people should know about them.
+    """Splits of labeled images, and what people should know about them.
 
     Attributes:
         name: Its name in the catalogue.
@@ -177,7 +177,7 @@ class ImageDataset:
 
     @property
     def mean_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Of the training split, or of the first where there is none: what networks normalise by."""
+        """Of the training split, or of the first where there is none: what networks normalize by."""
         return (self.splits.get("train") or next(iter(self.splits.values()))).mean_std
 
     @cached_property
@@ -236,7 +236,7 @@ def channel_mean_std(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float
 
     Shape:
         images: (N, H, W, C) uint8
-        returns: C means, C deviations; a channel of one colour gets the deviation of one grey level, since
+        returns: C means, C deviations; a channel of one color gets the deviation of one gray level, since
             inputs are divided by it
     """
     channels = images.shape[3]

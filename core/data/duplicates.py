@@ -19,7 +19,7 @@ _one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
-class Neighbours:
+class Neighbors:
     """For every image of one split the image of another that is most like it.
 
     Shape:
@@ -33,18 +33,18 @@ class Neighbours:
     exact: np.ndarray
 
     def at_least(self, similarity: float) -> np.ndarray:
-        """Rows with a neighbour so similar, identical ones first, then the most similar."""
+        """Rows with a neighbor so similar, identical ones first, then the most similar."""
         rows = np.flatnonzero(self.exact | (self.similarity >= similarity))
         return rows[np.lexsort((rows, -self.similarity[rows], ~self.exact[rows]))]
 
 
-def nearest_images(test: Split, train: Split, *, progress: Progress = no_progress) -> Neighbours:
+def nearest_images(test: Split, train: Split, *, progress: Progress = no_progress) -> Neighbors:
     """The most similar training image of every test image.
 
     Kept on disk: 10,000 images against 50,000 take half a minute.
 
     Similarity is the correlation of the two pictures' pixels, reduced to 12 × 12 by averaging: it disregards
-    brightness and contrast. Pictures of a single colour are only compared for being identical.
+    brightness and contrast. Pictures of a single color are only compared for being identical.
 
     Raises:
         BadDataset: The two differ in the size of their images.
@@ -59,7 +59,7 @@ def nearest_images(test: Split, train: Split, *, progress: Progress = no_progres
     with _one_at_a_time:  # a class that opens the page together waits for one answer
         if path.is_file():
             with np.load(path) as stored:
-                return Neighbours(stored["nearest"], stored["similarity"], stored["exact"])
+                return Neighbors(stored["nearest"], stored["similarity"], stored["exact"])
         found = _compare(test, train, progress)
         part = path.with_suffix(f".{uuid.uuid4().hex[:8]}.npz")
         np.savez(part, nearest=found.nearest, similarity=found.similarity, exact=found.exact)
@@ -67,9 +67,9 @@ def nearest_images(test: Split, train: Split, *, progress: Progress = no_progres
     return found
 
 
-def _compare(test: Split, train: Split, progress: Progress) -> Neighbours:
+def _compare(test: Split, train: Split, progress: Progress) -> Neighbors:
     progress(0.0, "Reducing the images")
-    ours, theirs = _normalised(test.images), _normalised(train.images)
+    ours, theirs = _normalized(test.images), _normalized(train.images)
     nearest = np.zeros(len(test), np.int64)
     similarity = np.zeros(len(test), np.float32)
     for start in range(0, len(test), _ROWS):
@@ -82,12 +82,12 @@ def _compare(test: Split, train: Split, progress: Progress) -> Neighbours:
     first = {digest: row for row, digest in reversed(list(enumerate(_digests(train.images))))}
     same = np.array([first.get(digest, -1) for digest in _digests(test.images)], np.int64)
     exact = same >= 0
-    return Neighbours(
+    return Neighbors(
         np.where(exact, same, nearest), np.where(exact, 1, similarity.clip(-1, 1)).astype(np.float32), exact
     )
 
 
-def _normalised(images: np.ndarray) -> np.ndarray:
+def _normalized(images: np.ndarray) -> np.ndarray:
     """(N, D) float32 rows of length 1 and mean 0, whose products are correlations; 0 for flat pictures."""
     height, width = images.shape[1:3]
     down, across = _averaging(height), _averaging(width)

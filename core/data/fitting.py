@@ -36,7 +36,7 @@ def fitted(
 
 
 def fit_any(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
-    """`fit` for grey pixels (H, W, 1) too."""
+    """`fit` for gray pixels (H, W, 1) too."""
     if pixels.shape[2] == 1 and pixels.shape != (*preprocessing.input_size, preprocessing.channels):
         pixels = np.repeat(pixels, 3, axis=2)
     return fit(pixels, preprocessing)

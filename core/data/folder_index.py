@@ -100,7 +100,7 @@ def arrange(names: tuple[str, ...]) -> tuple[list[Place], list[Skipped]]:
 
 def read_dataset(
     files: ImageFiles, *, name: str, title: str, size: int | None = None, cut: str = "crop",
-    grey: bool = False, test_share: float = 0.2, seed: int = 0, progress: Progress = no_progress,
+    gray: bool = False, test_share: float = 0.2, seed: int = 0, progress: Progress = no_progress,
 ) -> ImageDataset:  # fmt: skip
     """A data set from files in class folders; the pixels come from an array on disk, written if missing.
 
@@ -116,10 +116,10 @@ def read_dataset(
     class_names = tuple(sorted({place.class_name for place in places}))
     _check_classes(files.root, class_names)
     size = size or _usual_size(files, places)
-    key = hashlib.sha256(f"{_VERSION} {files.key} {size} {cut} {grey}".encode()).hexdigest()[:24]
+    key = hashlib.sha256(f"{_VERSION} {files.key} {size} {cut} {gray}".encode()).hexdigest()[:24]
     folder = home("data", "indexed") / key
     if not (folder / "index.json").is_file():
-        _write(folder, files, places, class_names, size, cut, grey, progress)
+        _write(folder, files, places, class_names, size, cut, gray, progress)
     splits, unreadable = _mapped(folder)
     splits, note = _completed(splits, test_share, seed)
     return ImageDataset(
@@ -217,12 +217,12 @@ def _usual_size(files: ImageFiles, places: list[Place]) -> int:
 
 def _write(
     folder: Path, files: ImageFiles, places: list[Place], class_names: tuple[str, ...], size: int, cut: str,
-    grey: bool, progress: Progress,
+    gray: bool, progress: Progress,
 ) -> None:  # fmt: skip
     """Decode everything into a new folder beside `folder`, and move it there when it is whole."""
     making = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}")
     making.mkdir()
-    channels = 1 if grey else 3
+    channels = 1 if gray else 3
     preprocessing = Preprocessing(
         input_size=(size, size),
         mean=(0.0,) * channels,

@@ -56,7 +56,7 @@ class ReadImage:
 def read_image(data: bytes, name: str = "image") -> ReadImage:
     """Decode a JPEG, PNG, WebP, BMP, TIFF or GIF (first frame) to upright RGB.
 
-    EXIF orientation is applied, transparency laid over white, CMYK, palette and grey become RGB, 16-bit and
+    EXIF orientation is applied, transparency laid over white, CMYK, palette and gray become RGB, 16-bit and
     float values are brought to 0…255. Pictures longer than 2048 pixels are reduced to that.
 
     Raises:
@@ -138,7 +138,7 @@ def _open(data: bytes, name: str) -> Image.Image:
 
 
 def _deep_tiff(data: bytes, name: str) -> Image.Image | None:
-    """16-bit colour TIFFs, which Pillow does not read."""
+    """16-bit color TIFFs, which Pillow does not read."""
     if data[:4] not in (b"II*\0", b"MM\0*"):
         return None
     import tifffile
@@ -207,10 +207,10 @@ def _to_rgb(image: Image.Image) -> tuple[Image.Image, str]:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image).convert("RGB"), "with transparency, laid over white"
     if image.mode.startswith("I") or image.mode == "F":
-        depth = "32-bit float" if image.mode == "F" else "16-bit grey"
+        depth = "32-bit float" if image.mode == "F" else "16-bit gray"
         return Image.fromarray(_to_bytes(np.asarray(image))).convert("RGB"), f"{depth}, brought to 8 bits"
     words = {
-        "L": "grey",
+        "L": "gray",
         "1": "black and white",
         "P": "palette",
         "CMYK": "CMYK",

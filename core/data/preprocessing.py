@@ -26,7 +26,7 @@ class Preprocessing:
 
     Attributes:
         input_size: (height, width) in pixels.
-        channels: 3 for red, green, blue; 1 for grey.
+        channels: 3 for red, green, blue; 1 for gray.
         resize: Shorter side before the cut, in pixels; None squeezes the whole photo into `input_size`.
         interpolation: "bilinear", "bicubic", "nearest" or "box"; pixels are averaged when shrinking.
     """
@@ -52,7 +52,7 @@ class Preprocessing:
 
 
 def fit(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
-    """What the network sees of a picture, still in pixel colours.
+    """What the network sees of a picture, still in pixel colors.
 
     Shape:
         pixels: (H, W, 3) uint8
@@ -62,7 +62,7 @@ def fit(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
 
 
 def fit_steps(pixels: np.ndarray, preprocessing: Preprocessing) -> list[Step]:
-    """The steps from a picture to `fit`'s result: resized, cropped, and grey where the network is."""
+    """The steps from a picture to `fit`'s result: resized, cropped, and gray where the network is."""
     height, width = preprocessing.input_size
     if pixels.shape == (height, width, preprocessing.channels):
         return [Step("As the network sees it", f"already {width} × {height}: nothing to do", pixels)]
@@ -94,12 +94,12 @@ def fit_steps(pixels: np.ndarray, preprocessing: Preprocessing) -> list[Step]:
             Step("Cropped", f"the middle {width} × {height}", np.asarray(cropped)),
         ]
     if preprocessing.channels == 1:
-        grey = np.asarray(Image.fromarray(steps[-1].pixels).convert("L"))[..., None]
-        steps.append(Step("Grey", "0.299 R + 0.587 G + 0.114 B", grey))
+        gray = np.asarray(Image.fromarray(steps[-1].pixels).convert("L"))[..., None]
+        steps.append(Step("Gray", "0.299 R + 0.587 G + 0.114 B", gray))
     return steps
 
 
-def normalise(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+def normalize(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     """(…, H, W, C) uint8 to (…, C, H, W) float32 as the network's first layer gets it."""
     mean = np.array(preprocessing.mean, np.float32)
     std = np.array(preprocessing.std, np.float32)

@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 
 from core.data.dataset import Split, stratified_indices
-from core.embedding.nearest_neighbours import nearest_neighbours, share_preserved, silhouettes
-from core.embedding.projections import FEWEST, NEIGHBOURS, FeatureSpace, projection_named
+from core.embedding.nearest_neighbors import nearest_neighbors, share_preserved, silhouettes
+from core.embedding.projections import FEWEST, NEIGHBORS, FeatureSpace, projection_named
 from core.errors import SettingError, UnknownName
 from core.models.classifier import Classifier
 from core.network.hooks import captured
-from core.network.summary import summarise
+from core.network.summary import summarize
 from core.progress import Progress, no_progress
 
 MAXIMUM_BYTES = 192 * 2**20
-TRUST_NEIGHBOURS = 10
+TRUST_NEIGHBORS = 10
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class FeatureLayer:
 def feature_layers(classifier: Classifier) -> list[FeatureLayer]:
     """The layers of a classifier in the order of execution."""
     preprocessing = classifier.card.preprocessing
-    summary = summarise(classifier.module, preprocessing.input_size, preprocessing.channels)
+    summary = summarize(classifier.module, preprocessing.input_size, preprocessing.channels)
     return [
         FeatureLayer(layer.name, layer.type, layer.output_shape)
         for layer in summary.layers
@@ -57,7 +57,7 @@ def feature_layers(classifier: Classifier) -> list[FeatureLayer]:
 def last_before_head(classifier: Classifier) -> str:
     """The name of the layer whose output the head, the last layer with parameters, is given."""
     preprocessing = classifier.card.preprocessing
-    summary = summarise(classifier.module, preprocessing.input_size, preprocessing.channels)
+    summary = summarize(classifier.module, preprocessing.input_size, preprocessing.channels)
     layers = [layer for layer in summary.layers if layer.name and layer.output_shape]
     heads = [i for i, layer in enumerate(layers) if layer.parameters]
     if not heads or heads[-1] == 0:
@@ -155,7 +155,7 @@ def sample_rows(split: Split, count: int) -> np.ndarray:
 
 
 def feature_space(features: np.ndarray, layer: str = "", progress: Progress = no_progress) -> FeatureSpace:
-    """Features with their true neighbours.
+    """Features with their true neighbors.
 
     Raises:
         SettingError: There are too few images, or all have the same features.
@@ -167,8 +167,8 @@ def feature_space(features: np.ndarray, layer: str = "", progress: Progress = no
             f"Every image has the same features at {layer or 'this layer'!r}: nothing can be told "
             "apart there. Choose an earlier layer."
         )
-    k = min(NEIGHBOURS, len(features) - 1)
-    return FeatureSpace(features, *nearest_neighbours(features, k, progress))
+    k = min(NEIGHBORS, len(features) - 1)
+    return FeatureSpace(features, *nearest_neighbors(features, k, progress))
 
 
 def embed(
@@ -188,7 +188,7 @@ def embed(
     Shape:
         labels: (N,) int
         returns: what the projection returns, `points` (N, dimensions) float32 among it;
-            `shown` (N, k) int32, the nearest neighbours in the picture; `preserved` (N,) float32, the share
+            `shown` (N, k) int32, the nearest neighbors in the picture; `preserved` (N,) float32, the share
             of the k nearest in the features that are among them; `silhouette` and `silhouette_shown`, means
             over the images, in the features and in the picture, None where there is one class only
     Raises:
@@ -204,8 +204,8 @@ def embed(
 
     measured = silhouettes(space.features, labels, later(0, 0.1))
     picture = chosen.project(space, dimensions, progress=later(0.1, 0.9), **(settings or {}))
-    k = min(TRUST_NEIGHBOURS, space.indices.shape[1])
-    shown, _ = nearest_neighbours(picture["points"], k, later(0.9, 0.95))
+    k = min(TRUST_NEIGHBORS, space.indices.shape[1])
+    shown, _ = nearest_neighbors(picture["points"], k, later(0.9, 0.95))
     shown_silhouette = silhouettes(picture["points"], labels, later(0.95, 1))
     return {
         **picture,

@@ -1,6 +1,6 @@
 """From features of hundreds of numbers to a picture of two or three: PCA, t-SNE, UMAP, and new points.
 
-All three start from the same exact neighbours or the same principal components, so that what differs
+All three start from the same exact neighbors or the same principal components, so that what differs
 between two pictures is the method. PCA keeps distances as far as a flat picture can; t-SNE and UMAP keep who
 is next to whom, and the distances between far groups in them mean nothing.
 """
@@ -14,26 +14,26 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from core.embedding.nearest_neighbours import nearest_to
+from core.embedding.nearest_neighbors import nearest_to
 from core.errors import SettingError, UnknownName
 from core.progress import Progress, no_progress
 from core.settings import Range, Setting, settings_of
 
-# Neighbours that t-SNE and UMAP are given: three times the largest perplexity.
-NEIGHBOURS = 150
+# Neighbors that t-SNE and UMAP are given: three times the largest perplexity.
+NEIGHBORS = 150
 FEWEST = 8
 SEED = 0
 # 1,800 images: Barnes-Hut took half of the time of FFT. openTSNE itself changes at 10,000.
 FFT_FROM = 6000
 THREADS_FROM = 3000
 # Steps with exaggeration, and without. From FFT_FROM images on fewer will do: of 10,000 images' ten nearest
-# neighbours 32.0 % were kept with these, and 33.2 % by scikit-learn's 1,000, which took 4.7 times as long.
+# neighbors 32.0 % were kept with these, and 33.2 % by scikit-learn's 1,000, which took 4.7 times as long.
 STEPS, STEPS_OF_MANY = (250, 500), (100, 200)
 
 
 @dataclass(frozen=True)
 class FeatureSpace:
-    """Features of N images with their true neighbours: what every projection starts from.
+    """Features of N images with their true neighbors: what every projection starts from.
 
     Shape:
         features: (N, F) float32
@@ -74,19 +74,19 @@ def principal_components(features: np.ndarray, count: int) -> tuple[np.ndarray, 
         returns: (F,), (count, F) with rows of length 1, (count,); missing components are 0
     """
     mean = features.mean(axis=0, dtype=np.float64)
-    centred = features - mean
-    n, width = centred.shape
+    centered = features - mean
+    n, width = centered.shape
     # The smaller of the two products has the same eigenvalues as the other.
-    product = centred.T @ centred if width <= n else centred @ centred.T
+    product = centered.T @ centered if width <= n else centered @ centered.T
     values, vectors = np.linalg.eigh(product)
     values, vectors = np.maximum(values[::-1][:count], 0), vectors[:, ::-1][:, :count]
-    components = vectors.T if width <= n else (centred.T @ vectors).T
+    components = vectors.T if width <= n else (centered.T @ vectors).T
     lengths = np.linalg.norm(components, axis=1, keepdims=True)
     components = np.where(lengths > 1e-12, components / np.maximum(lengths, 1e-12), 0)
     # Either sign is as good: the largest number of a component is made positive, so that pictures repeat.
     signs = np.sign(components[np.arange(len(components)), np.abs(components).argmax(axis=1)])
     components *= np.where(signs == 0, 1, signs)[:, None]
-    total = max(float((centred**2).sum()), 1e-300)
+    total = max(float((centered**2).sum()), 1e-300)
     missing = count - len(components)
     return (
         mean,
@@ -128,10 +128,10 @@ def tsne(
     perplexity: Annotated[float, Range(5, 50, 1)] = 30.0,
     progress: Progress = no_progress,
 ) -> dict[str, np.ndarray]:
-    """Neighbours stay neighbours, as probabilities: steps with exaggeration, then twice as many without.
+    """Neighbors stay neighbors, as probabilities: steps with exaggeration, then twice as many without.
 
     Args:
-        perplexity: About how many neighbours each image is held to.
+        perplexity: About how many neighbors each image is held to.
     Source:
         van der Maaten, Hinton 2008, JMLR 9; Linderman et al. 2019, "FIt-SNE", Nature Methods 16; openTSNE
     """
@@ -189,10 +189,10 @@ def umap(
     min_dist: Annotated[float, Range(0.0, 0.99, 0.01)] = 0.1,
     progress: Progress = no_progress,
 ) -> dict[str, np.ndarray]:
-    """Neighbours stay neighbours, as a graph that springs pull together; groups are denser than in t-SNE.
+    """Neighbors stay neighbors, as a graph that springs pull together; groups are denser than in t-SNE.
 
     Args:
-        n_neighbors: How many neighbours hold each image, itself included.
+        n_neighbors: How many neighbors hold each image, itself included.
         min_dist: How close two points may come in the picture.
     Source:
         McInnes, Healy, Melville 2018, "UMAP", arXiv:1802.03426; umap-learn
@@ -269,7 +269,7 @@ def _affinities(space: FeatureSpace, perplexity: float) -> Any:
     k = min(space.indices.shape[1], int(3 * perplexity))
 
     class Exact(KNNIndex):
-        """openTSNE's door for neighbours that were found by others."""
+        """openTSNE's door for neighbors that were found by others."""
 
         VALID_METRICS = ("euclidean",)
 
@@ -325,7 +325,7 @@ def _fit_umap(
     steps = 500 if n <= 10_000 else 200
     told = {"disable": False, "file": _Told(progress, steps), "mininterval": 0, "miniters": 1}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # one thread for a seed, no index for neighbours given
+        warnings.simplefilter("ignore", UserWarning)  # one thread for a seed, no index for neighbors given
         return UMAP(
             n_neighbors=n_neighbors,
             n_components=start.shape[1],

@@ -1,6 +1,6 @@
 """Does an imported network reach the accuracy that was claimed for it, and if not, what is likely wrong?
 
-Normalisation, the order of the colour channels and of the classes, and the activation are no part of the
+Normalization, the order of the color channels and of the classes, and the activation are no part of the
 weights: they are tried one after another on some images, and the one that brings the accuracy back is named.
 """
 
@@ -110,7 +110,7 @@ def check_accuracy(
     words = f"It reaches {shown}, {short}. "
     if cause is None:
         words += (
-            "Neither another normalisation, nor blue and red exchanged, nor another order of the classes or "
+            "Neither another normalization, nor blue and red exchanged, nor another order of the classes or "
             "another activation brings it back: check the image size, the resizing and whether these are the "
             "best weights."
         )

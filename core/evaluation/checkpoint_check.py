@@ -48,7 +48,7 @@ class Figure:
 
     @property
     def words(self) -> str:
-        """Both figures and the judgement, for people."""
+        """Both figures and the judgment, for people."""
         both = f"{self.said / self.images:.2%} on the card, {self.correct / self.images:.2%} here"
         counts = f"{self.correct:,} of {self.images:,} {MEASURED[self.what]}"
         apart = abs(self.said - self.correct)

@@ -7,7 +7,7 @@ import numpy as np
 from core.errors import SettingError
 from core.evaluation.intervals import wilson_interval
 
-NORMALISATIONS = ("true", "pred", "all")
+NORMALIZATIONS = ("true", "pred", "all")
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, number_of_classes: int) -> np.ndarray:
@@ -21,7 +21,7 @@ def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, number_of_classe
     return np.bincount(labels * k + predicted, minlength=k * k).reshape(k, k)
 
 
-def normalised(matrix: np.ndarray, normalize: str | None) -> np.ndarray:
+def normalized(matrix: np.ndarray, normalize: str | None) -> np.ndarray:
     """Counts as shares of the true class, of the predicted class or of all images; 0 where there are none.
 
     Args:
@@ -31,8 +31,8 @@ def normalised(matrix: np.ndarray, normalize: str | None) -> np.ndarray:
     """
     if normalize is None:
         return matrix.astype(np.float64)
-    if normalize not in NORMALISATIONS:
-        raise SettingError(f"normalize is {normalize!r}: choose one of {', '.join(NORMALISATIONS)} or None.")
+    if normalize not in NORMALIZATIONS:
+        raise SettingError(f"normalize is {normalize!r}: choose one of {', '.join(NORMALIZATIONS)} or None.")
     totals = {
         "true": matrix.sum(axis=1, keepdims=True),
         "pred": matrix.sum(axis=0, keepdims=True),
@@ -45,7 +45,7 @@ def order_by_similarity(matrix: np.ndarray) -> np.ndarray:
     """An order of the classes in which those that are mixed up stand side by side.
 
     Classes are clustered by how often one is taken for the other (average linkage), and the leaves ordered
-    so that neighbours are as alike as can be.
+    so that neighbors are as alike as can be.
 
     Shape:
         matrix: (K, K) counts
@@ -59,7 +59,7 @@ def order_by_similarity(matrix: np.ndarray) -> np.ndarray:
     from scipy.cluster.hierarchy import leaves_list, linkage
     from scipy.spatial.distance import squareform
 
-    rates = normalised(matrix, "true")
+    rates = normalized(matrix, "true")
     alike = (rates + rates.T) / 2
     np.fill_diagonal(alike, 0)
     if not alike.any():

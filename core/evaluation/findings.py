@@ -150,7 +150,7 @@ def _no_better_than_guessing(matrix: np.ndarray, names: Sequence[str]) -> Iterat
 
 
 def _best_and_worst(matrix: np.ndarray, names: Sequence[str]) -> Iterator[Finding]:
-    """The class recognised best and worst, where it differs from all the others together."""
+    """The class recognized best and worst, where it differs from all the others together."""
     from scipy.stats import fisher_exact
 
     hits, support = np.diagonal(matrix), matrix.sum(axis=1)
@@ -172,7 +172,7 @@ def _best_and_worst(matrix: np.ndarray, names: Sequence[str]) -> Iterator[Findin
         equal = [int(j) for j in present if hits[j] / support[j] == hits[i] / support[i]]
         also = f" (as well as {_listed([names[j] for j in equal if j != i])})" if len(equal) > 1 else ""
         text = (
-            f"“{names[i]}” is recognised {kind}{also}: {hits[i]:,} of {support[i]:,}, "
+            f"“{names[i]}” is recognized {kind}{also}: {hits[i]:,} of {support[i]:,}, "
             f"{hits[i] / support[i]:.1%} ({low[i]:.1%} to {high[i]:.1%}), against "
             f"{others[0] / others[1]:.1%} of all other images."
         )

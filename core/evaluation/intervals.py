@@ -24,11 +24,11 @@ def wilson_interval(successes, trials, z=Z_95):  # type: ignore[no-untyped-def]
     """
     n = np.maximum(trials, 1)
     share = np.asarray(successes) / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    center = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
     known = np.asarray(trials) > 0
-    low = np.where(known, np.maximum(0.0, centre - half), 0.0)
-    high = np.where(known, np.minimum(1.0, centre + half), 1.0)
+    low = np.where(known, np.maximum(0.0, center - half), 0.0)
+    high = np.where(known, np.minimum(1.0, center + half), 1.0)
     if low.ndim == 0:
         return float(low), float(high)
     return low, high

@@ -218,7 +218,7 @@ def _counts(values: np.ndarray, name: str) -> np.ndarray:
     if not np.array_equal(values, np.rint(values)):
         odd = values[values != np.rint(values)][0]
         raise BadMatrix(
-            f"{name} has {odd:g}, which is no number of images: the matrix seems to be normalised. Give the "
+            f"{name} has {odd:g}, which is no number of images: the matrix seems to be normalized. Give the "
             "counts, since how sure a share is depends on how many images it was counted on."
         )
     return np.rint(values).astype(np.int64)

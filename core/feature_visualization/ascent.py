@@ -80,7 +80,7 @@ class Ascent:
 
 
 def roughness_gradient(picture: Tensor) -> Tensor:
-    """The gradient of half the sum of squared differences between neighbours. (C, H, W)"""
+    """The gradient of half the sum of squared differences between neighbors. (C, H, W)"""
     gradient = torch.zeros_like(picture)
     for axis in (1, 2):
         difference = picture.diff(dim=axis)

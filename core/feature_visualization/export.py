@@ -1,4 +1,4 @@
-"""A feature visualisation to take away: one picture, the steps as an animation, or all as arrays."""
+"""A feature visualization to take away: one picture, the steps as an animation, or all as arrays."""
 
 import io
 import json
@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from core.data.images import enlarge
-from core.feature_visualization.visualise import Dream, Frame
+from core.feature_visualization.visualize import Dream, Frame
 from core.network.unit import Unit
 from core.store import Answer
 
@@ -77,7 +77,7 @@ def animation(frames: Sequence[Frame], kind: str = "webp", *, milliseconds: int 
     """The frames one after the other, the last one for two seconds, without end.
 
     Args:
-        kind: "webp" (exact colours, smaller) or "gif" (256 colours, opens anywhere).
+        kind: "webp" (exact colors, smaller) or "gif" (256 colors, opens anywhere).
     """
     pictures = [Image.fromarray(_rgb(enlarge(frame.pixels, SHOWN))) for frame in frames]
     durations = [milliseconds] * (len(pictures) - 1) + [2000]

@@ -1,7 +1,7 @@
-"""What gradient ascent moves instead of pixels: a spectrum whose colours are decorrelated, or the pixels.
+"""What gradient ascent moves instead of pixels: a spectrum whose colors are decorrelated, or the pixels.
 
-Neighbouring pixels of photos are alike and so are their three colours. Steps in coordinates where nothing is
-alike (the Fourier transform over space, whitening over colours) reach smooth pictures instead of noise.
+Neighboring pixels of photos are alike and so are their three colors. Steps in coordinates where nothing is
+alike (the Fourier transform over space, whitening over colors) reach smooth pictures instead of noise.
 """
 
 from collections.abc import Iterable
@@ -19,19 +19,19 @@ OFF_THE_ENDS = 0.02
 
 
 class NoPixels(ConvoscopeError):
-    """No pictures to take the colours' statistics from."""
+    """No pictures to take the colors' statistics from."""
 
     def __init__(self) -> None:
-        super().__init__("There are no pictures to learn colours from: give at least one with two colours.")
+        super().__init__("There are no pictures to learn colors from: give at least one with two colors.")
 
 
 @dataclass(frozen=True, eq=False)
-class Colours:
-    """How the colours of some pictures are distributed, as logits of their shares of full brightness.
+class Colors:
+    """How the colors of some pictures are distributed, as logits of their shares of full brightness.
 
     Attributes:
         mean: (C,) float64
-        root: (C, C) the symmetric square root of the covariance: from independent coordinates to colours.
+        root: (C, C) the symmetric square root of the covariance: from independent coordinates to colors.
         whitening: (C, C) its inverse: pictures' logits less `mean`, times this, have the identity for their
             covariance.
     Source:
@@ -44,11 +44,11 @@ class Colours:
     whitening: np.ndarray
 
 
-def colours_of(pictures: Iterable[np.ndarray]) -> Colours:
+def colors_of(pictures: Iterable[np.ndarray]) -> Colors:
     """The statistics of (H, W, C) uint8 pictures, every picture with the same weight.
 
     Raises:
-        NoPixels: There are none, or all are of one colour.
+        NoPixels: There are none, or all are of one color.
     """
     means, squares = [], []
     for picture in pictures:
@@ -62,9 +62,9 @@ def colours_of(pictures: Iterable[np.ndarray]) -> Colours:
     variances, axes = np.linalg.eigh(covariance)
     if variances[-1] < 1e-6:
         raise NoPixels
-    # Grey pictures with three channels have no variance between them; a trace of it keeps the inverse finite.
+    # Gray pictures with three channels have no variance between them; a trace of it keeps the inverse finite.
     roots = np.sqrt(np.maximum(variances, 1e-4 * variances[-1]))
-    return Colours(mean, (axes * roots) @ axes.T, (axes / roots) @ axes.T)
+    return Colors(mean, (axes * roots) @ axes.T, (axes / roots) @ axes.T)
 
 
 def logits_of(pixels: np.ndarray) -> np.ndarray:
@@ -74,7 +74,7 @@ def logits_of(pixels: np.ndarray) -> np.ndarray:
 
 
 class Parameters(Protocol):
-    """What an optimiser moves, and the picture that it stands for."""
+    """What an optimizer moves, and the picture that it stands for."""
 
     moved: Tensor
 
@@ -86,7 +86,7 @@ class Parameters(Protocol):
 
 
 class Fourier:
-    """A real spectrum with the same importance at every frequency, whitened colours, and a sigmoid.
+    """A real spectrum with the same importance at every frequency, whitened colors, and a sigmoid.
 
     The picture is sigmoid(mean + root · irfft2(scale · spectrum)). `scale` falls as 1 / frequency**decay, as
     that of photos does, and has the root mean square 1, so that a standard normal spectrum has about unit
@@ -99,17 +99,17 @@ class Fourier:
     def __init__(
         self,
         size: tuple[int, int],
-        colours: Colours,
+        colors: Colors,
         *,
         decay: float = 1.0,
         device: torch.device | None = None,
     ) -> None:
         self.size = size
-        channels = len(colours.mean)
+        channels = len(colors.mean)
         self.scale = frequency_scale(size, decay).to(device)
-        self.mean = torch.tensor(colours.mean, dtype=torch.float32, device=device)[:, None, None]
-        self.root = torch.tensor(colours.root, dtype=torch.float32, device=device)
-        self._whitening = torch.tensor(colours.whitening, dtype=torch.float32, device=device)
+        self.mean = torch.tensor(colors.mean, dtype=torch.float32, device=device)[:, None, None]
+        self.root = torch.tensor(colors.root, dtype=torch.float32, device=device)
+        self._whitening = torch.tensor(colors.whitening, dtype=torch.float32, device=device)
         self.moved = torch.zeros((channels, *self.scale.shape, 2), device=device, requires_grad=True)
 
     def start_from_noise(self, generator: torch.Generator, strength: float) -> None:
@@ -127,7 +127,7 @@ class Fourier:
             self.moved.copy_(torch.view_as_real(spectrum))
 
     def white(self) -> Tensor:
-        """(C, H, W) the pixels in independent coordinates, before colours and sigmoid."""
+        """(C, H, W) the pixels in independent coordinates, before colors and sigmoid."""
         return torch.fft.irfft2(torch.view_as_complex(self.moved) * self.scale, s=self.size, norm="ortho")
 
     def picture(self) -> Tensor:
@@ -138,7 +138,7 @@ class Fourier:
 
 
 class Pixels:
-    """The pixels themselves, as they go into the network: in units of its normalisation.
+    """The pixels themselves, as they go into the network: in units of its normalization.
 
     Shape:
         moved: (C, H, W) float32
@@ -153,7 +153,7 @@ class Pixels:
         self.moved = torch.zeros((len(self.mean), *size), device=device, requires_grad=True)
 
     def start_from_noise(self, generator: torch.Generator, strength: float) -> None:
-        """Independent pixels around middle grey, uniform and `strength` of the whole range wide."""
+        """Independent pixels around middle gray, uniform and `strength` of the whole range wide."""
         share = 0.5 + strength * (torch.rand(self.moved.shape, generator=generator) - 0.5)
         self._set(share)
 

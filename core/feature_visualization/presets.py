@@ -1,10 +1,10 @@
-"""Feature visualisation as a course's report did it, for any network."""
+"""Feature visualization as a course's report did it, for any network."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.errors import SettingError
-from core.feature_visualization.visualise import PIXELS
+from core.feature_visualization.visualize import PIXELS
 from core.network.unit import Unit
 
 # Layer 24 of VGG19, filter 1, 40 steps on the pixels, shown every 5; nothing is moved.

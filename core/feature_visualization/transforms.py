@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # What lies beyond the border of a picture that is moved, by the word that settings have for it.
-BEYOND = {"mirror": "reflection", "edge": "border", "mean colour": "zeros"}
+BEYOND = {"mirror": "reflection", "edge": "border", "mean color": "zeros"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def random_views(inputs: Tensor, count: int, wobble: Wobble, generator: torch.Ge
     Args:
         generator: On the CPU, so that a seed gives the same views on every device.
     Shape:
-        inputs: (1, C, H, W), normalised: 0 is the mean colour
+        inputs: (1, C, H, W), normalized: 0 is the mean color
         returns: (count, C, H, W)
     """
     if wobble.still:

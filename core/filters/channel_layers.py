@@ -66,7 +66,7 @@ class NoConvolution(ConvoscopeError):
 def channel_layers(module: nn.Module, input_size: tuple[int, int], channels: int) -> list[ChannelLayer]:
     """Every convolution of a network in the order of execution, with the place where its channels count.
 
-    From the convolution on, normalisation and pooling are followed up to its activation. Where something else
+    From the convolution on, normalization and pooling are followed up to its activation. Where something else
     comes first (a sum with a skip connection), or where the activation is no layer of its own or a layer that
     is used several times, the place is the last layer before.
 

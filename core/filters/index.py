@@ -84,7 +84,7 @@ class LayerIndex:
         return self.std <= 1e-7 * np.maximum(1.0, np.abs(self.mean))
 
     def selectivity(self) -> np.ndarray:
-        """How much more a channel answers to its favourite class than to the others: (C,) from 0 to 1.
+        """How much more a channel answers to its favorite class than to the others: (C,) from 0 to 1.
 
         Source:
             Morcos, Barrett, Rabinowitz, Botvinick 2018, "On the importance of single directions for

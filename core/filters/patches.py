@@ -57,8 +57,8 @@ def with_box(pixels: np.ndarray, box: tuple[int, int, int, int] | None, factor: 
         pixels: (H, W, 1 or 3) uint8
         returns: (H · factor, W · factor, 3) uint8
     """
-    colours = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
-    out = colours.repeat(factor, 0).repeat(factor, 1).copy()
+    colors = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+    out = colors.repeat(factor, 0).repeat(factor, 1).copy()
     if box is None:
         return out
     top, left = max(0, box[0]) * factor, max(0, box[1]) * factor
@@ -66,7 +66,7 @@ def with_box(pixels: np.ndarray, box: tuple[int, int, int, int] | None, factor: 
     right = min(pixels.shape[1], box[1] + box[3]) * factor
     line = max(1, round(max(out.shape[:2]) / 120))
     # Orange with a dark rim can be seen on any photo.
-    for inset, colour in ((0, (20, 20, 20)), (line, (255, 140, 0))):
+    for inset, color in ((0, (20, 20, 20)), (line, (255, 140, 0))):
         a, b, c, d = top + inset, bottom - inset, left + inset, right - inset
         if b - a < 1 or d - c < 1:
             continue
@@ -76,5 +76,5 @@ def with_box(pixels: np.ndarray, box: tuple[int, int, int, int] | None, factor: 
             out[a:b, c : c + line],
             out[a:b, d - line : d],
         ):
-            part[:] = colour
+            part[:] = color
     return out

@@ -34,7 +34,7 @@ def nearest_kernels(weight: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def kernel_pictures(weight: Tensor) -> np.ndarray:
-    """The kernels of a first layer as pictures: grey is 0, and one scale for all of a filter's colours.
+    """The kernels of a first layer as pictures: gray is 0, and one scale for all of a filter's colors.
 
     Shape:
         weight: (C, 1 or 3, height, width)

@@ -33,7 +33,7 @@ def activation_function(name: str) -> nn.Module:
 
 
 @torch.no_grad()
-def initialise(module: nn.Module, activation: str, *, output: nn.Module | None = None) -> None:
+def initialize(module: nn.Module, activation: str, *, output: nn.Module | None = None) -> None:
     """Set all weights as suits the activation, and all biases to zero.
 
     Args:

@@ -77,7 +77,7 @@ class Classifier:
         return self.card.number_of_classes
 
     def inputs(self, images: np.ndarray | Tensor) -> Tensor:
-        """Normalised input of the module.
+        """Normalized input of the module.
 
         Shape:
             images: (N, H, W, C) uint8, as `core.data.preprocessing.fit` makes them, or floats of 0…255
@@ -106,7 +106,7 @@ class Classifier:
         return rows.view(n, height, width, channels).permute(0, 3, 1, 2)
 
     def logits(self, inputs: Tensor) -> Tensor:
-        """The module's answer to normalised input, differentiable.
+        """The module's answer to normalized input, differentiable.
 
         Shape:
             inputs: (N, C, H, W) float32

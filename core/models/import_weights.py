@@ -109,7 +109,7 @@ def guess(architecture: str, tensors: Mapping[str, Tensor]) -> Guess:
 
 
 def _image_of(inputs: int) -> tuple[int, int]:
-    """(channels, side) of the square image with so many numbers: 784 is 28×28 grey, 3072 is 32×32 colour."""
+    """(channels, side) of the square image with so many numbers: 784 is 28×28 gray, 3072 is 32×32 color."""
     for channels in (1, 3):
         side = math.isqrt(inputs // channels)
         if side * side * channels == inputs:

@@ -17,12 +17,12 @@ ORDERS = ("number", "strongest first", "least first")
 
 @dataclass(frozen=True, eq=False)
 class Painted:
-    """A map in whole steps of a scale, ready to be coloured.
+    """A map in whole steps of a scale, ready to be colored.
 
     Attributes:
         levels: (height, width) uint8. Unsigned: 0 is zero, 255 the limit. Signed: 128 is zero, 255 the limit,
             1 minus the limit.
-        limit: The value with the fullest colour.
+        limit: The value with the fullest color.
         signed: Whether the scale has values below 0.
     """
 
@@ -82,7 +82,7 @@ def order_of(maps: np.ndarray, order: str) -> np.ndarray:
 
 
 def painted(maps: Sequence[np.ndarray], scale: str, *, among: np.ndarray | None = None) -> list[Painted]:
-    """Maps on one scale, or each on its own; zero is the same colour in all of them.
+    """Maps on one scale, or each on its own; zero is the same color in all of them.
 
     Args:
         maps: (height, width) each.

@@ -17,7 +17,7 @@ def in_place(node: fx.Node, part: nn.Module | None) -> InPlace | None:
         activation = None if inside is None else _activation(inside)
         if inside is not None and activation is None:
             return None
-        return partial(_normalise, part, activation)
+        return partial(_normalize, part, activation)
     if part is not None:
         return _activation(part)
     return _rectify if node.target in (F.relu, torch.relu, "relu") else None
@@ -60,7 +60,7 @@ def scale_and_shift(part: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     return scale, shift
 
 
-def _normalise(part: nn.BatchNorm2d, activation: InPlace | None, values: Tensor) -> None:
+def _normalize(part: nn.BatchNorm2d, activation: InPlace | None, values: Tensor) -> None:
     scale, shift = scale_and_shift(part)
     torch.addcmul(shift, values, scale, out=values)
     if activation is not None:

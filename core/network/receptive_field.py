@@ -198,7 +198,7 @@ def box_or_measure(module: nn.Module, layer: str, inputs: Tensor, y: int, x: int
     """The exact box of one place, or the measured one with the reason why it is not exact.
 
     Shape:
-        inputs: (1, C, H, W), normalised; looked at only where it must be measured
+        inputs: (1, C, H, W), normalized; looked at only where it must be measured
     Returns:
         The box, and "" or the reason.
     """
@@ -216,7 +216,7 @@ def gradient_box(module: nn.Module, layer: str, inputs: Tensor, y: int, x: int) 
     smaller than `ReceptiveField.box`, which holds for every image. The network is copied for it.
 
     Shape:
-        inputs: (1, C, H, W), normalised
+        inputs: (1, C, H, W), normalized
     Raises:
         UnknownName: There is no such layer.
         UnknownReceptiveField: Its output is no map, has no such place, or its gradient is zero everywhere.

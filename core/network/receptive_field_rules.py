@@ -376,7 +376,7 @@ def _interpolation(support: int) -> Callable[..., Axis]:
             source = np.maximum(source, 0) if support == 2 else source
         base = np.floor(source).astype(np.int64)
         sources = np.clip(base[:, None] + np.arange(support) - (support // 2 - 1), 0, inputs - 1)
-        # A neighbour with the weight 0 plays no part.
+        # A neighbor with the weight 0 plays no part.
         exact = (source == base)[:, None] & (np.arange(support) != support // 2 - 1)
         return _through_windows(axis, np.where(exact, -1, sources), None)
 

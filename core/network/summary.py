@@ -72,7 +72,7 @@ class ModelSummary:
         return sum(math.prod(layer.output_shape) for layer in self.layers if layer.output_shape)
 
 
-def summarise(module: nn.Module, input_size: tuple[int, int], channels: int = 3) -> ModelSummary:
+def summarize(module: nn.Module, input_size: tuple[int, int], channels: int = 3) -> ModelSummary:
     """The summary of any module for images of one size. It runs once, without its weights, in milliseconds.
 
     Layers are the modules without children, and those with parameters or multiplications of their own. A

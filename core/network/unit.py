@@ -53,7 +53,7 @@ class Unit:
 
 
 def outputs(classifier: Classifier, layer: str | None, inputs: Tensor) -> Tensor:
-    """A layer's output for normalised inputs, or the logits. Differentiable, and no hook is left.
+    """A layer's output for normalized inputs, or the logits. Differentiable, and no hook is left.
 
     Shape:
         inputs: (N, C, H, W) float32

@@ -45,7 +45,7 @@ def drops_of_windows(
     windows: Sequence[int],
     *,
     stride: int,
-    fill: str = "grey",
+    fill: str = "gray",
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class Reach:
         return self.kernel == self.stride == 1 and self.before == 0
 
     def inputs(self, outputs: int) -> int:
-        """How many inputs that many neighbouring outputs look at."""
+        """How many inputs that many neighboring outputs look at."""
         return (outputs - 1) * self.stride + self.dilation * (self.kernel - 1) + 1
 
     def touched(self, first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:

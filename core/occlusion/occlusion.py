@@ -34,7 +34,7 @@ def occlusion_logits(
     *,
     window: Annotated[int | None, Range(1, 4096), "pixels"] = None,
     stride: Annotated[int | None, Range(1, 4096), "pixels"] = None,
-    fill: Annotated[str, Choice(*FILLS)] = "grey",
+    fill: Annotated[str, Choice(*FILLS)] = "gray",
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0,
     known: OcclusionMap | None = None,
     engine: Engine | None = None,
@@ -43,12 +43,12 @@ def occlusion_logits(
     """Ask the classifier once for every place of a square window that hides a part of the image.
 
     The window is at 0, stride, 2 · stride, … and at the last place that lies whole inside, on both axes: so
-    every window is whole. The fill is put in before normalisation, in the colours of the image.
+    every window is whole. The fill is put in before normalization, in the colors of the image.
 
     Args:
         window: Side of the window.
         stride: Pixels from one place of the window to the next.
-        fill: What stands in the window: grey 128, the image's mean colour, black, white, the image blurred by
+        fill: What stands in the window: gray 128, the image's mean color, black, white, the image blurred by
             a Gaussian of half a window, or noise.
         seed: Of the noise.
         known: A map of the same question with a larger stride, whose places are not asked again.

@@ -1,4 +1,4 @@
-"""Occlusion maps as pictures: colours, the range they stand for, and a sheet of many maps with its labels."""
+"""Occlusion maps as pictures: colors, the range they stand for, and a sheet of many maps with its labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ from core.data.images import enlarge
 # Neither is cyclic: lightness rises in the first, and falls to both sides of the neutral 0 in the second.
 _SEQUENTIAL = ("#1b0c42", "#5c126e", "#a5306a", "#e0562f", "#fba40a", "#fcffa4")
 _DIVERGING = ("#0b4a8f", "#4f8fc8", "#a9cbe6", "#f4f4f2", "#f6b48f", "#d75a3c", "#8e1023")
-# The class that wins on the whole image is grey; nine others have a colour each, and what is left is black.
-FLIP_COLOURS = ("#c9c9c9", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#f0e442",
+# The class that wins on the whole image is gray; nine others have a color each, and what is left is black.
+FLIP_COLORS = ("#c9c9c9", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#f0e442",
                 "#7a4fb5", "#8c6d31", "#111111")  # fmt: skip
-# Below this range of probabilities the colours would show differences that nobody should read anything into.
+# Below this range of probabilities the colors would show differences that nobody should read anything into.
 HARDLY = 0.01
 
 
 @dataclass(frozen=True)
 class Scale:
-    """What the colours of a map stand for: the values `low` to `high`, with 0 neutral where `diverging`."""
+    """What the colors of a map stand for: the values `low` to `high`, with 0 neutral where `diverging`."""
 
     low: float
     high: float
     diverging: bool
 
     @property
-    def colours(self) -> np.ndarray:
+    def colors(self) -> np.ndarray:
         """(256, 3) uint8, from the low end to the high end."""
         stops = _DIVERGING if self.diverging else _SEQUENTIAL
         rgb = np.array([[int(stop[i : i + 2], 16) for i in (1, 3, 5)] for stop in stops], np.float64)
@@ -39,10 +39,10 @@ class Scale:
         return np.stack(channels, axis=1).round().astype(np.uint8)
 
     def paint(self, values: np.ndarray) -> np.ndarray:
-        """(H, W) floats to (H, W, 3) uint8; a map of one value is painted in the middle colour."""
+        """(H, W) floats to (H, W, 3) uint8; a map of one value is painted in the middle color."""
         span = self.high - self.low
         shares = (values - self.low) / span if span > 0 else np.full(values.shape, 0.5)
-        return self.colours[(shares * 255).round().clip(0, 255).astype(np.uint8)]
+        return self.colors[(shares * 255).round().clip(0, 255).astype(np.uint8)]
 
 
 def scale_of(values: np.ndarray, value: str) -> Scale:
@@ -76,7 +76,7 @@ def remark(values: np.ndarray, value: str, base: float) -> str:
 
 def sheet(rows: Sequence[Sequence[np.ndarray]], columns: Sequence[str], labels: Sequence[str],
           *, side: int = 128) -> np.ndarray:  # fmt: skip
-    """Pictures in rows and columns, the columns named above and each row labelled below its pictures.
+    """Pictures in rows and columns, the columns named above and each row labeled below its pictures.
 
     Shape:
         rows: of (H, W, 3) uint8 each, all of one size

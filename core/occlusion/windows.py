@@ -12,7 +12,7 @@ else:
     Classifier = Any  # the command line reads the settings declared below without waiting for torch
 
 
-FILLS = ("grey", "mean", "black", "white", "blur", "noise")
+FILLS = ("gray", "mean", "black", "white", "blur", "noise")
 
 FEW = 16  # places for which preparing the incremental engine is not worth it
 SMALL = 64  # pixels of the shorter side up to which every place is tried by default
@@ -39,7 +39,7 @@ def filled_image(image: np.ndarray, fill: str, window: int, seed: int = 0) -> np
         returns: (H, W, C) uint8
     """
     match fill:
-        case "grey":
+        case "gray":
             return np.full_like(image, 128)
         case "black":
             return np.zeros_like(image)

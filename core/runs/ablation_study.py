@@ -88,7 +88,7 @@ def changes_for(base: Mapping[str, Any], network_settings: Mapping[str, Any]) ->
           for rate in (0.01, 0.005, 0.001, 0.0001)),
         Change("augmented", "with flips and shifts", {"flip": "random", "crop": 2}, {}),
         Change("not_augmented", "without augmentation",
-               {"flip": "none", "crop": 0, "colour": 0.0, "cutout": 0, "rand_augment": 0}, {}),
+               {"flip": "none", "crop": 0, "color": 0.0, "cutout": 0, "rand_augment": 0}, {}),
         Change("label_smoothing", "label smoothing 0.1", {"label_smoothing": 0.1}, {}),
         Change("weight_decay", "weight decay 0.0005", {"weight_decay": 0.0005}, {}),
         Change("cosine", "rate falls as a cosine", {"schedule": "cosine"}, {}),

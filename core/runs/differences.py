@@ -29,7 +29,7 @@ class RunDifference:
 
     @property
     def sentence(self) -> str:
-        """In points, with the judgement."""
+        """In points, with the judgment."""
         if self.difference is None:
             return ""
         words = f"{100 * self.difference:+.2f} points"

@@ -30,7 +30,7 @@ _RATE = {"lr", "rate", "learningrate"}
 
 
 class BadHistory(ConvoscopeError):
-    """A file that is no history, or one in which nothing can be recognised."""
+    """A file that is no history, or one in which nothing can be recognized."""
 
 
 def read_foreign(name: str, data: bytes) -> dict[str, list[Record]]:

@@ -9,7 +9,7 @@ from core.history import Record
 
 @dataclass(frozen=True)
 class Verdict:
-    """One judgement on a run.
+    """One judgment on a run.
 
     Attributes:
         kind: "not finite", "no progress", "overfitting", "underfitting", "still improving", "good" or

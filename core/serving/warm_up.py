@@ -68,13 +68,13 @@ def _ask(step: "Callable[[Classifier, Progress], Answer]") -> None:
 
 def _look_once(classifier: "Classifier", progress: Progress) -> Answer:
     """The first answer: the network is loaded, and every layer has run."""
-    classifier.predict_logits(_grey(classifier), progress=progress)
+    classifier.predict_logits(_gray(classifier), progress=progress)
     return {}
 
 
 def _look_at_several(classifier: "Classifier", progress: Progress) -> Answer:
     """The first batches, for which each layer makes itself ready once more."""
-    classifier.predict_logits(_grey(classifier).repeat(7, 0), progress=progress)
+    classifier.predict_logits(_gray(classifier).repeat(7, 0), progress=progress)
     return {}
 
 
@@ -82,7 +82,7 @@ def _follow(classifier: "Classifier", progress: Progress) -> Answer:
     """What the network is made of, which the incremental maps need."""
     from core.occlusion.local_layers import describe
 
-    describe(classifier.module, classifier.inputs(_grey(classifier)))
+    describe(classifier.module, classifier.inputs(_gray(classifier)))
     return {}
 
 
@@ -91,14 +91,14 @@ def _hide(classifier: "Classifier", progress: Progress) -> Answer:
     from core.occlusion.occlusion import occlusion_logits
 
     stride = min(classifier.card.preprocessing.input_size) // 4
-    occlusion_logits(classifier, _grey(classifier)[0], stride=stride, progress=progress)
+    occlusion_logits(classifier, _gray(classifier)[0], stride=stride, progress=progress)
     return {}
 
 
 STEPS = (_look_once, _look_at_several, _follow, _hide)
 
 
-def _grey(classifier: "Classifier"):  # type: ignore[no-untyped-def]
+def _gray(classifier: "Classifier"):  # type: ignore[no-untyped-def]
     """(1, H, W, C) uint8."""
     import numpy as np
 

@@ -19,14 +19,14 @@ class Augmentation:
         flip: "random" mirrors each image with probability ½; "alternating" mirrors half of the images in the
             first epoch, and from then on each image every other epoch: two epochs show both sides of all.
         crop: Shift by up to so many pixels each way; what comes into view is mirrored at the border.
-        colour: Strength 0…1 of changes to brightness, contrast and saturation: factors of 1 ± colour.
+        color: Strength 0…1 of changes to brightness, contrast and saturation: factors of 1 ± color.
         rand_augment: Magnitude 0…10 of two random operations an image (0: none).
-        cutout: Side in pixels of a square that is filled with the image's mean colour (0: none).
+        cutout: Side in pixels of a square that is filled with the image's mean color (0: none).
     """
 
     flip: str = "none"
     crop: int = 0
-    colour: float = 0.0
+    color: float = 0.0
     rand_augment: int = 0
     cutout: int = 0
 
@@ -57,10 +57,10 @@ def augment(
         return images
     mirrored = _mirrored(len(images), augmentation.flip, generator, rows, epoch)
     images = shift_and_flip(images, augmentation.crop, mirrored.to(images.device), generator)
-    if augmentation.colour or augmentation.rand_augment:
+    if augmentation.color or augmentation.rand_augment:
         planes = images.permute(0, 3, 1, 2).to(torch.float32) / 255
-        if augmentation.colour:
-            planes = change_colours(planes, augmentation.colour, generator)
+        if augmentation.color:
+            planes = change_colors(planes, augmentation.color, generator)
         if augmentation.rand_augment:
             planes = rand_augment(planes, augmentation.rand_augment, generator)
         planes = planes.clamp(0, 1).permute(0, 2, 3, 1) * 255
@@ -75,7 +75,7 @@ def _mirrored(n: int, flip: str, generator: torch.Generator, rows: Tensor | None
         return torch.rand(n, generator=generator) < 0.5
     if flip == "alternating":
         rows = torch.arange(n) if rows is None else rows
-        # A multiplicative hash of the row number: half of the images, unlike their neighbours.
+        # A multiplicative hash of the row number: half of the images, unlike their neighbors.
         first = (rows.cpu() * 2654435761) >> 13 & 1
         return (first + epoch) % 2 == 0
     return torch.zeros(n, dtype=torch.bool)
@@ -108,7 +108,7 @@ def _reflect(index: Tensor, size: int) -> Tensor:
 
 
 def cut_out(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
-    """A square of `side` pixels around a random place in each image, in the image's mean colour.
+    """A square of `side` pixels around a random place in each image, in the image's mean color.
 
     Source:
         DeVries, Taylor 2017, "Improved Regularization of Convolutional Neural Networks with Cutout",
@@ -124,7 +124,7 @@ def cut_out(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
     return torch.where(inside[..., None], fill, images)
 
 
-def change_colours(planes: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+def change_colors(planes: Tensor, strength: float, generator: torch.Generator) -> Tensor:
     """Brightness, contrast and saturation, each by its own factor of 1 ± strength.
 
     Shape:
@@ -133,11 +133,11 @@ def change_colours(planes: Tensor, strength: float, generator: torch.Generator) 
     factors = 1 + strength * (2 * torch.rand(3, len(planes), 1, 1, 1, generator=generator) - 1)
     brightness, contrast, saturation = factors.to(planes.device)
     planes = (planes * brightness).clamp(0, 1)
-    planes = _blend(_grey(planes).mean((2, 3), keepdim=True), planes, contrast)
-    return _blend(_grey(planes), planes, saturation)
+    planes = _blend(_gray(planes).mean((2, 3), keepdim=True), planes, contrast)
+    return _blend(_gray(planes), planes, saturation)
 
 
-def _grey(planes: Tensor) -> Tensor:
+def _gray(planes: Tensor) -> Tensor:
     if planes.shape[1] == 1:
         return planes
     weights = torch.tensor([0.299, 0.587, 0.114], device=planes.device).view(1, 3, 1, 1)
@@ -188,13 +188,13 @@ def _rotate(planes: Tensor, strength: Tensor) -> Tensor:
     )
 
 
-def _posterise(planes: Tensor, strength: Tensor) -> Tensor:
+def _posterize(planes: Tensor, strength: Tensor) -> Tensor:
     levels = 2 ** (8 - (strength.abs() * 4).round()).view(-1, 1, 1, 1) - 1
     return (planes * levels).round() / levels
 
 
-def _equalise(planes: Tensor, strength: Tensor) -> Tensor:
-    """Each pixel's rank among the pixels of its channel, so that every grey level is used equally."""
+def _equalize(planes: Tensor, strength: Tensor) -> Tensor:
+    """Each pixel's rank among the pixels of its channel, so that every gray level is used equally."""
     flat = (planes * 255).round().flatten(2)
     n, channels, pixels = flat.shape
     level = flat.long() + 256 * torch.arange(n * channels, device=flat.device).view(n, channels, 1)
@@ -222,9 +222,9 @@ OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "translate x": lambda p, s: _warp(p, {(0, 2): 0.6 * s}),
     "translate y": lambda p, s: _warp(p, {(1, 2): 0.6 * s}),
     "brightness": lambda p, s: p * (1 + 0.9 * s.view(-1, 1, 1, 1)),
-    "contrast": lambda p, s: _blend(_grey(p).mean((2, 3), keepdim=True), p, 1 + 0.9 * s.view(-1, 1, 1, 1)),
+    "contrast": lambda p, s: _blend(_gray(p).mean((2, 3), keepdim=True), p, 1 + 0.9 * s.view(-1, 1, 1, 1)),
     "sharpness": _sharpen,
-    "posterise": _posterise,
+    "posterize": _posterize,
     "autocontrast": _autocontrast,
-    "equalise": _equalise,
+    "equalize": _equalize,
 }

@@ -69,7 +69,7 @@ def _with_channels(values: tuple[float, ...], channels: int) -> tuple[float, ...
 
 
 def inputs_of(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Normalised input, channels last in memory.
+    """Normalized input, channels last in memory.
 
     Shape:
         pixels: (N, H, W, C) uint8 or float of 0…255

@@ -15,7 +15,7 @@ from torch import nn
 from core.data.catalogue import open_for_training
 from core.data.dataset import Split
 from core.data.fitting import fitted
-from core.data.preprocessing import Preprocessing, normalise
+from core.data.preprocessing import Preprocessing, normalize
 from core.evaluation.accuracy import measure
 from core.history import FILE, Record, history_file
 from core.models.card import ModelCard
@@ -43,7 +43,7 @@ def train_from_scratch(
     schedule: Annotated[str, Choice("constant", "linear", "cosine")] = "constant",
     batch_size: Annotated[int, Range(1, 4096)] = 64,
     epochs: Annotated[int, Range(1, 1000)] = 30,
-    initialisation: Annotated[str, Choice(*numpy_mlp.INITIALISATIONS)] = "xavier",
+    initialization: Annotated[str, Choice(*numpy_mlp.INITIALIZATIONS)] = "xavier",
     pixels: Annotated[str, Choice("0 to 1", "standardised")] = "0 to 1",
     validation: Annotated[float, Range(0, 0.5)] = 0.1,
     train_images: Annotated[int | None, Range(2, 10_000_000)] = None,
@@ -58,7 +58,7 @@ def train_from_scratch(
     `mlp`. The caller writes the records to `history.jsonl`.
 
     A network without nonlinearity at the rate 0.1 shows how training dies: activation="linear",
-    batch_size=13, initialisation="small", pixels="standardised", epochs=50 on Fashion-MNIST with seed 0 falls
+    batch_size=13, initialization="small", pixels="standardised", epochs=50 on Fashion-MNIST with seed 0 falls
     to a loss of 0.56, its gradient norm creeps up from 2.64 to 2.77, and in epoch 24 all is NaN (seed and
     machine move the epoch). Small batches make noise at a large rate, noise makes the first layer's weights
     grow, longer weights make the loss steeper, until a step leaps over the valley to where it is steeper
@@ -76,7 +76,7 @@ def train_from_scratch(
         schedule: How the rate falls from epoch to epoch, to nearly nothing in the last.
         batch_size: Images a step.
         epochs: How often every training image is seen.
-        initialisation: Of the weights, by NumPy and PyTorch.
+        initialization: Of the weights, by NumPy and PyTorch.
         pixels: What the network gets: values of 0 to 1, or brought to mean 0 and deviation 1.
         validation: Share of the training images held out to choose the best epoch.
         train_images: Train on so many images only, drawn with the classes in proportion.
@@ -105,12 +105,12 @@ def train_from_scratch(
         "settings": {
             "implementation": implementation, "dataset": dataset, "architecture": "mlp", "widths": widths,
             "activation": activation, "learning_rate": learning_rate, "schedule": schedule,
-            "batch_size": batch_size, "epochs": epochs, "initialisation": initialisation, "pixels": pixels,
+            "batch_size": batch_size, "epochs": epochs, "initialization": initialization, "pixels": pixels,
             "validation": validation, "train_images": train_images, "seed": seed,
         },
     }  # fmt: skip
     records, weights_now = _start(
-        implementation, sizes, activation, initialisation, train, held_out,
+        implementation, sizes, activation, initialization, train, held_out,
         rates=[learning_rate * rate_factor(schedule, epoch / epochs) for epoch in range(epochs)],
         batch_size=batch_size, seed=seed,
     )  # fmt: skip
@@ -175,13 +175,13 @@ def train_three_ways(folder: Path, *, implementation: str, **settings: Any) -> I
 
 
 def _inputs(split: Split, preprocessing: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
-    """Normalised pixels in one row an image, in the order of PyTorch's flatten, and the labels."""
+    """Normalized pixels in one row an image, in the order of PyTorch's flatten, and the labels."""
     images = fitted(split.images, preprocessing)(np.arange(len(split)))
-    return normalise(images, preprocessing).reshape(len(images), -1), split.labels
+    return normalize(images, preprocessing).reshape(len(images), -1), split.labels
 
 
 def _start(
-    implementation: str, sizes: list[int], activation: str, initialisation: str,
+    implementation: str, sizes: list[int], activation: str, initialization: str,
     train: tuple[np.ndarray, np.ndarray], held_out: tuple[np.ndarray, np.ndarray] | None, *,
     rates: list[float], batch_size: int, seed: int,
 ) -> tuple[Iterator[Record], Callable[[], numpy_mlp.NumpyMLP]]:  # fmt: skip
@@ -193,7 +193,7 @@ def _start(
         classifier = sklearn_mlp.make_classifier(sizes[1:-1], activation, batch_size=batch_size, seed=seed)
         records = sklearn_mlp.train_epochs(classifier, train, held_out, rates=rates, classes=sizes[-1])
         return records, lambda: sklearn_mlp.network_of(classifier)
-    network = numpy_mlp.initialise(sizes, activation, seed=seed, initialisation=initialisation)
+    network = numpy_mlp.initialize(sizes, activation, seed=seed, initialization=initialization)
     if implementation == "pytorch":
         from core.training import torch_mlp
 

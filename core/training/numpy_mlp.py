@@ -14,7 +14,7 @@ from core.errors import UnknownName
 from core.history import Record
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "linear")
-INITIALISATIONS = ("xavier", "he", "small")
+INITIALIZATIONS = ("xavier", "he", "small")
 
 
 @dataclass
@@ -36,29 +36,29 @@ class NumpyMLP:
         return forward(self, inputs)[-1]
 
 
-def initialise(
-    sizes: list[int], activation: str, *, seed: int, initialisation: str = "xavier", dtype: type = np.float32
+def initialize(
+    sizes: list[int], activation: str, *, seed: int, initialization: str = "xavier", dtype: type = np.float32
 ) -> NumpyMLP:
     """Random weights by seed, biases of zero.
 
     Args:
         sizes: Inputs, neurons of each hidden layer, classes.
-        initialisation: "xavier": uniform up to √(6 / (inputs + outputs)); "he": normal with deviation
+        initialization: "xavier": uniform up to √(6 / (inputs + outputs)); "he": normal with deviation
             √(2 / inputs), which makes up for the half that ReLU cuts off; "small": normal with deviation
             0.01, as first attempts have it.
     Raises:
-        UnknownName: There is no such activation or initialisation.
+        UnknownName: There is no such activation or initialization.
     """
     if activation not in ACTIVATIONS:
         raise UnknownName("activation", activation, ACTIVATIONS)
-    if initialisation not in INITIALISATIONS:
-        raise UnknownName("initialisation", initialisation, INITIALISATIONS)
+    if initialization not in INITIALIZATIONS:
+        raise UnknownName("initialization", initialization, INITIALIZATIONS)
     rng = np.random.default_rng(seed)
     weights: list[np.ndarray] = []
     for inputs, outputs in pairwise(sizes):
-        if initialisation == "he":
+        if initialization == "he":
             values = rng.normal(0, np.sqrt(2 / inputs), (outputs, inputs))
-        elif initialisation == "small":
+        elif initialization == "small":
             values = rng.normal(0, 0.01, (outputs, inputs))
         else:
             limit = np.sqrt(6 / (inputs + outputs))

@@ -79,7 +79,7 @@ def train(
     lookahead: bool = False,
     flip: Annotated[str, Choice("none", "random", "alternating")] = "none",
     crop: Annotated[int, Range(0, 64), "pixels"] = 0,
-    colour: Annotated[float, Range(0, 1)] = 0.0,
+    color: Annotated[float, Range(0, 1)] = 0.0,
     rand_augment: Annotated[int, Range(0, 10)] = 0,
     cutout: Annotated[int, Range(0, 256), "pixels"] = 0,
     trainable: Annotated[str, Choice("everything", "head", "last block")] = "everything",
@@ -120,7 +120,7 @@ def train(
         lookahead: Pull the weights back to their slow average every five steps.
         flip: Mirror images left to right; alternating shows each side every other epoch.
         crop: Shift images by up to so many pixels.
-        colour: Change brightness, contrast and saturation by factors of 1 ± this.
+        color: Change brightness, contrast and saturation by factors of 1 ± this.
         rand_augment: Magnitude of two random operations on each image; 0 is off.
         cutout: Side of a square that is covered in each image; 0 is off.
         trainable: What of the network learns: everything, its head only, or its last block and head.
@@ -152,7 +152,7 @@ def train(
     card = dataclasses.replace(card, command=command_of(folder.name, settings, declared))
     if fold_batch_norm:
         check_foldable(card.architecture, card.settings)
-    augmentation = Augmentation(flip, crop, colour, rand_augment, cutout)
+    augmentation = Augmentation(flip, crop, color, rand_augment, cutout)
 
     torch.manual_seed(seed)
     module = fast_convolutions(build(card).to(where).to(memory_format=torch.channels_last))
@@ -160,10 +160,10 @@ def train(
     labels = torch.from_numpy(data.train.labels)
     learns_in_part = trainable != "everything" and not unfreeze_at
     # A part's state does not hold the frozen rest, which is made again as it was made at first.
-    if hasattr(module, "initialise_from") and (learns_in_part or not state):
+    if hasattr(module, "initialize_from") and (learns_in_part or not state):
         first = np.random.default_rng(seed).permutation(len(data.train))[:5000]
-        initialise = cast("Callable[[Tensor], None]", module.initialise_from)
-        initialise(inputs_of(torch.from_numpy(pixels(first)).to(where), data.preprocessing))
+        initialize = cast("Callable[[Tensor], None]", module.initialize_from)
+        initialize(inputs_of(torch.from_numpy(pixels(first)).to(where), data.preprocessing))
     learnable = [p for p in module.parameters() if p.requires_grad]
     short = short_floats(where) if precision == "auto" else None
     steps = batches_an_epoch(len(data.train), batch_size)
@@ -330,7 +330,7 @@ class _Sums:
 
 
 def _mixed(*numbers: int) -> int:
-    """One seed of several numbers, without the likeness of neighbouring seeds."""
+    """One seed of several numbers, without the likeness of neighboring seeds."""
     digest = hashlib.blake2b(repr(numbers).encode(), digest_size=7).digest()
     return int.from_bytes(digest, "little")
 

@@ -9,6 +9,23 @@ import streamlit as st
 _ON_ITS_WAY = 0.6  # seconds in which a browser may not have heard yet that its address has changed
 
 
+# Parameters and words of links from before the American spelling.
+_OLD_PARAMETERS = {"cm_normalise": "cm_normalize", "data_colour": "data_color"}
+_OLD_WORDS = {"grey": "gray"}
+
+
+def adopt_old_words() -> None:
+    """Let a link that was made long ago say the same today. Before the first widget of a page."""
+    for name in list(st.query_params):
+        values = st.query_params.get_all(name)
+        today = [_OLD_WORDS.get(value, value) for value in values]
+        new = _OLD_PARAMETERS.get(name, name)
+        if new != name:
+            del st.query_params[name]
+        if new != name or today != values:
+            st.query_params[new] = today
+
+
 def read_address(names: Iterable[str]) -> dict[str, str]:
     """The parameters of these names that the address has."""
     return {name: st.query_params[name] for name in names if name in st.query_params}

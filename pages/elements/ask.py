@@ -63,9 +63,9 @@ def question(label: str, classifier: str, depends_on: tuple[Any, ...] = ()) -> s
     return store.key_of(fingerprint, label, depends_on)
 
 
-def cancelled() -> set[str]:
-    """The questions that this session has cancelled."""
-    found: set[str] = st.session_state.setdefault("cancelled_questions", set())
+def canceled() -> set[str]:
+    """The questions that this session has canceled."""
+    found: set[str] = st.session_state.setdefault("canceled_questions", set())
     return found
 
 
@@ -86,10 +86,10 @@ def _wait(
     watch: Callable[[], None] | None = None,
 ) -> Answer:
     place = st.empty()
-    if key in cancelled():
+    if key in canceled():
         with place.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"{message or label}: cancelled.")
-            st.button("Start again", key=f"again_{key[:16]}", on_click=cancelled().discard, args=(key,))
+            st.markdown(f"{message or label}: canceled.")
+            st.button("Start again", key=f"again_{key[:16]}", on_click=canceled().discard, args=(key,))
         st.stop()
     task = worker.submit(key, classifier, analysis, short=short)
     try:
@@ -123,6 +123,6 @@ def _show(
             bar.progress(min(1.0, max(0.0, task.share)), text)
             if waited > LONG and not button:
                 button = True
-                st.button(cancel, key=f"cancel_{key[:16]}", on_click=cancelled().add, args=(key,))
+                st.button(cancel, key=f"cancel_{key[:16]}", on_click=canceled().add, args=(key,))
             if watch is not None:
                 watch()

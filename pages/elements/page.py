@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from core.errors import ConvoscopeError
+from pages.elements.address import adopt_old_words
 from pages.elements.as_text import as_written
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ def page(title: str, lead: str, *, icon: str = "🔍") -> Iterator[None]:
     a defect of ours: it is logged in full and said to be one. Either way the page lives on.
     """
     st.set_page_config(page_title=f"{title} · Convoscope", page_icon=icon, layout="wide")
+    adopt_old_words()
     st.html(_STYLE)
     st.session_state["page"] = title
     st.title(title, anchor=False)

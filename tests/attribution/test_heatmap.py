@@ -1,27 +1,27 @@
-"""Overlays: zero is neutral, the sign has one colour, the scale is what it says."""
+"""Overlays: zero is neutral, the sign has one color, the scale is what it says."""
 
 import numpy as np
 import pytest
 
-from core.attribution.heatmap import BLUE, RED, colours, enlarged, overlay, picture, plane_of, scale_of
+from core.attribution.heatmap import BLUE, RED, colors, enlarged, overlay, picture, plane_of, scale_of
 
-GREY = np.full((4, 6, 3), 90, np.uint8)
+GRAY = np.full((4, 6, 3), 90, np.uint8)
 
 
-def test_zero_leaves_the_photo_and_the_limit_is_full_colour() -> None:
+def test_zero_leaves_the_photo_and_the_limit_is_full_color() -> None:
     plane = np.zeros((4, 6), np.float32)
     plane[0, 0], plane[0, 1], plane[0, 2] = 2, -2, 1
-    shown = overlay(GREY, plane, 2.0, opacity=1)
+    shown = overlay(GRAY, plane, 2.0, opacity=1)
     assert tuple(shown[0, 0]) == RED
     assert tuple(shown[0, 1]) == BLUE
     assert np.allclose(shown[0, 2], (np.array(RED) + 90) / 2, atol=1)
     assert (shown[1:] == 90).all()
-    assert (overlay(GREY, plane, 2.0, opacity=0) == 90).all()
+    assert (overlay(GRAY, plane, 2.0, opacity=0) == 90).all()
 
 
-def test_colours_are_symmetric_and_grow_with_the_value() -> None:
+def test_colors_are_symmetric_and_grow_with_the_value() -> None:
     values = np.linspace(-1, 1, 101, dtype=np.float32)[None]
-    alpha = colours(values, 1.0)[0, :, 3].astype(int)
+    alpha = colors(values, 1.0)[0, :, 3].astype(int)
     assert (alpha == alpha[::-1]).all()
     assert (np.diff(alpha[50:]) > 0).all()
 
@@ -60,7 +60,7 @@ def test_a_blank_map_is_said_to_be_one_and_divides_by_nothing() -> None:
     scale = scale_of([plane])
     assert scale.limit == 0
     assert scale.words == "every value is 0"
-    assert (overlay(GREY, plane, scale.limit) == 90).all()
+    assert (overlay(GRAY, plane, scale.limit) == 90).all()
 
 
 def test_a_coarse_map_is_enlarged_by_area() -> None:
@@ -75,6 +75,6 @@ def test_a_coarse_map_is_enlarged_by_area() -> None:
 
 def test_the_printed_picture_holds_every_map() -> None:
     plane = np.ones((4, 6), np.float32)
-    sheet = picture(GREY, [("One", plane, scale_of([plane])), ("Two", -plane, scale_of([plane]))], opacity=1)
+    sheet = picture(GRAY, [("One", plane, scale_of([plane])), ("Two", -plane, scale_of([plane]))], opacity=1)
     assert (sheet == RED).all(axis=2).sum() > 1000
     assert (sheet == BLUE).all(axis=2).sum() > 1000

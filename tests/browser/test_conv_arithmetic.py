@@ -11,7 +11,7 @@ from core.by_hand.conv_arithmetic import fed_by, forward, terms, unread
 from core.by_hand.conv_exercise import Exercise, to_address
 from core.by_hand.conv_layer import Layer
 from core.by_hand.conv_presets import preset, presets
-from core.by_hand.template_matching import filtered, grey, kernel, match
+from core.by_hand.template_matching import filtered, gray, kernel, match
 from core.data.samples import sample_image
 from pages.elements.conv_arithmetic.photo_kernel import small
 
@@ -148,7 +148,7 @@ def test_a_changed_cell_changes_the_output_and_the_address(page, server):
     assert page.errors == []
 
 
-def test_settings_follow_at_once_and_presets_are_recognised(page, server):
+def test_settings_follow_at_once_and_presets_are_recognized(page, server):
     _open(page, server)
     page.locator('[data-field="padding"]').fill("1")
     page.locator('[data-field="dilation"]').fill("2")
@@ -283,7 +283,7 @@ def _root_data(page, name):
 
 
 def test_a_kernel_on_the_photo_is_pythons(page, server):
-    photo = grey(small(sample_image("chelsea").pixels))
+    photo = gray(small(sample_image("chelsea").pixels))
     for name in ("sobel_x", "gabor"):
         _open(page, server, conv_part="Known kernels", conv_known=name)
         expected = filtered(photo, kernel(name).values)
@@ -297,7 +297,7 @@ def test_a_kernel_on_the_photo_is_pythons(page, server):
 
 
 def test_a_dragged_patch_is_found_where_python_finds_it(page, server):
-    photo = grey(small(sample_image("chelsea").pixels))
+    photo = gray(small(sample_image("chelsea").pixels))
     _open(page, server, conv_part="Template matching")
     box = page.locator("canvas").first.bounding_box()
     page.mouse.move(box["x"] + 60, box["y"] + 60)
@@ -309,9 +309,9 @@ def test_a_dragged_patch_is_found_where_python_finds_it(page, server):
     expected = match(photo, photo[y : y + side, x : x + side])
     assert float(_root_data(page, "low")) == pytest.approx(expected.min(), abs=1e-9)
     assert _root_data(page, "best").startswith(f"[[{x},{y},1")
-    page.get_by_text("normalised: mean").click()
+    page.get_by_text("normalized: mean").click()
     page.wait_for_url(re.compile("conv_raw=1"))
-    raw = match(photo, photo[y : y + side, x : x + side], normalised=False)
+    raw = match(photo, photo[y : y + side, x : x + side], normalized=False)
     assert float(_root_data(page, "high")) == pytest.approx(raw.max(), rel=1e-9)
     assert page.errors == []
 
@@ -323,7 +323,7 @@ def test_predict_first_hides_what_a_kernel_makes(page, server):
     answer.fill("0.5")
     answer.press("Enter")
     page.get_by_text("you wrote 0.5").wait_for()
-    page.get_by_text("grey: 0, one scale for both signs").wait_for()
+    page.get_by_text("gray: 0, one scale for both signs").wait_for()
     page.get_by_label("kernel", exact=True).select_option("gaussian")
     answer.fill("0.5")  # another kernel, another question
     answer.press("Enter")
@@ -331,7 +331,7 @@ def test_predict_first_hides_what_a_kernel_makes(page, server):
 
 
 def test_predict_first_lets_point_at_the_best_place(page, server):
-    photo = grey(small(sample_image("chelsea").pixels))
+    photo = gray(small(sample_image("chelsea").pixels))
     _open(page, server, conv_part="Template matching", conv_patch="60 40 24", conv_photo_predict="true")
     expected = match(photo, photo[40:64, 60:84])
     expected[29:52, 49:72] = -1  # on the patch itself

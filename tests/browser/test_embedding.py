@@ -1,4 +1,4 @@
-"""The embedding in a real browser: lasso, click, colours, an upload placed in the map, two maps linked."""
+"""The embedding in a real browser: lasso, click, colors, an upload placed in the map, two maps linked."""
 
 import io
 import re
@@ -12,7 +12,7 @@ from PIL import Image
 from core.data.catalogue import open_dataset
 from core.data.preprocessing import Preprocessing
 from core.embedding.embed import features_of, last_before_head, sample_rows
-from core.embedding.nearest_neighbours import nearest_to
+from core.embedding.nearest_neighbors import nearest_to
 from core.models.card import ModelCard
 from core.models.catalogue import load
 from core.models.checkpoint import build, save_checkpoint
@@ -102,15 +102,15 @@ def test_a_lasso_shows_its_images_and_a_click_chooses_one(page, server, seen):
     assert page.errors == []
 
 
-def test_the_colours_count_what_python_counts(page, server, seen):
+def test_the_colors_count_what_python_counts(page, server, seen):
     _, _, _, part, _, logits = seen
     canvas = open_page(page, server)
     before = canvas.evaluate("canvas => canvas.toDataURL()")
-    page.get_by_label("Colour by").select_option("predicted")
+    page.get_by_label("Color by").select_option("predicted")
     said = np.bincount(logits.argmax(1), minlength=10)
     legend = page.locator(".legend button .mono").all_inner_texts()
     assert [int(text) for text in legend] == said.tolist()
-    page.get_by_label("Colour by").select_option("right")
+    page.get_by_label("Color by").select_option("right")
     right = int((logits.argmax(1) == part.labels).sum())
     assert [int(text) for text in page.locator(".legend button .mono").all_inner_texts()] == [
         right,
@@ -164,5 +164,5 @@ def test_two_maps_of_the_same_images_share_pointer_and_lasso(page, server, seen,
     row = rows[canvas.evaluate(f"canvas => ({STATE})(canvas).hover")]
     assert row in rows[within]
     page.locator(".card", has_text=f"image {row}").wait_for()
-    assert page.locator(".card").inner_text().count("neighbours") == 2  # what each network makes of it
+    assert page.locator(".card").inner_text().count("neighbors") == 2  # what each network makes of it
     assert page.errors == []

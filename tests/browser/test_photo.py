@@ -49,7 +49,7 @@ def test_a_rotated_photo_is_seen_upright(page, server):
     page.keyboard.press("Escape")
     page.get_by_text("What the network sees, step by step").click()
     expect(page.get_by_text("turned by 90° to the right")).to_be_visible()
-    expect(page.get_by_text(re.compile("Normalised"))).to_be_visible()
+    expect(page.get_by_text(re.compile("Normalized"))).to_be_visible()
 
 
 def noise_png(side: int) -> bytes:

@@ -11,7 +11,7 @@ from core.by_hand.template_matching import (
     filtered,
     gabor,
     gaussian,
-    grey,
+    gray,
     kernel,
     kernels,
     match,
@@ -23,17 +23,17 @@ photo = ndimage.gaussian_filter(rng.random((40, 53)), 1)
 
 
 @pytest.mark.parametrize("size", [(1, 5), (7, 7), (12, 9), (40, 53)])
-def test_raw_and_normalised_are_opencvs(size):
+def test_raw_and_normalized_are_opencvs(size):
     template = photo[: size[0], : size[1]]
     single = photo.astype(np.float32), template.astype(np.float32)
     np.testing.assert_allclose(
-        match(photo, template, normalised=False), cv2.matchTemplate(*single, cv2.TM_CCORR), atol=1e-3
+        match(photo, template, normalized=False), cv2.matchTemplate(*single, cv2.TM_CCORR), atol=1e-3
     )
     expected = cv2.matchTemplate(*single, cv2.TM_CCOEFF_NORMED)
     np.testing.assert_allclose(match(photo, template), expected, atol=1e-3)
 
 
-def test_normalised_is_scikit_images_and_finds_the_place():
+def test_normalized_is_scikit_images_and_finds_the_place():
     template = photo[11:20, 30:41]
     found = match(photo, template)
     np.testing.assert_allclose(found, match_template(photo, template), atol=1e-9)
@@ -41,13 +41,13 @@ def test_normalised_is_scikit_images_and_finds_the_place():
     assert found.max() == pytest.approx(1)
 
 
-def test_normalised_does_not_see_brightness_but_raw_does():
+def test_normalized_does_not_see_brightness_but_raw_does():
     template = photo[11:20, 30:41]
     dimmed = photo * 0.4 + 0.1
     np.testing.assert_allclose(match(dimmed, template), match(photo, template), atol=1e-9)
     bright = photo.copy()
     bright[:12, :14] += 5
-    raw = match(bright, template, normalised=False)
+    raw = match(bright, template, normalized=False)
     assert np.unravel_index(raw.argmax(), raw.shape) != (11, 30)
     again = match(bright, template)
     assert np.unravel_index(again.argmax(), again.shape) == (11, 30)
@@ -88,8 +88,8 @@ def test_what_kernels_add_up_to():
         kernel("sobel")
 
 
-def test_grey_is_pillows():
+def test_gray_is_pillows():
     from PIL import Image
 
     pixels = rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)
-    np.testing.assert_allclose(grey(pixels) * 255, np.asarray(Image.fromarray(pixels).convert("L")), atol=1)
+    np.testing.assert_allclose(gray(pixels) * 255, np.asarray(Image.fromarray(pixels).convert("L")), atol=1)

@@ -37,7 +37,7 @@ def test_json_and_files_hold_what_the_function_finds(tmp_path, capsys):
 def test_in_words(capsys):
     assert main([*ASK, "--stride", "5"]) == 0
     said = capsys.readouterr().out
-    assert "A window of 7 pixels (grey) at 4 × 4 places" in said
+    assert "A window of 7 pixels (gray) at 4 × 4 places" in said
     assert "weakest at row" in said
 
 
@@ -45,7 +45,7 @@ def test_in_words(capsys):
     ("options", "sentence"),
     [
         (["--window", "21"], "window is 21 pixels, but the network sees 20 × 20: choose 1 to 20."),
-        (["--fill", "pink"], "fill is 'pink': Choose one of grey"),
+        (["--fill", "pink"], "fill is 'pink': Choose one of gray"),
         (["--target", "7"], "The target is class 7, but this classifier has 3 classes"),
         (["--value", "odds"], "There is no value named 'odds'"),
         (["--out", "/nowhere/map.npz"], "/nowhere/map.npz cannot be written"),

@@ -38,7 +38,7 @@ def test_mean_and_std_do_not_depend_on_the_blocks(monkeypatch):
     assert (channel_mean_std(split.images), dataset.hash_of_images(split.images, split.labels)) == whole
 
 
-def test_a_channel_of_one_colour_can_be_divided_by():
+def test_a_channel_of_one_color_can_be_divided_by():
     assert channel_mean_std(np.full((4, 3, 3, 1), 255, np.uint8)) == ((1.0,), (1 / 255,))
 
 

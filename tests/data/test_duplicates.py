@@ -51,7 +51,7 @@ def test_similarity_is_the_correlation_of_the_reduced_pictures(size, channels):
     assert np.array_equal(found.nearest, expected.argmax(1))
 
 
-def test_pictures_of_one_colour_are_like_nothing_but_themselves():
+def test_pictures_of_one_color_are_like_nothing_but_themselves():
     train = np.stack([np.full((16, 16, 3), value, np.uint8) for value in (10, 90)])
     test = np.stack([np.full((16, 16, 3), value, np.uint8) for value in (90, 200)])
     found = nearest_images(_split(test), _split(train))

@@ -71,7 +71,7 @@ def test_transparency_is_laid_over_white():
     assert read_image(saved(palette, "PNG", transparency=0), "x").pixels.shape == (20, 40, 3)
 
 
-def test_cmyk_palette_grey_and_bits_become_rgb():
+def test_cmyk_palette_gray_and_bits_become_rgb():
     for mode in ("CMYK", "L", "P", "1", "LA"):
         kind = "JPEG" if mode == "CMYK" else "PNG"
         read = read_image(saved(halves().convert(mode), kind), mode)
@@ -147,4 +147,4 @@ def test_encoding_and_enlarging_lose_nothing():
     large = enlarge(pixels, 70)
     assert large.shape == (50, 70, 3)
     np.testing.assert_array_equal(large[::10, ::10], pixels)
-    assert image_from_pixels(pixels[..., 0], "grey").pixels.shape == (5, 7, 3)
+    assert image_from_pixels(pixels[..., 0], "gray").pixels.shape == (5, 7, 3)

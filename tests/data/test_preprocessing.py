@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.models import ResNet18_Weights
 
-from core.data.preprocessing import Preprocessing, fit, fit_steps, normalise
+from core.data.preprocessing import Preprocessing, fit, fit_steps, normalize
 from core.errors import BadCheckpoint
 
 IMAGENET = Preprocessing((224, 224), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), resize=256)
@@ -18,7 +18,7 @@ IMAGENET = Preprocessing((224, 224), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225
 def test_it_is_what_torchvision_does(size):
     pixels = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
     expected = ResNet18_Weights.DEFAULT.transforms(antialias=True)(Image.fromarray(pixels))
-    ours = torch.from_numpy(normalise(fit(pixels, IMAGENET), IMAGENET))
+    ours = torch.from_numpy(normalize(fit(pixels, IMAGENET), IMAGENET))
     assert (ours - expected).abs().max() < 0.02  # one step of 1/255 in places, divided by the std
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from core.data.dataset import Split
 from core.data.preprocessing import Preprocessing
 from core.embedding.embed import (
-    TRUST_NEIGHBOURS,
+    TRUST_NEIGHBORS,
     embed,
     feature_layers,
     feature_space,
@@ -22,7 +22,7 @@ from core.embedding.embed import (
     place,
     sample_rows,
 )
-from core.embedding.nearest_neighbours import nearest_neighbours, nearest_to, share_preserved, silhouettes
+from core.embedding.nearest_neighbors import nearest_neighbors, nearest_to, share_preserved, silhouettes
 from core.embedding.projections import PROJECTIONS, principal_components
 from core.errors import Abandoned, SettingError, UnknownName
 from core.models.card import ModelCard
@@ -59,10 +59,10 @@ def images(n=40):
     return np.random.default_rng(0).integers(0, 256, (n, 8, 8, 1), dtype=np.uint8)
 
 
-def test_neighbours_are_those_of_scikit_learn(digits):
+def test_neighbors_are_those_of_scikit_learn(digits):
     points = digits[0] + np.random.default_rng(0).normal(0, 0.01, digits[0].shape).astype(np.float32)
     distances, indices = NearestNeighbors(n_neighbors=21).fit(points).kneighbors(points)
-    ours, ours_far = nearest_neighbours(points, 20)
+    ours, ours_far = nearest_neighbors(points, 20)
     np.testing.assert_array_equal(ours, indices[:, 1:])
     np.testing.assert_allclose(ours_far, distances[:, 1:], rtol=1e-4)
     new = points[:7] + 0.3
@@ -70,15 +70,15 @@ def test_neighbours_are_those_of_scikit_learn(digits):
     np.testing.assert_array_equal(nearest_to(new, points, 5)[0], expected)
 
 
-def test_neighbours_far_from_zero_and_twins():
+def test_neighbors_far_from_zero_and_twins():
     points = np.random.default_rng(1).normal(1e4, 1, (50, 3)).astype(np.float32)
     points[1] = points[0]
-    indices, distances = nearest_neighbours(points, 3)
+    indices, distances = nearest_neighbors(points, 3)
     assert indices[0, 0] == 1
     assert distances[0, 0] == pytest.approx(0, abs=1e-2)
     assert not (indices == np.arange(50)[:, None]).any()
-    with pytest.raises(SettingError, match="50 neighbours of 50 points were asked for: choose 1 to 49"):
-        nearest_neighbours(points, 50)
+    with pytest.raises(SettingError, match="50 neighbors of 50 points were asked for: choose 1 to 49"):
+        nearest_neighbors(points, 50)
 
 
 def test_silhouettes_are_those_of_scikit_learn(digits):
@@ -107,13 +107,13 @@ def test_principal_components_are_those_of_scikit_learn(shape):
 
 
 @pytest.mark.parametrize("name", PROJECTIONS)
-def test_a_picture_keeps_neighbours_as_far_as_scikit_learn_says(name, pictures, digits):
+def test_a_picture_keeps_neighbors_as_far_as_scikit_learn_says(name, pictures, digits):
     picture = pictures[name]
     assert picture["points"].shape == (300, 2)
     assert np.isfinite(picture["points"]).all()
-    _, true = NearestNeighbors(n_neighbors=TRUST_NEIGHBOURS).fit(digits[0]).kneighbors()
-    _, shown = NearestNeighbors(n_neighbors=TRUST_NEIGHBOURS).fit(picture["points"]).kneighbors()
-    expected = np.mean([len(set(a) & set(b)) for a, b in zip(true, shown, strict=True)]) / TRUST_NEIGHBOURS
+    _, true = NearestNeighbors(n_neighbors=TRUST_NEIGHBORS).fit(digits[0]).kneighbors()
+    _, shown = NearestNeighbors(n_neighbors=TRUST_NEIGHBORS).fit(picture["points"]).kneighbors()
+    expected = np.mean([len(set(a) & set(b)) for a, b in zip(true, shown, strict=True)]) / TRUST_NEIGHBORS
     assert picture["preserved"].mean() == pytest.approx(expected, abs=0.005)  # ties may fall differently
     assert picture["silhouette"] == pytest.approx(silhouette_score(*digits), abs=1e-5)
     assert picture["silhouette_shown"] == pytest.approx(
@@ -122,7 +122,7 @@ def test_a_picture_keeps_neighbours_as_far_as_scikit_learn_says(name, pictures, 
     assert trustworthiness(digits[0], picture["points"], n_neighbors=10) > (0.75 if name == "pca" else 0.96)
 
 
-def test_neighbour_methods_keep_more_than_pca(pictures):
+def test_neighbor_methods_keep_more_than_pca(pictures):
     kept = {name: picture["preserved"].mean() for name, picture in pictures.items()}
     assert min(kept["tsne"], kept["umap"]) > 1.5 * kept["pca"]
 
@@ -138,7 +138,7 @@ def test_a_new_image_lands_among_its_nearest(name, space, pictures, digits):
         theirs = PCA(2).fit(digits[0])
         np.testing.assert_allclose(np.abs(points), np.abs(theirs.transform(new)), atol=1e-2)
         return
-    # Nearer to the middle of its true neighbours in the picture than an image of any place would be.
+    # Nearer to the middle of its true neighbors in the picture than an image of any place would be.
     near = before[nearest_to(new, digits[0], 5)[0]]
     far = np.linalg.norm(points - np.median(near, axis=1), axis=1)
     typical = np.linalg.norm(before - np.median(before, axis=0), axis=1).mean()
@@ -194,7 +194,7 @@ def test_layers_and_the_one_before_the_head():
         features_of(model, images(), "nine")
 
 
-def test_features_of_grey_images_of_another_size_are_fitted():
+def test_features_of_gray_images_of_another_size_are_fitted():
     large = np.random.default_rng(0).integers(0, 256, (9, 20, 20, 3), dtype=np.uint8)
     assert features_of(classifier(), large, "0")[0].shape == (9, 6)
 

@@ -18,18 +18,18 @@ from core.models.checkpoint import build
 from core.models.classifier import Classifier
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-COLOURS = np.array([[230, 120, 40], [120, 90, 60], [70, 200, 120], [60, 60, 90], [190, 180, 220]])
+COLORS = np.array([[230, 120, 40], [120, 90, 60], [70, 200, 120], [60, 60, 90], [190, 180, 220]])
 
 
-def colours(seed: int, n: int = 600) -> Split:
-    """Five classes of noisy colours, near enough to each other that a wrong scale mixes them up."""
+def colors(seed: int, n: int = 600) -> Split:
+    """Five classes of noisy colors, near enough to each other that a wrong scale mixes them up."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 5, n)
-    images = COLOURS[labels][:, None, None] + rng.normal(0, 25, (n, 12, 12, 3))
+    images = COLORS[labels][:, None, None] + rng.normal(0, 25, (n, 12, 12, 3))
     return Split(images.clip(0, 255).astype(np.uint8), labels.astype(np.int64))
 
 
-DATA = ImageDataset("colours", "Colours", tuple("abcde"), {"test": colours(1)})
+DATA = ImageDataset("colors", "Colors", tuple("abcde"), {"test": colors(1)})
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def trained() -> tuple[nn.Module, ModelCard]:
     )  # fmt: skip
     torch.manual_seed(0)
     module = build(card)
-    split = colours(0)
+    split = colors(0)
     inputs = Classifier(build(card), card, torch.device("cpu")).inputs(split.images)
     labels = torch.from_numpy(split.labels)
     optimizer = torch.optim.Adam(module.parameters(), 1e-2)
@@ -73,7 +73,7 @@ def test_a_network_imported_rightly_fits_its_claim(trained: tuple[nn.Module, Mod
     assert "which fits the 96.55% that were claimed" in check(*trained, claimed=0.9655).verdict
 
 
-def test_the_normalisation_that_was_forgotten_is_named(trained: tuple[nn.Module, ModelCard]) -> None:
+def test_the_normalization_that_was_forgotten_is_named(trained: tuple[nn.Module, ModelCard]) -> None:
     module, card = trained
     for mean, std in (((0.0,) * 3, (1.0,) * 3), ((0.0,) * 3, (1 / 255,) * 3)):
         found = check(module, with_scale(card, mean, std), claimed=0.99)
@@ -148,7 +148,7 @@ def test_classes_are_matched_by_name_and_their_number_must_agree(
     trained: tuple[nn.Module, ModelCard],
 ) -> None:
     module, card = trained
-    other = ImageDataset("colours", "Colours", tuple("edcba"), {"test": Split(
+    other = ImageDataset("colors", "Colors", tuple("edcba"), {"test": Split(
         DATA.splits["test"].images, 4 - DATA.splits["test"].labels)})  # fmt: skip
     assert check_accuracy(Classifier(module, card, torch.device("cpu")), other, claimed=0.97).fits
     three = ImageDataset("three", "Three", tuple("abc"), {"test": Split(np.zeros((3, 12, 12, 3), np.uint8),

@@ -16,7 +16,7 @@ from core.evaluation.confusion import (
     accuracy,
     class_scores,
     confusion_matrix,
-    normalised,
+    normalized,
     order_by_error,
     order_by_similarity,
     top_k_accuracy,
@@ -52,14 +52,14 @@ def test_matrix_is_scikit_learns(predictions, matrix):
 
 
 @pytest.mark.parametrize("normalize", ["true", "pred", "all", None])
-def test_normalised_is_scikit_learns(predictions, matrix, normalize):
+def test_normalized_is_scikit_learns(predictions, matrix, normalize):
     expected = sk.confusion_matrix(predictions.labels, predictions.predicted, normalize=normalize)
-    np.testing.assert_allclose(normalised(matrix, normalize), expected, atol=1e-12)
+    np.testing.assert_allclose(normalized(matrix, normalize), expected, atol=1e-12)
 
 
-def test_normalised_refuses_other_words(matrix):
+def test_normalized_refuses_other_words(matrix):
     with pytest.raises(SettingError, match=r"'rows'.*true, pred, all"):
-        normalised(matrix, "rows")
+        normalized(matrix, "rows")
 
 
 def test_scores_by_class_and_their_means(predictions, matrix):
@@ -249,9 +249,9 @@ def test_order_recovers_a_chain():
     for a, b in itertools.pairwise(chain):
         matrix[a, b] = matrix[b, a] = 30
     order = order_by_similarity(matrix)
-    neighbours = sum(matrix[a, b] for a, b in itertools.pairwise(order))
+    neighbors = sum(matrix[a, b] for a, b in itertools.pairwise(order))
     given = sum(matrix[a, b] for a, b in itertools.pairwise(range(30)))
-    assert neighbours > 2 * given
+    assert neighbors > 2 * given
 
 
 def test_order_by_error_puts_the_worst_first_and_the_empty_last():

@@ -63,8 +63,8 @@ def test_the_report_is_found_again():
     assert "92.35%, 0.71 percentage points more" in stated.text
     assert "91.64% would be 9,164 images" in stated.text
     assert of_kind(found, "best").cells[0] == (1, 1)
-    assert "“Trouser” is recognised best: 984 of 1,000" in of_kind(found, "best").text
-    assert "“Shirt” is recognised worst: 764 of 1,000" in of_kind(found, "worst").text
+    assert "“Trouser” is recognized best: 984 of 1,000" in of_kind(found, "best").text
+    assert "“Shirt” is recognized worst: 764 of 1,000" in of_kind(found, "worst").text
     mixed = of_kind(found, "confusion")
     assert mixed.cells == ((6, 0), (0, 6))
     assert "“Shirt” is taken for “T-shirt/top” 96 times: 9.6% of its images and 41% of its 236" in mixed.text
@@ -80,7 +80,7 @@ def test_a_stated_accuracy_that_fits_is_confirmed():
         assert ("is that of the matrix" in text) == (stated != "92.3%" or abs(0.9235 - 0.923) <= 0.0005)
 
 
-def test_a_stated_average_is_recognised_as_what_it_is():
+def test_a_stated_average_is_recognized_as_what_it_is():
     matrix = np.array([[900, 100], [5, 5]])
     stated = f"{(0.9 + 0.5) / 2:.4f}"
     assert (
@@ -229,7 +229,7 @@ def test_the_command_reads_a_file(tmp_path, capsys):
     assert args.run(args) == 0
     printed = capsys.readouterr().out
     assert "does not follow from the matrix" in printed
-    assert "“Shirt” is recognised worst" in printed
+    assert "“Shirt” is recognized worst" in printed
     args = parser.parse_args(["findings", str(file), "--json"])
     args.run(args)
     listed = json.loads(capsys.readouterr().out)["findings"]

@@ -1,15 +1,15 @@
-"""The spectrum and the colours that gradient ascent moves, against NumPy's transforms."""
+"""The spectrum and the colors that gradient ascent moves, against NumPy's transforms."""
 
 import numpy as np
 import pytest
 import torch
 
 from core.feature_visualization.parameterization import (
-    Colours,
+    Colors,
     Fourier,
     NoPixels,
     Pixels,
-    colours_of,
+    colors_of,
     frequency_scale,
     logits_of,
 )
@@ -26,23 +26,23 @@ def pictures(channels: int = 3, n: int = 4) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_whitening_makes_the_covariance_the_identity(channels: int) -> None:
-    colours = colours_of(pictures(channels))
+    colors = colors_of(pictures(channels))
     values = np.concatenate([logits_of(p).reshape(-1, channels) for p in pictures(channels)])
-    white = (values - colours.mean) @ colours.whitening.T
+    white = (values - colors.mean) @ colors.whitening.T
     np.testing.assert_allclose(white.T @ white / len(white), np.eye(channels), atol=1e-9)
-    np.testing.assert_allclose(colours.root @ colours.root, np.cov(values.T, bias=True), rtol=1e-9)
+    np.testing.assert_allclose(colors.root @ colors.root, np.cov(values.T, bias=True), rtol=1e-9)
 
 
-def test_grey_pictures_with_three_channels_have_a_finite_inverse() -> None:
-    colours = colours_of([np.repeat(p, 3, axis=2) for p in pictures(1)])
-    assert np.isfinite(colours.whitening).all()
-    np.testing.assert_allclose(colours.root @ colours.whitening, np.eye(3), atol=1e-9)
+def test_gray_pictures_with_three_channels_have_a_finite_inverse() -> None:
+    colors = colors_of([np.repeat(p, 3, axis=2) for p in pictures(1)])
+    assert np.isfinite(colors.whitening).all()
+    np.testing.assert_allclose(colors.root @ colors.whitening, np.eye(3), atol=1e-9)
 
 
-def test_pictures_of_one_colour_are_refused() -> None:
+def test_pictures_of_one_color_are_refused() -> None:
     for none in ([], [np.full((4, 4, 3), 7, np.uint8)]):
-        with pytest.raises(NoPixels, match="give at least one with two colours"):
-            colours_of(none)
+        with pytest.raises(NoPixels, match="give at least one with two colors"):
+            colors_of(none)
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 7), (28, 28)])
@@ -50,20 +50,20 @@ def test_pictures_of_one_colour_are_refused() -> None:
 def test_the_picture_is_the_inverse_transform_of_the_scaled_spectrum(
     size: tuple[int, int], decay: float
 ) -> None:
-    colours = colours_of(pictures())
-    fourier = Fourier(size, colours, decay=decay)
+    colors = colors_of(pictures())
+    fourier = Fourier(size, colors, decay=decay)
     fourier.start_from_noise(torch.Generator().manual_seed(1), 0.7)
     spectrum = fourier.moved.detach().double().numpy()
     spectrum = spectrum[..., 0] + 1j * spectrum[..., 1]
     scaled = spectrum * frequency_scale(size, decay).double().numpy()
     white = np.fft.irfft2(scaled, s=size, norm="ortho")
-    logits = colours.mean[:, None, None] + np.einsum("ij,jhw->ihw", colours.root, white)
+    logits = colors.mean[:, None, None] + np.einsum("ij,jhw->ihw", colors.root, white)
     np.testing.assert_allclose(fourier.picture().detach().numpy(), 1 / (1 + np.exp(-logits)), atol=2e-6)
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 7)])
 def test_the_gradient_of_the_spectrum_is_the_slope(size: tuple[int, int]) -> None:
-    fourier = Fourier(size, colours_of(pictures()), decay=1.0)
+    fourier = Fourier(size, colors_of(pictures()), decay=1.0)
     for name in ("scale", "mean", "root"):
         setattr(fourier, name, getattr(fourier, name).double())
     start = torch.randn(fourier.moved.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
@@ -89,7 +89,7 @@ def test_a_picture_goes_in_and_comes_out_again(kind: str, size: tuple[int, int])
     given = np.random.default_rng(3).integers(0, 256, (*size, 3), np.uint8)
     parameters: Fourier | Pixels
     if kind == "fourier":
-        parameters = Fourier(size, colours_of(pictures()))
+        parameters = Fourier(size, colors_of(pictures()))
     else:
         parameters = Pixels(size, (0.5, 0.4, 0.3), (0.2, 0.3, 0.2))
     parameters.start_from_picture(given)
@@ -107,6 +107,6 @@ def test_pixels_are_brought_back_into_range() -> None:
     np.testing.assert_allclose(pixels.picture().detach().numpy(), 1.0)
 
 
-def test_colours_are_a_value_of_their_own() -> None:
-    identity = Colours(np.zeros(1), np.eye(1), np.eye(1))
+def test_colors_are_a_value_of_their_own() -> None:
+    identity = Colors(np.zeros(1), np.eye(1), np.eye(1))
     np.testing.assert_allclose(Fourier((4, 4), identity).picture().detach().numpy(), 0.5)

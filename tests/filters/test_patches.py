@@ -21,7 +21,7 @@ def test_a_patch_equals_one_of_the_padded_image():
             ).all()
 
 
-def test_a_grey_patch_is_grey():
+def test_a_gray_patch_is_gray():
     out = patch(image(1), (0, 0, 3, 3))
     assert (out[..., 0] == out[..., 2]).all()
     assert (out[..., :1] == image(1)[:3, :3]).all()
@@ -64,7 +64,7 @@ def test_the_nearest_kernel_is_that_of_a_loop_over_cosines():
     assert nearest_kernels(weight[:1])[0].tolist() == [-1]
 
 
-def test_kernels_keep_their_colour_and_grey_is_zero():
+def test_kernels_keep_their_color_and_gray_is_zero():
     weight = torch.zeros(2, 3, 2, 2)
     weight[0, 0, 0, 0], weight[0, 2, 1, 1] = 0.5, -0.25
     out = kernel_pictures(weight)

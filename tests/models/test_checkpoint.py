@@ -15,10 +15,10 @@ from core.models.checkpoint import CARD, WEIGHTS, build, load_checkpoint, save_c
 from core.models.classifier import Classifier
 from core.paths import PROJECT
 
-GREY = Preprocessing((28, 28), (0.3,), (0.4,), channels=1)
+GRAY = Preprocessing((28, 28), (0.3,), (0.4,), channels=1)
 CLASSES = tuple("abcdefghij")
 PLAIN = ModelCard(
-    "mine", "small_cnn", CLASSES, GREY, title="Mine", metrics={"test": {"accuracy": 0.5}}, seed=3
+    "mine", "small_cnn", CLASSES, GRAY, title="Mine", metrics={"test": {"accuracy": 0.5}}, seed=3
 )
 
 
@@ -101,8 +101,8 @@ def test_weights_of_another_network_are_explained_by_the_first_that_differs(save
 def test_a_card_with_unknown_words_is_refused():
     with pytest.raises(UnknownName, match="small_cnn"):
         build(dataclasses.replace(PLAIN, architecture="smal_cnn"))
-    with pytest.raises(SettingError, match="no setting 'colour'"):
-        build(dataclasses.replace(PLAIN, settings={"colour": 3}))
+    with pytest.raises(SettingError, match="no setting 'color'"):
+        build(dataclasses.replace(PLAIN, settings={"color": 3}))
 
 
 def test_targets_by_index_and_by_name():

@@ -1,4 +1,4 @@
-"""Pixels in, logits out: normalisation, one-logit networks, batches that shrink when memory runs out."""
+"""Pixels in, logits out: normalization, one-logit networks, batches that shrink when memory runs out."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from core.compute.batch_size import BatchSize
-from core.data.preprocessing import Preprocessing, normalise
+from core.data.preprocessing import Preprocessing, normalize
 from core.errors import BadCheckpoint, BadImage, OutOfMemory
 from core.evaluation.probabilities import probabilities
 from core.models.card import ModelCard
@@ -40,9 +40,9 @@ def images(n=1):
     return np.random.default_rng(0).integers(0, 256, (n, 6, 8, 3), np.uint8)
 
 
-def test_inputs_are_what_normalise_says():
+def test_inputs_are_what_normalize_says():
     toy = classifier()
-    np.testing.assert_allclose(toy.inputs(images(3)).numpy(), normalise(images(3), RGB), atol=1e-6)
+    np.testing.assert_allclose(toy.inputs(images(3)).numpy(), normalize(images(3), RGB), atol=1e-6)
 
 
 def test_inputs_of_a_wrong_shape_are_named():

@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from core.models.architectures import models
-from core.network.summary import short, summarise
+from core.network.summary import short, summarize
 
 NETWORKS: dict[str, tuple[Any, tuple[int, int]]] = {
     "resnet18": (torchvision.models.resnet18, (64, 80)),
@@ -27,7 +27,7 @@ NETWORKS: dict[str, tuple[Any, tuple[int, int]]] = {
 def test_macs_and_parameters_of_published_networks(name: str) -> None:
     make, size = NETWORKS[name]
     module = make().eval()
-    summary = summarise(module, size)
+    summary = summarize(module, size)
     assert summary.parameters == sum(p.numel() for p in module.parameters())
     # The counter does not know every processor's own attention, but the products that it is made of.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
@@ -43,7 +43,7 @@ def test_macs_and_parameters_of_published_networks(name: str) -> None:
 
 def test_the_wide_cnn_is_the_one_of_the_report() -> None:
     module = models["wide_cnn"](channels=3, number_of_classes=10, input_size=(32, 32))
-    summary = summarise(module, (32, 32))
+    summary = summarize(module, (32, 32))
     shapes = {layer.name: layer.output_shape for layer in summary.layers}
     assert [shapes[f"pool{i}"] for i in (1, 2, 3, 4)] == [
         (256, 14, 14), (1024, 6, 6), (2048, 2, 2), (2048, 1, 1)
@@ -84,7 +84,7 @@ class Odd(nn.Module):
 def test_every_kind_of_convolution_by_hand() -> None:
     module = Odd()
     module.depthwise.requires_grad_(False)
-    summary = summarise(module, (9, 10), channels=6)
+    summary = summarize(module, (9, 10), channels=6)
     layers = {layer.name: layer for layer in summary.layers}
     assert [layer.name for layer in summary.layers] == [
         "depthwise", "grouped", "transposed", "twice", "pool", "linear", "", "unused"
@@ -113,7 +113,7 @@ def test_shared_parameters_count_once_and_the_network_is_left_alone() -> None:
     twin = nn.Linear(4, 4)
     twin.weight = linear.weight
     module = nn.Sequential(nn.Flatten(), linear, twin).train()
-    summary = summarise(module, (2, 2), channels=1)
+    summary = summarize(module, (2, 2), channels=1)
     assert [layer.parameters for layer in summary.layers] == [0, 20, 4]
     assert module.training
     assert "forward" not in vars(module[1])

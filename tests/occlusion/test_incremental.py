@@ -77,9 +77,9 @@ def _layer(draw, channels):
 def _networks(draw):
     """(module, size, channels of the image, window): a stack of layers that leaves at least one place."""
     size = draw(st.integers(9, 26)), draw(st.integers(9, 26))
-    colours = channels = draw(st.sampled_from([1, 3]))
+    colors = channels = draw(st.sampled_from([1, 3]))
     torch.manual_seed(draw(st.integers(0, 2**20)))
-    layers, maps = [], torch.zeros(1, colours, *size)
+    layers, maps = [], torch.zeros(1, colors, *size)
     for _ in range(draw(st.integers(1, 6))):
         layer, after = draw(_layer(channels))
         try:
@@ -99,7 +99,7 @@ def _networks(draw):
         if isinstance(part, nn.BatchNorm2d):
             part.running_mean.normal_(0, 0.3)
             part.running_var.uniform_(0.5, 1.5)
-    return module, size, colours, draw(st.integers(1, min(size)))
+    return module, size, colors, draw(st.integers(1, min(size)))
 
 
 def _always(monkeypatch):
@@ -113,12 +113,12 @@ def _always(monkeypatch):
 @settings(max_examples=80, deadline=None)
 @given(_networks(), st.integers(0, 2**20), st.booleans())
 def test_equals_whole_forward_passes(network, seed, by_products):
-    module, size, colours, window = network
+    module, size, colors, window = network
     rng = np.random.default_rng(seed)
-    image, filled = (rng.integers(0, 256, (*size, colours), np.uint8) for _ in range(2))
+    image, filled = (rng.integers(0, 256, (*size, colors), np.uint8) for _ in range(2))
     corners = np.stack([rng.integers(0, side - window + 1, 24) for side in size], axis=1)
     corners[:4] = [(a, b) for a in (0, size[0] - window) for b in (0, size[1] - window)]
-    asked = _classifier(module, size, colours)
+    asked = _classifier(module, size, colors)
     with pytest.MonkeyPatch.context() as patch:
         _always(patch)
         if not by_products:

@@ -60,7 +60,7 @@ def _image(size=(20, 20), channels=3, seed=0):
 
 
 def _naive(module, image, window, stride, fill):
-    """Every place with its own forward pass of one image, normalised by hand."""
+    """Every place with its own forward pass of one image, normalized by hand."""
     height, width, channels = image.shape
     mean, std = np.array(MEAN[:channels]), np.array(STD[:channels])
     last_row, last_column = height - window, width - window
@@ -78,12 +78,12 @@ def _naive(module, image, window, stride, fill):
 
 
 @pytest.mark.parametrize("kind", ["linear", "pooled", "strided"])
-@pytest.mark.parametrize(("window", "stride", "fill"), [(3, 1, "black"), (7, 3, "grey"), (9, 4, "mean")])
+@pytest.mark.parametrize(("window", "stride", "fill"), [(3, 1, "black"), (7, 3, "gray"), (9, 4, "mean")])
 def test_equals_a_naive_loop(kind, window, stride, fill):
     image, module = _image(), _network(kind)
-    colour = {"black": 0, "grey": 128, "mean": image.reshape(-1, 3).mean(0).round()}[fill]
+    color = {"black": 0, "gray": 128, "mean": image.reshape(-1, 3).mean(0).round()}[fill]
     found = occlusion_logits(_classifier(module), image, window=window, stride=stride, fill=fill)
-    tops, lefts, logits = _naive(module, image, window, stride, colour)
+    tops, lefts, logits = _naive(module, image, window, stride, color)
     np.testing.assert_array_equal(found.tops, tops)
     np.testing.assert_array_equal(found.lefts, lefts)
     np.testing.assert_allclose(found.logits, logits, atol=1e-5)
@@ -98,7 +98,7 @@ def test_equals_captum_where_windows_tile_the_image(kind, window):
     captum = pytest.importorskip("captum.attr")
     image, module, target = _image(seed=3), _network(kind), 1
     classifier = _classifier(module)
-    found = occlusion_logits(classifier, image, window=window, stride=window, fill="grey")
+    found = occlusion_logits(classifier, image, window=window, stride=window, fill="gray")
     inputs = classifier.inputs(image[None])
     theirs = captum.Occlusion(classifier.logits).attribute(
         inputs, (3, window, window), (3, window, window), target=target,
@@ -111,7 +111,7 @@ def test_equals_captum_where_windows_tile_the_image(kind, window):
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(4, 24), st.integers(4, 24), st.integers(1, 24), st.integers(1, 24),
-    st.sampled_from(["grey", "black"]),
+    st.sampled_from(["gray", "black"]),
 )  # fmt: skip
 def test_flat_where_all_pixels_weigh_the_same(height, width, window, stride, fill):
     window, stride = min(window, height, width), min(stride, height, width)
@@ -172,9 +172,9 @@ def test_fills(fill):
     filled = filled_image(image, fill, 5, seed=4)
     assert filled.shape == image.shape
     assert filled.dtype == np.uint8
-    colours = {"grey": 128, "black": 0, "white": 255, "mean": image.reshape(-1, 3).mean(0).round()}
-    if fill in colours:
-        assert (filled == colours[fill]).all()
+    colors = {"gray": 128, "black": 0, "white": 255, "mean": image.reshape(-1, 3).mean(0).round()}
+    if fill in colors:
+        assert (filled == colors[fill]).all()
     np.testing.assert_array_equal(filled, filled_image(image, fill, 5, seed=4))
     if fill == "noise":
         assert (filled != filled_image(image, fill, 5, seed=5)).any()
@@ -183,7 +183,7 @@ def test_fills(fill):
         assert filled.mean() == pytest.approx(image.mean(), abs=3)
 
 
-def test_the_fill_is_put_in_before_normalisation_and_the_image_is_left_alone():
+def test_the_fill_is_put_in_before_normalization_and_the_image_is_left_alone():
     seen = []
 
     class Watch(nn.Module):
@@ -262,7 +262,7 @@ def _made_map():
     logits[0, 1] = [0, 5, 0]
     logits[2, 2] = [1.5, 0, 1.6]
     starts = np.array([0, 2, 4])
-    return OcclusionMap(2, 2, "grey", starts, starts, logits, base, (6, 6))
+    return OcclusionMap(2, 2, "gray", starts, starts, logits, base, (6, 6))
 
 
 def test_flips_and_the_weakest_place():
@@ -282,7 +282,7 @@ def test_flips_and_the_weakest_place():
 def test_relevant_classes():
     rng = np.random.default_rng(0)
     logits, base = rng.normal(size=(4, 4, 50)).astype(np.float32), rng.normal(size=50).astype(np.float32)
-    many = OcclusionMap(3, 1, "grey", np.arange(4), np.arange(4), logits, base, (6, 6))
+    many = OcclusionMap(3, 1, "gray", np.arange(4), np.arange(4), logits, base, (6, 6))
     kept = relevant_classes(many, [7])
     firsts = {int(c) for row in logits.reshape(-1, 50) for c in np.argsort(row)[-5:]}
     assert set(kept) == firsts | set(map(int, np.argsort(base)[-5:])) | {7}
@@ -311,7 +311,7 @@ def test_errors_say_what_is_allowed():
         occlusion_logits(classifier, image, window=3, stride=40)
     with pytest.raises(SettingError, match="stride is 0: choose a whole number from 1"):
         occlusion_logits(classifier, image, stride=0)
-    with pytest.raises(SettingError, match="fill is 'pink': Choose one of grey, mean"):
+    with pytest.raises(SettingError, match="fill is 'pink': Choose one of gray, mean"):
         occlusion_logits(classifier, image, fill="pink")
     with pytest.raises(BadImage, match=r"\(1, 9, 9, 3\)"):
         occlusion_logits(classifier, _image((9, 9)), window=3)

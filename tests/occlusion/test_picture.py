@@ -1,4 +1,4 @@
-"""Colours of occlusion maps: zero is neutral, nothing cyclic; remarks on flat maps; the sheet's cells."""
+"""Colors of occlusion maps: zero is neutral, nothing cyclic; remarks on flat maps; the sheet's cells."""
 
 import numpy as np
 import pytest
@@ -13,8 +13,8 @@ from core.occlusion.occlusion import occlusion_logits
 from core.occlusion.picture import Scale, remark, scale_of, sheet
 
 
-def _lightness(colours):
-    return colours @ np.array([0.299, 0.587, 0.114])
+def _lightness(colors):
+    return colors @ np.array([0.299, 0.587, 0.114])
 
 
 def test_zero_is_neutral_and_both_signs_share_a_scale():
@@ -25,7 +25,7 @@ def test_zero_is_neutral_and_both_signs_share_a_scale():
     low, high = scale.paint(np.array([[-0.4, 0.4]]))[0].astype(int)
     assert low[2] > low[0]
     assert high[0] > high[2]
-    light = _lightness(scale.colours)
+    light = _lightness(scale.colors)
     assert (np.diff(light[:127]) >= -0.5).all()
     assert (np.diff(light[129:]) <= 0.5).all()
 
@@ -33,9 +33,9 @@ def test_zero_is_neutral_and_both_signs_share_a_scale():
 def test_sequential_scale_only_gets_lighter():
     scale = scale_of(np.array([0.2, 0.9]), "probability")
     assert (scale.low, scale.high, scale.diverging) == (0.2, 0.9, False)
-    assert (np.diff(_lightness(scale.colours)) >= -0.5).all()
+    assert (np.diff(_lightness(scale.colors)) >= -0.5).all()
     flat = Scale(0.5, 0.5, False).paint(np.full((2, 2), 0.5))
-    np.testing.assert_array_equal(flat, np.broadcast_to(scale.colours[128], (2, 2, 3)))
+    np.testing.assert_array_equal(flat, np.broadcast_to(scale.colors[128], (2, 2, 3)))
 
 
 @pytest.mark.parametrize(
@@ -55,13 +55,13 @@ def test_a_flat_map_says_why(values, value, base, words):
 
 
 def test_sheet_holds_every_picture_at_its_place():
-    colours = [[10, 20], [30, 40]]
-    rows = [[np.full((8, 8, 3), c, np.uint8) for c in row] for row in colours]
+    colors = [[10, 20], [30, 40]]
+    rows = [[np.full((8, 8, 3), c, np.uint8) for c in row] for row in colors]
     made = sheet(rows, ["a", "b"], ["first", "second"], side=32)
     for row in range(2):
         for column in range(2):
             y, x = 22 + row * (32 + 20) + 16, 6 + column * (32 + 6) + 16
-            assert (made[y, x] == colours[row][column]).all()
+            assert (made[y, x] == colors[row][column]).all()
 
 
 def test_gallery_rows_are_the_maps_of_each_window():
@@ -86,6 +86,6 @@ def test_gallery_rows_are_the_maps_of_each_window():
     assert gallery_sheet([row, row], [3, 5], ["a", "b", "c"]).shape[2] == 3
     import io
 
-    with np.load(io.BytesIO(gallery_archive([row], [3, 5], {"fill": "grey"})), allow_pickle=False) as file:
+    with np.load(io.BytesIO(gallery_archive([row], [3, 5], {"fill": "gray"})), allow_pickle=False) as file:
         assert file["drops"].shape == (1, 2, 12, 12)
         assert file["images"].shape == (1, 12, 12, 1)

@@ -51,7 +51,7 @@ def test_digits_by_the_address():
     assert "train 1,438, test 359" in _words(page)
     table = page.dataframe[0].value
     split = open_dataset("digits").splits["train"]
-    assert table["mean grey"][0] == pytest.approx(split.mean_std[0][0], abs=1e-4)
+    assert table["mean gray"][0] == pytest.approx(split.mean_std[0][0], abs=1e-4)
     assert table["images"].tolist() == [1438, 359]
 
 

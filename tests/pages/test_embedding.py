@@ -61,7 +61,7 @@ def test_a_map_of_what_the_classifier_was_trained_on():
     line = table(page).iloc[0]
     assert line["classifier"] == "Network one"
     assert line["features"] == 16
-    assert 0.05 < line["neighbours kept"] < 1
+    assert 0.05 < line["neighbors kept"] < 1
     assert -1 < line["silhouette in the features"] < 1
 
 
@@ -141,7 +141,7 @@ def test_the_command(tmp_path, capsys):
     lines = file.read_text().splitlines()
     assert lines[0] == "row,label,predicted,preserved,x,y"
     kept = np.mean([float(line.split(",")[3]) for line in lines[1:]])
-    assert kept == pytest.approx(answer["neighbours_kept"], abs=0.006)
+    assert kept == pytest.approx(answer["neighbors_kept"], abs=0.006)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from core.__main__ import main
 from core.data.preprocessing import Preprocessing
 from core.errors import UnknownName
 from core.feature_visualization.real_images import best_answers, indexed_best, real_images
-from core.feature_visualization.visualise import Frame
+from core.feature_visualization.visualize import Frame
 from core.models import catalogue
 from core.models.architectures import models
 from core.models.card import ModelCard
@@ -124,7 +124,7 @@ def test_what_was_there_when_it_was_stopped_is_kept_and_it_can_start_again(monke
     page = open_page(classifier="runs/large", dream_set_seed="9")
     frames = [Frame(step, np.full((72, 72, 1), step, np.uint8), 0.5, 1.0) for step in (0, 2)]
     monkeypatch.setitem(parts._growing, asked[-1], frames)
-    page.session_state["cancelled_questions"] = {asked[-1]}
+    page.session_state["canceled_questions"] = {asked[-1]}
     page.run()
     assert not page.exception
     assert "Stopped after 2 of 6 steps." in words(page)

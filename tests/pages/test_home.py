@@ -75,8 +75,8 @@ def png(pixels: np.ndarray) -> bytes:
 
 def test_an_upload_becomes_the_image_and_a_bad_one_leaves_the_page_alive():
     at = home()
-    grey = png(np.full((50, 60, 3), 128, np.uint8))
-    at.file_uploader(key="image_upload").upload("grey.png", grey, "image/png").run()
+    gray = png(np.full((50, 60, 3), 128, np.uint8))
+    at.file_uploader(key="image_upload").upload("gray.png", gray, "image/png").run()
     assert at.session_state["chosen_image"].startswith("upload/")
     assert not at.exception
     assert not bars(at)[0].startswith("tiger cat")
@@ -88,7 +88,7 @@ def test_an_upload_becomes_the_image_and_a_bad_one_leaves_the_page_alive():
 def test_a_photo_is_dropped_in_and_a_bad_one_is_named_where_it_was_dropped():
     at = home()
     at.file_uploader(key="photo_drop").upload(
-        "grey.png", png(np.full((50, 60, 3), 128, np.uint8)), "image/png"
+        "gray.png", png(np.full((50, 60, 3), 128, np.uint8)), "image/png"
     )
     at.run()
     assert at.session_state["chosen_image"].startswith("upload/")

@@ -15,7 +15,7 @@ from core.models.catalogue import load
 from core.models.checkpoint import save_checkpoint
 from core.occlusion.occlusion import occlusion_logits
 from core.occlusion.occlusion_map import OcclusionMap
-from core.occlusion.picture import FLIP_COLOURS, scale_of
+from core.occlusion.picture import FLIP_COLORS, scale_of
 from core.paths import PROJECT
 from pages.elements.occlusion.scrubber import asked, fixed
 
@@ -136,7 +136,7 @@ def _read(data, found):
     head = json.loads(data[4 : 4 + length])
     at, parts = 4 + length, {}
     n, m, k, h, w = *found.winners.shape, len(head["classes"]), *found.input_size
-    under = (1, 1, 3) if head["one_colour"] else (h, w, 3)
+    under = (1, 1, 3) if head["one_color"] else (h, w, 3)
     shapes = [("logs", (n, m, k), 4), ("total", (n, m), 4), ("image", (h, w, 3), 1), ("filled", under, 1)]
     shapes += [("winners", (n, m), 1), ("sequential", (256, 3), 1), ("diverging", (256, 3), 1)]
     for name, shape, size in shapes:
@@ -152,17 +152,17 @@ def _found():
     rng = np.random.default_rng(0)
     logits = (4 * rng.normal(size=(6, 7, 300))).astype(np.float32)
     base = (4 * rng.normal(size=300)).astype(np.float32)
-    return OcclusionMap(4, 2, "grey", 2 * np.arange(6), 2 * np.arange(7), logits, base, (14, 16))
+    return OcclusionMap(4, 2, "gray", 2 * np.arange(6), 2 * np.arange(7), logits, base, (14, 16))
 
 
 NAMES = tuple(f"class {i}" for i in range(300))
 
 
-@pytest.mark.parametrize("one_colour", [True, False])
-def test_what_the_browser_gets_is_exact(one_colour):
+@pytest.mark.parametrize("one_color", [True, False])
+def test_what_the_browser_gets_is_exact(one_color):
     found, rng = _found(), np.random.default_rng(1)
     image, filled = rng.integers(0, 256, (14, 16, 1), np.uint8), np.full((14, 16, 1), 128, np.uint8)
-    if not one_colour:
+    if not one_color:
         filled[3, 5] = 7
     data, classes = fixed(found, image, filled, NAMES, question="q", name="n")
     head, parts = _read(data, found)
@@ -174,18 +174,18 @@ def test_what_the_browser_gets_is_exact(one_colour):
     np.testing.assert_array_equal(parts["image"], np.repeat(image, 3, axis=2))
     under = np.broadcast_to(parts["filled"], (14, 16, 3))
     np.testing.assert_array_equal(under, np.repeat(filled, 3, axis=2))
-    np.testing.assert_array_equal(parts["diverging"], scale_of(np.ones((1, 1)), "drop").colours)
+    np.testing.assert_array_equal(parts["diverging"], scale_of(np.ones((1, 1)), "drop").colors)
     assert sum(winner["places"] for winner in head["winners"]) == 42
-    named = {winner["colour"]: winner["name"] for winner in head["winners"]}
+    named = {winner["color"]: winner["name"] for winner in head["winners"]}
     for y, x in [(0, 0), (5, 6), (2, 3)]:
-        shown = named[FLIP_COLOURS[parts["winners"][y, x]]]
+        shown = named[FLIP_COLORS[parts["winners"][y, x]]]
         assert shown in (NAMES[found.winners[y, x]], "other classes")
 
 
 def test_another_target_is_sent_in_a_few_bytes_and_brings_what_did_not_go_along():
     found = _found()
-    grey = np.full((14, 16, 1), 128, np.uint8)
-    _, classes = fixed(found, grey, grey, NAMES, question="q", name="n")
+    gray = np.full((14, 16, 1), 128, np.uint8)
+    _, classes = fixed(found, gray, gray, NAMES, question="q", name="n")
     for target in (int(classes[3]), next(c for c in range(300) if c not in classes)):
         scale = scale_of(found.map(target, "logit"), "logit")
         sent = asked(found, classes, NAMES, target, "logit", scale, start=(2, 4), name="n")

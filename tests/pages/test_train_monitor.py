@@ -168,13 +168,13 @@ def test_runs_compared_by_what_differs_and_their_best_epochs():
     assert "learning_rate" not in table
 
 
-def test_grouped_by_a_factor_runs_share_a_colour():
+def test_grouped_by_a_factor_runs_share_a_color():
     histories = {name: follow(a_run(name, [0.5, 0.6])) for name in ("a", "b", "c")}
     view = View(("Loss",), "epoch", False, 0.0)
     chart = comparison_chart(histories, "Loss", view, {"a": "x", "b": "y", "c": "x"})
-    colours = [(series["name"], series["color"]) for series in chart["series"]]
-    assert colours[0] == colours[4] != colours[2]
-    assert [name for name, _ in colours] == ["x", "x", "y", "y", "x", "x"]
+    colors = [(series["name"], series["color"]) for series in chart["series"]]
+    assert colors[0] == colors[4] != colors[2]
+    assert [name for name, _ in colors] == ["x", "x", "y", "y", "x", "x"]
     runs = {name: best_figures(history) for name, history in histories.items()}
     assert comparison_table({}, runs)["test accuracy"].tolist() == [0.5] * 3
 

@@ -17,7 +17,7 @@ from core.runs.ablation_study import (
 from core.settings import assignments_in
 
 ALL = {
-    "learning_rate": 0.001, "flip": "none", "crop": 0, "colour": 0.0, "cutout": 0, "rand_augment": 0,
+    "learning_rate": 0.001, "flip": "none", "crop": 0, "color": 0.0, "cutout": 0, "rand_augment": 0,
     "trainable": "everything", "label_smoothing": 0.0, "weight_decay": 0.0, "schedule": "constant",
     "optimizer": "adam", "architecture_settings": "batch_norm=true",
 }  # fmt: skip

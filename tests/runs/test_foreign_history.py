@@ -14,7 +14,7 @@ F = descriptor_pb2.FieldDescriptorProto
 
 
 def _classes():
-    """TensorBoard's messages, declared for Google's own serialiser: the oracle of the reader."""
+    """TensorBoard's messages, declared for Google's own serializer: the oracle of the reader."""
     file = descriptor_pb2.FileDescriptorProto(name="events.proto", package="t", syntax="proto3")
 
     def message(name, *declared):

@@ -23,7 +23,7 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-EVERYTHING = Augmentation("random", crop=2, colour=0.3, rand_augment=5, cutout=4)
+EVERYTHING = Augmentation("random", crop=2, color=0.3, rand_augment=5, cutout=4)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -76,7 +76,7 @@ def test_a_shift_is_a_cut_from_the_image_padded_by_its_reflection():
     assert bool(found.any(1).all()), "every one of the 25 places occurs"
 
 
-def test_a_cutout_covers_one_square_in_the_mean_colour():
+def test_a_cutout_covers_one_square_in_the_mean_color():
     images = batch(50)
     cut = cut_out(images, 4, seeded())
     changed = (cut != images).any(3)
@@ -85,20 +85,20 @@ def test_a_cutout_covers_one_square_in_the_mean_colour():
         int(changed.flatten(1).sum(1).min()) >= 3
     )  # a corner of 2 × 2 at least, of which a pixel may be equal
     for number in range(50):
-        colours = cut[number][changed[number]].unique(dim=0)
-        assert len(colours) == 1
-        assert torch.equal(colours[0], images[number].float().mean((0, 1)).round().to(torch.uint8))
+        colors = cut[number][changed[number]].unique(dim=0)
+        assert len(colors) == 1
+        assert torch.equal(colors[0], images[number].float().mean((0, 1)).round().to(torch.uint8))
 
 
-def test_colours_change_where_shapes_do_not():
+def test_colors_change_where_shapes_do_not():
     images = torch.full((64, 4, 4, 3), 100, dtype=torch.uint8)
-    changed = augment(images, Augmentation(colour=0.5), seeded())
-    assert bool((changed == changed[:, :1, :1]).all()), "one colour stays one colour"
+    changed = augment(images, Augmentation(color=0.5), seeded())
+    assert bool((changed == changed[:, :1, :1]).all()), "one color stays one color"
     brightness = changed[:, 0, 0, 0].float() / 100
     assert 0.49 <= float(brightness.min()) < 0.7
     assert 1.3 < float(brightness.max()) <= 1.51
-    grey = augment(batch(channels=1), Augmentation(colour=0.5), seeded())
-    assert grey.shape[3] == 1
+    gray = augment(batch(channels=1), Augmentation(color=0.5), seeded())
+    assert gray.shape[3] == 1
 
 
 def test_rand_augment_does_more_at_a_larger_magnitude():
@@ -117,9 +117,9 @@ def test_every_operation_keeps_a_batch_in_shape_and_finite():
         assert bool(out.isfinite().all()), name
 
 
-def test_equalise_spreads_grey_levels_as_torchvision_does():
+def test_equalize_spreads_gray_levels_as_torchvision_does():
     images = (batch(4, side=128).float() * 0.3 + 40).to(torch.uint8).permute(0, 3, 1, 2)
-    ours = OPERATIONS["equalise"](images.float() / 255, torch.zeros(4)) * 255
+    ours = OPERATIONS["equalize"](images.float() / 255, torch.zeros(4)) * 255
     theirs = v2.functional.equalize(images)
     assert float((ours - theirs.float()).abs().max()) < 6
 

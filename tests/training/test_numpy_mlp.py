@@ -16,15 +16,15 @@ from core.training import numpy_mlp, sklearn_mlp, torch_mlp
 def blobs(seed: int = 0, n: int = 300, features: int = 6, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, classes, n)
-    centres = np.random.default_rng(1).normal(0, 2, (classes, features))
-    return (centres[labels] + rng.normal(size=(n, features))).astype(np.float32), labels
+    centers = np.random.default_rng(1).normal(0, 2, (classes, features))
+    return (centers[labels] + rng.normal(size=(n, features))).astype(np.float32), labels
 
 
 @pytest.mark.parametrize("activation", numpy_mlp.ACTIVATIONS)
 @pytest.mark.parametrize("widths", [[], [5], [7, 4, 3]])
 def test_gradients_equal_autograds(activation: str, widths: list[int]) -> None:
     inputs, labels = blobs(n=17)
-    network = numpy_mlp.initialise([6, *widths, 3], activation, seed=3, dtype=np.float64)
+    network = numpy_mlp.initialize([6, *widths, 3], activation, seed=3, dtype=np.float64)
     network.biases = [np.random.default_rng(5).normal(size=b.shape) for b in network.biases]
     loss, logits, by_weights, by_biases = numpy_mlp.loss_and_gradients(network, inputs, labels)
 
@@ -46,7 +46,7 @@ def test_gradients_equal_autograds(activation: str, widths: list[int]) -> None:
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "linear"])
 def test_gradients_equal_finite_differences(activation: str) -> None:
     inputs, labels = blobs(n=9)
-    network = numpy_mlp.initialise([6, 4, 3], activation, seed=0, dtype=np.float64)
+    network = numpy_mlp.initialize([6, 4, 3], activation, seed=0, dtype=np.float64)
     _, _, by_weights, by_biases = numpy_mlp.loss_and_gradients(network, inputs, labels)
     for values, gradients in zip(network.weights + network.biases, by_weights + by_biases, strict=True):
         for place in np.ndindex(values.shape):
@@ -65,12 +65,12 @@ def test_cross_entropy_survives_logits_of_any_size() -> None:
 
 
 def test_first_weights_have_the_spread_that_is_published() -> None:
-    xavier = numpy_mlp.initialise([300, 500], "tanh", seed=1).weights[0]
+    xavier = numpy_mlp.initialize([300, 500], "tanh", seed=1).weights[0]
     assert np.abs(xavier).max() <= np.sqrt(6 / 800)
     assert xavier.std() == pytest.approx(np.sqrt(2 / 800), rel=0.02)
-    he = numpy_mlp.initialise([300, 500], "relu", seed=1, initialisation="he").weights[0]
+    he = numpy_mlp.initialize([300, 500], "relu", seed=1, initialization="he").weights[0]
     assert he.std() == pytest.approx(np.sqrt(2 / 300), rel=0.02)
-    again = numpy_mlp.initialise([300, 500], "relu", seed=1, initialisation="he").weights[0]
+    again = numpy_mlp.initialize([300, 500], "relu", seed=1, initialization="he").weights[0]
     assert np.array_equal(he, again)
 
 
@@ -83,7 +83,7 @@ def test_numpy_and_pytorch_draw_the_same_curve(activation: str) -> None:
     train, held_out = blobs(), blobs(1)
     curves = []
     for implementation in (numpy_mlp, torch_mlp):
-        network = numpy_mlp.initialise([6, 8, 3], activation, seed=2, dtype=np.float64)
+        network = numpy_mlp.initialize([6, 8, 3], activation, seed=2, dtype=np.float64)
         data = [(x.astype(np.float64), y) for x, y in (train, held_out)]
         curves.append(list(implementation.train_epochs(network, *data, **PLAN)))
     assert len(curves[0]) == 6
@@ -95,7 +95,7 @@ def test_numpy_and_pytorch_draw_the_same_curve(activation: str) -> None:
 
 def test_scikit_learn_writes_the_same_records_and_learns_as_well() -> None:
     train, held_out = blobs(), blobs(1)
-    network = numpy_mlp.initialise([6, 8, 3], "tanh", seed=2)
+    network = numpy_mlp.initialize([6, 8, 3], "tanh", seed=2)
     ours = list(numpy_mlp.train_epochs(network, train, held_out, **PLAN))
     classifier = sklearn_mlp.make_classifier([8], "tanh", batch_size=16, seed=2)
     theirs = list(sklearn_mlp.train_epochs(classifier, train, held_out, rates=RATES, classes=3))
@@ -124,7 +124,7 @@ def test_a_rate_far_too_large_ends_the_run_with_a_loss_that_is_no_number(impleme
         records = list(sklearn_mlp.train_epochs(classifier, train, train, rates=[5.0] * 50, classes=3))
     else:
         module = numpy_mlp if implementation == "numpy" else torch_mlp
-        network = numpy_mlp.initialise([6, 8, 8, 3], "linear", seed=0)
+        network = numpy_mlp.initialize([6, 8, 8, 3], "linear", seed=0)
         records = list(module.train_epochs(network, train, train, **{**PLAN, "rates": [5.0] * 50}))
     assert len(records) < 50
     assert not np.isfinite(records[-1]["train_loss"])
@@ -132,11 +132,11 @@ def test_a_rate_far_too_large_ends_the_run_with_a_loss_that_is_no_number(impleme
 
 def test_unknown_words_are_refused() -> None:
     with pytest.raises(UnknownName, match=r"no activation named 'reluu'. Did you mean 'relu'"):
-        numpy_mlp.initialise([2, 2], "reluu", seed=0)
+        numpy_mlp.initialize([2, 2], "reluu", seed=0)
     with pytest.raises(
-        UnknownName, match=r"no initialisation named 'zeros'. Choose one of xavier, he, small"
+        UnknownName, match=r"no initialization named 'zeros'. Choose one of xavier, he, small"
     ):
-        numpy_mlp.initialise([2, 2], "relu", seed=0, initialisation="zeros")
+        numpy_mlp.initialize([2, 2], "relu", seed=0, initialization="zeros")
 
 
 @pytest.mark.parametrize("implementation", ["numpy", "scikit-learn"])
@@ -165,7 +165,7 @@ def test_a_rate_of_nearly_nothing_stops_every_implementation() -> None:
     rates = [0.05, 1e-12]
     networks = []
     for implementation in (numpy_mlp, torch_mlp):
-        network = numpy_mlp.initialise([6, 8, 3], "tanh", seed=2)
+        network = numpy_mlp.initialize([6, 8, 3], "tanh", seed=2)
         records = implementation.train_epochs(network, train, None, rates=rates, batch_size=16, seed=0)
         networks.append((network, next(records), network.weights[0].copy(), list(records)))
     classifier = sklearn_mlp.make_classifier([8], "tanh", batch_size=16, seed=2)

@@ -250,8 +250,8 @@ def test_another_run_does_not_fit_into_the_same_folder(tmp_path):
 def test_settings_are_refused_with_a_reason(tmp_path):
     with pytest.raises(SettingError, match="learning_rate is -1"):
         run(tmp_path / "a", **{**SMALL, "learning_rate": -1})
-    with pytest.raises(SettingError, match="no setting 'colour'"):
-        run(tmp_path / "b", **{**SMALL, "architecture_settings": "colour=3"})
+    with pytest.raises(SettingError, match="no setting 'color'"):
+        run(tmp_path / "b", **{**SMALL, "architecture_settings": "color=3"})
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])

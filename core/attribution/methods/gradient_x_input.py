@@ -18,7 +18,7 @@ def gradient_x_input(
     output: Output = "logit",
     progress: Progress = no_progress,
 ) -> Attribution:
-    """The gradient times the normalised input, whose zero is the mean colour of the training images.
+    """The gradient times the normalized input, whose zero is the mean color of the training images.
 
     Args:
         output: Explain the logit, or the probability.
@@ -38,7 +38,7 @@ def gradient_x_input(
     if not values.any():
         note = why_no_gradient(float(score[0]), output)
         if gradients.any():
-            note = "The map is blank: the normalised image is 0 everywhere, so gradient × input is too."
+            note = "The map is blank: the normalized image is 0 everywhere, so gradient × input is too."
     progress(1.0, "")
     return Attribution(
         to_map(values[0]),

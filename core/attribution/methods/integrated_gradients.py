@@ -112,7 +112,7 @@ def integrated_gradients(
 
 @dataclass(frozen=True)
 class _Path:
-    """The straight line from a baseline to the image, both (C, H, W) and normalised."""
+    """The straight line from a baseline to the image, both (C, H, W) and normalized."""
 
     classifier: Classifier
     image: torch.Tensor

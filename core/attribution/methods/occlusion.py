@@ -22,7 +22,7 @@ def occlusion(
     *,
     window: Annotated[int | None, Range(1, 4096), "pixels"] = None,
     stride: Annotated[int | None, Range(1, 4096), "pixels"] = None,
-    fill: Annotated[str, Choice(*FILLS)] = "grey",
+    fill: Annotated[str, Choice(*FILLS)] = "gray",
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0,
     output: Output = "logit",
     progress: Progress = no_progress,
@@ -32,7 +32,7 @@ def occlusion(
     Args:
         window: Side of the window; empty for about a seventh of the image.
         stride: Pixels from one window to the next; empty for about 28 windows a side.
-        fill: What stands in the window, in pixel colours.
+        fill: What stands in the window, in pixel colors.
         seed: Of the noise, where that is the fill.
         output: Explain the logit, or the probability.
     Shape:

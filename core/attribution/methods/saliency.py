@@ -24,7 +24,7 @@ def saliency(
         output: Explain the logit, or the probability.
     Shape:
         image: (H, W, C) uint8
-        returns: (C, H, W), score per unit of the normalised input
+        returns: (C, H, W), score per unit of the normalized input
     Raises:
         TargetOutOfRange: The classifier has no such class.
     Source:

@@ -37,13 +37,13 @@ def smoothgrad(
 
     Args:
         n_samples: Noisy copies of the image.
-        noise: Standard deviation of the noise, in percent of the range of the normalised image.
+        noise: Standard deviation of the noise, in percent of the range of the normalized image.
         average: Average the gradients, or their squares (which cannot cancel, and have no sign).
         seed: Of the noise.
         output: Explain the logit, or the probability.
     Shape:
         image: (H, W, C) uint8
-        returns: (C, H, W), score per unit of the normalised input (squared for "squares")
+        returns: (C, H, W), score per unit of the normalized input (squared for "squares")
     Raises:
         TargetOutOfRange: The classifier has no such class.
     Source:

@@ -1,4 +1,4 @@
-"""CIFAR-10: 60,000 colour pictures of animals and vehicles, 32 × 32."""
+"""CIFAR-10: 60,000 color pictures of animals and vehicles, 32 × 32."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,7 +21,7 @@ _RECORD = 1 + 3 * 32 * 32  # a label, then red, green, blue
 
 @datasets.register("cifar10", title="CIFAR-10", order=20)
 def cifar10(*, download: bool = False, progress: Progress = no_progress) -> ImageDataset:
-    """Animals and vehicles in colour, 32 × 32: 50,000 to train, 10,000 to test, ten classes.
+    """Animals and vehicles in color, 32 × 32: 50,000 to train, 10,000 to test, ten classes.
 
     Looked for in the data folder: as torchvision's download or the binary version, then as class folders,
     `cifar10/` or `cifar10.zip` (`train/airplane/0000.jpg` …), which are read once into an array on disk.

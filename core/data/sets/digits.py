@@ -1,4 +1,4 @@
-"""Digits: 1,797 grey pictures of handwritten digits, 8 × 8, that come with scikit-learn."""
+"""Digits: 1,797 gray pictures of handwritten digits, 8 × 8, that come with scikit-learn."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: 70,000 grey pictures of clothes, 28 × 28."""
+"""Fashion-MNIST: 70,000 gray pictures of clothes, 28 × 28."""
 
 import gzip
 import struct
@@ -27,7 +27,7 @@ _GET_IT = (
 
 @datasets.register("fashion_mnist", title="Fashion-MNIST", order=10)
 def fashion_mnist(*, download: bool = False, progress: Progress = no_progress) -> ImageDataset:
-    """Clothes in grey, 28 × 28: 60,000 to train, 10,000 to test, ten classes.
+    """Clothes in gray, 28 × 28: 60,000 to train, 10,000 to test, ten classes.
 
     Looked for in the data folder and in Debian's package. Only the test images are part of Convoscope.
 

@@ -17,7 +17,7 @@ def image_folder(
     folder: Annotated[str, Text(example="photos/ or photos.zip")] = "",
     size: Annotated[int | None, Range(8, 512), "pixels"] = None,
     cut: Annotated[str, Choice("crop", "squeeze")] = "crop",
-    grey: bool = False,
+    gray: bool = False,
     test_share: Annotated[float, Range(0.05, 0.5, 0.05)] = 0.2,
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0,
     progress: Progress = no_progress,
@@ -29,7 +29,7 @@ def image_folder(
         size: Side of the square every image becomes; left empty, the median of the shorter sides, at most
             128.
         cut: Cut the middle square out, or squeeze the whole picture into it.
-        grey: Keep one channel instead of three.
+        gray: Keep one channel instead of three.
         test_share: Share kept for the test where the folder has no such part.
         seed: Which images those are.
     Raises:
@@ -41,6 +41,6 @@ def image_folder(
         )
     path = Path(folder).expanduser()
     return read_dataset(
-        find_images(path), name=path.stem, title=path.stem, size=size, cut=cut, grey=grey,
+        find_images(path), name=path.stem, title=path.stem, size=size, cut=cut, gray=gray,
         test_share=test_share, seed=seed, progress=progress,
     )  # fmt: skip

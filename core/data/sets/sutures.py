@@ -125,8 +125,8 @@ def draw_suture(
     picture = _over(picture, cut, np.array([112, 18, 24], np.float32) * rng.uniform(0.8, 1.2), 0.92)
     picture = _over(picture, shadow, np.array([30, 16, 14], np.float32), 0.30)
     picture = _over(picture, holes, np.array([70, 24, 22], np.float32), 0.75)
-    colour = np.array([[28, 34, 92], [22, 22, 26], [66, 24, 92], [18, 70, 66]][rng.integers(4)], np.float32)
-    picture = _over(picture, thread, colour, 0.96)
+    color = np.array([[28, 34, 92], [22, 22, 26], [66, 24, 92], [18, 70, 66]][rng.integers(4)], np.float32)
+    picture = _over(picture, thread, color, 0.96)
     picture += rng.normal(0, 3.0, (size, size, 1)) + rng.normal(0, 1.2, (size, size, 3))
 
     stitched = thread > _VISIBLE
@@ -157,7 +157,7 @@ def _stitches(label: int, rng: np.random.Generator, unevenness: float) -> list[S
 def _pad(
     size: int, turn: float, middle: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A skin-coloured pad on a cloth, lit from one side: (size, size, 3); and where it is: (size, size)."""
+    """A skin-colored pad on a cloth, lit from one side: (size, size, 3); and where it is: (size, size)."""
     cloth = np.array([[46, 92, 98], [52, 84, 70], [64, 76, 100]][rng.integers(3)], np.float32)
     skin = np.array([[232, 190, 160], [214, 164, 130], [238, 204, 182], [186, 134, 102]][rng.integers(4)])
     skin = (skin * rng.uniform(0.92, 1.05)).astype(np.float32)
@@ -179,8 +179,8 @@ def _pad(
     towards = rng.uniform(0, 2 * math.pi)
     light = 1 + rng.uniform(0.06, 0.16) * (x * math.cos(towards) + y * math.sin(towards)) * 2
     light *= 1 - 0.35 * np.clip(np.hypot(x, y) - 0.35, 0, None)
-    colours = cloth + inside[..., None] * (skin - cloth) + np.asarray(mottle)[..., None]
-    return colours * light[..., None], inside
+    colors = cloth + inside[..., None] * (skin - cloth) + np.asarray(mottle)[..., None]
+    return colors * light[..., None], inside
 
 
 def _grid(size: int, kind: str, turn: float, rng: np.random.Generator) -> np.ndarray:
@@ -263,9 +263,9 @@ def _smooth(canvas: np.ndarray, size: int) -> np.ndarray:
     return small.astype(np.float32) / 255
 
 
-def _over(picture: np.ndarray, share: np.ndarray, colour: np.ndarray, opacity: float) -> np.ndarray:
+def _over(picture: np.ndarray, share: np.ndarray, color: np.ndarray, opacity: float) -> np.ndarray:
     cover = share[..., None] * opacity
-    return picture * (1 - cover) + colour * cover
+    return picture * (1 - cover) + color * cover
 
 
 def _draw_all(

@@ -7,13 +7,13 @@ def small_cnn(*, channels: int, number_of_classes: int, input_size: (int, int), 
 used once and not in place, so that hooks, DeepLIFT and guided backprop see every activation.
 
 A module may have, and training then uses:
-- `initialise_from(images)`: once before the first step, with normalised training images (whitening,
+- `initialize_from(images)`: once before the first step, with normalized training images (whitening,
   pretrained weights);
 - `head`: what learns where only the head does, and `backbone`, with head(backbone(x)) the whole: its features
   can be cached while nothing of it learns;
 - `last_block()`: the modules that learn besides the head where only the last block does.
 
-The fact `mean_std_from="backbone"` says that images must be normalised as those of the classifier named by
+The fact `mean_std_from="backbone"` says that images must be normalized as those of the classifier named by
 the setting `backbone` were, not by the data set's own mean and std.
 """
 

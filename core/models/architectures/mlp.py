@@ -1,11 +1,11 @@
-"""A multi-layer perceptron: every pixel to every neuron, with no idea of neighbourhood."""
+"""A multi-layer perceptron: every pixel to every neuron, with no idea of neighborhood."""
 
 from collections import OrderedDict
 from typing import Annotated
 
 from torch import nn
 
-from core.models.activation_functions import ACTIVATIONS, activation_function, initialise
+from core.models.activation_functions import ACTIVATIONS, activation_function, initialize
 from core.models.architectures import models
 from core.settings import Choice, Range, Text, numbers_in
 
@@ -27,7 +27,7 @@ def mlp(
         activation: What follows every hidden layer. With "linear" the whole network is one linear map.
         dropout: Share of hidden neurons switched off at random in every training step.
     Shape:
-        input: (N, C, H, W) float32, normalised
+        input: (N, C, H, W) float32, normalized
         returns: (N, number_of_classes) logits
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
@@ -40,5 +40,5 @@ def mlp(
         before = width
     layers["output"] = nn.Linear(before, number_of_classes)
     network = nn.Sequential(layers)
-    initialise(network, activation)
+    initialize(network, activation)
     return network

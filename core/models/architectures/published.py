@@ -25,7 +25,7 @@ def published(
     Args:
         network: "torchvision/resnet50", "timm/mobilenetv3_small_100"; a name in torchvision or timm.
     Shape:
-        input: (N, C, H, W) float32, normalised; torchvision's take three channels only
+        input: (N, C, H, W) float32, normalized; torchvision's take three channels only
         returns: (N, number_of_classes) logits
     Raises:
         UnknownName: There is no network of that name.
@@ -42,7 +42,7 @@ def published(
             if channels != 3:
                 raise SettingError(
                     f"The images have {channels} channel; torchvision's networks take three. Choose a "
-                    "network of timm, or colour images."
+                    "network of timm, or color images."
                 )
             extra = (
                 {"init_weights": True, "aux_logits": False} if name in ("googlenet", "inception_v3") else {}

@@ -83,7 +83,7 @@ def resnet18(
             torchvision's weights; "small" with one 3×3 convolution; "auto" is "imagenet" from 96 pixels on.
         width: Number of filters, as a share of the published network's.
     Shape:
-        input: (N, C, H, W) float32, normalised
+        input: (N, C, H, W) float32, normalized
         returns: (N, number_of_classes) logits
     Source:
         He et al. 2015, "Deep Residual Learning for Image Recognition", arXiv:1512.03385

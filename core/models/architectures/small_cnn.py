@@ -5,7 +5,7 @@ from typing import Annotated
 
 from torch import nn
 
-from core.models.activation_functions import ACTIVATIONS, activation_function, initialise
+from core.models.activation_functions import ACTIVATIONS, activation_function, initialize
 from core.models.architectures import models
 from core.settings import Choice, Range, Text, numbers_in
 
@@ -28,10 +28,10 @@ def small_cnn(
         widths: Filters of each convolution, separated by commas.
         hidden: Neurons between the last map and the classes.
         activation: What follows every convolution and the hidden layer.
-        batch_norm: Normalise each filter's output over the batch, before the activation.
+        batch_norm: Normalize each filter's output over the batch, before the activation.
         dropout: Share of hidden neurons switched off at random in every training step.
     Shape:
-        input: (N, C, H, W) float32, normalised
+        input: (N, C, H, W) float32, normalized
         returns: (N, number_of_classes) logits
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
@@ -50,5 +50,5 @@ def small_cnn(
         layers["dropout"] = nn.Dropout(dropout)
     layers["output"] = nn.Linear(hidden, number_of_classes)
     network = nn.Sequential(layers)
-    initialise(network, activation)
+    initialize(network, activation)
     return network

@@ -12,7 +12,7 @@ from core.settings import Text, numbers_in
 class WhitenedPatches(nn.Conv2d):
     """Frozen filters that decorrelate the pixels of every patch, each with its negative.
 
-    `initialise_from` sets them to the eigenvectors of the patches of some training images, each divided by
+    `initialize_from` sets them to the eigenvectors of the patches of some training images, each divided by
     the square root of its eigenvalue: from then on the first layer has nothing left to learn but its bias.
     """
 
@@ -21,8 +21,8 @@ class WhitenedPatches(nn.Conv2d):
         self.weight.requires_grad_(False)
 
     @torch.no_grad()
-    def initialise_from(self, images: Tensor, epsilon: float = 5e-4) -> None:
-        """Args: images: (N, C, H, W) float32, normalised as in training; some thousand are enough."""
+    def initialize_from(self, images: Tensor, epsilon: float = 5e-4) -> None:
+        """Args: images: (N, C, H, W) float32, normalized as in training; some thousand are enough."""
         patches = nn.functional.unfold(images.contiguous(), self.kernel_size).transpose(1, 2).flatten(0, 1)
         values, vectors = torch.linalg.eigh(patches.T.double() @ patches.double() / len(patches))
         filters = (vectors / (values + epsilon).sqrt()).T.reshape(-1, *self.weight.shape[1:])
@@ -71,8 +71,8 @@ class SpeedCNN(nn.Module):
         self.head = nn.Linear(widths[-1], number_of_classes, bias=False)
         nn.init.normal_(self.head.weight, std=1 / widths[-1])
 
-    def initialise_from(self, images: Tensor) -> None:
-        self.whiten.initialise_from(images)
+    def initialize_from(self, images: Tensor) -> None:
+        self.whiten.initialize_from(images)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.blocks(self.activation(self.whiten(x)))
@@ -92,7 +92,7 @@ def speed_cnn(
     Args:
         widths: Filters of each block, separated by commas; every block halves the map.
     Shape:
-        input: (N, C, H, W) float32, normalised
+        input: (N, C, H, W) float32, normalized
         returns: (N, number_of_classes) logits
     Source:
         Jordan 2024, "94% on CIFAR-10 in 3.29 seconds on a single GPU", arXiv:2404.00498

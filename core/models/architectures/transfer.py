@@ -16,7 +16,7 @@ class Transfer(nn.Module):
     """`backbone` makes features of an image, `head` logits of the features.
 
     Attributes:
-        backbone_name: Whose weights `initialise_from` fetches.
+        backbone_name: Whose weights `initialize_from` fetches.
     """
 
     def __init__(self, backbone: nn.Module, backbone_name: str, head: nn.Module) -> None:
@@ -27,10 +27,10 @@ class Transfer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[1] == 1:
-            x = x.expand(-1, 3, -1, -1)  # grey in a network that was trained on colours
+            x = x.expand(-1, 3, -1, -1)  # gray in a network that was trained on colors
         return self.head(self.backbone(x))
 
-    def initialise_from(self, images: Tensor) -> None:
+    def initialize_from(self, images: Tensor) -> None:
         """Give the backbone its pretrained weights; called once before a training, and needs no images.
 
         Raises:
@@ -68,7 +68,7 @@ def transfer(
         dropout: Share of the features switched off at random in every training step.
         single_logit: One output for two classes, read by a sigmoid.
     Shape:
-        input: (N, C, H, W) float32, normalised as the backbone's own images were; C is 3, or 1 for grey
+        input: (N, C, H, W) float32, normalized as the backbone's own images were; C is 3, or 1 for gray
         returns: (N, number_of_classes) logits, or (N, 1) with `single_logit`
     Raises:
         UnknownName: There is no such backbone.
@@ -76,7 +76,7 @@ def transfer(
     """
     if channels not in (1, 3):
         raise SettingError(
-            f"The images have {channels} channels; pretrained networks take colour (3) or grey (1)."
+            f"The images have {channels} channels; pretrained networks take color (3) or gray (1)."
         )
     if single_logit and number_of_classes != 2:
         raise SettingError(

@@ -5,7 +5,7 @@ from typing import Annotated
 from torch import Tensor, nn
 
 from core.errors import SettingError
-from core.models.activation_functions import activation_function, initialise
+from core.models.activation_functions import activation_function, initialize
 from core.models.architectures import models
 from core.settings import Choice, Range
 
@@ -50,12 +50,12 @@ def vgg(
         layout: "imagenet" keeps 7×7 places and 4096 neurons, and takes torchvision's weights; "small" (for 32
             to 64 pixels) keeps one place and 512 neurons; "auto" is "imagenet" from 128 pixels on.
         width: Number of filters and neurons, as a share of the published network's.
-        batch_norm: Normalise each filter's output over the batch, before the activation.
+        batch_norm: Normalize each filter's output over the batch, before the activation.
         dropout: Share of the linear layers' neurons switched off at random in every training step.
         activation: What follows every convolution and every linear layer but the last.
         single_logit: One output for two classes, read by a sigmoid.
     Shape:
-        input: (N, C, H, W) float32, normalised; ImageNet's layout needs 32×32 or more
+        input: (N, C, H, W) float32, normalized; ImageNet's layout needs 32×32 or more
         returns: (N, number_of_classes) logits, or (N, 1) with `single_logit`
     Raises:
         SettingError: `single_logit` with other than two classes, or images too small for the layout.
@@ -97,5 +97,5 @@ def vgg(
         nn.Linear(neurons, 1 if single_logit else number_of_classes),
     )
     network = VGG(nn.Sequential(*layers), places, classifier)
-    initialise(network, activation, output=classifier[-1])
+    initialize(network, activation, output=classifier[-1])
     return network

@@ -6,7 +6,7 @@ from typing import Annotated
 from torch import nn
 
 from core.errors import SettingError
-from core.models.activation_functions import ACTIVATIONS, activation_function, initialise
+from core.models.activation_functions import ACTIVATIONS, activation_function, initialize
 from core.models.architectures import models
 from core.settings import Choice, Range
 
@@ -34,10 +34,10 @@ def wide_cnn(
     Args:
         width: Number of filters and neurons, as a share of the full network's.
         activation: What follows every convolution and hidden layer.
-        batch_norm: Normalise each filter's output over the batch, before the activation.
+        batch_norm: Normalize each filter's output over the batch, before the activation.
         dropout: Share of hidden neurons switched off at random in every training step.
     Shape:
-        input: (N, C, H, W) float32, normalised; 24×24 or larger
+        input: (N, C, H, W) float32, normalized; 24×24 or larger
         returns: (N, number_of_classes) logits
     Raises:
         SettingError: The images are so small that no place is left after the third pool.
@@ -71,5 +71,5 @@ def wide_cnn(
         before = neurons
     output = nn.Linear(before, number_of_classes)
     network = nn.Sequential(OrderedDict(**layers, output=output))
-    initialise(network, activation, output=output)
+    initialize(network, activation, output=output)
     return network

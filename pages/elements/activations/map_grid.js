@@ -4,14 +4,14 @@ const ORANGE = [[0, 0, 0], [120, 40, 0], [255, 140, 20], [255, 240, 200]];
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".root");
   const { head, body } = unpacked(data), { items, signed, side, chosen, title } = head;
-  const colours = palette(signed), list = make("ul", { class: "maps" });
+  const colors = palette(signed), list = make("ul", { class: "maps" });
   let at = 0;
   items.forEach((item) => {
     const canvas = make("canvas", { role: "img", "aria-label": `${item.name}: ${item.note}`, style: `width:${side}px;height:${Math.round((side * item.height) / item.width)}px` });
     canvas.width = item.width;
     canvas.height = item.height;
     const image = new ImageData(item.width, item.height), count = item.width * item.height;
-    for (let i = 0; i < count; i++) image.data.set(colours[data[at + i]], 4 * i);
+    for (let i = 0; i < count; i++) image.data.set(colors[data[at + i]], 4 * i);
     at += count;
     canvas.getContext("2d").putImageData(image, 0, 0);
     list.append(make("li", {}, make("button", {
@@ -22,7 +22,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   root.replaceChildren(list);
 }
 
-/** 256 colours: from black over orange, or from blue over white to red. */
+/** 256 colors: from black over orange, or from blue over white to red. */
 function palette(signed) {
   return Array.from({ length: 256 }, (_, level) => {
     if (signed) {

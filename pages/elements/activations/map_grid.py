@@ -1,4 +1,4 @@
-"""The maps of many channels as a grid: sent as one block of levels, coloured in the browser."""
+"""The maps of many channels as a grid: sent as one block of levels, colored in the browser."""
 
 from collections.abc import Callable, Sequence
 

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 from streamlit.errors import StreamlitPageNotFoundError
 
-from core.attribution.heatmap import colours, overlay
+from core.attribution.heatmap import colors, overlay
 from core.data.images import enlarge
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
@@ -171,7 +171,7 @@ def _alone(one: np.ndarray, limit: float, signed: bool) -> np.ndarray:
     if not signed:
         share = one / limit if limit > 0 else np.zeros(one.shape)
         return np.repeat(np.rint(255 * share).astype(np.uint8)[..., None], 3, axis=2)
-    layer = colours(one, limit).astype(np.float32)
+    layer = colors(one, limit).astype(np.float32)
     alpha = layer[..., 3:] / 255
     return np.rint(255 * (1 - alpha) + layer[..., :3] * alpha).astype(np.uint8)
 

@@ -1,4 +1,4 @@
-// Draws what `attribution_view.py` packs: the image, and each map over a grey copy of it.
+// Draws what `attribution_view.py` packs: the image, and each map over a gray copy of it.
 const RED = [202, 0, 32];
 const BLUE = [5, 85, 190];
 const ORANGE = [230, 85, 0];
@@ -26,8 +26,8 @@ function unpack(data) {
     return part;
   };
   const photo = new Uint8ClampedArray(take(height * width * 4).buffer);
-  const grey = new Float32Array(height * width);
-  for (let i = 0; i < grey.length; i += 1) grey[i] = 0.299 * photo[4 * i] + 0.587 * photo[4 * i + 1] + 0.114 * photo[4 * i + 2];
+  const gray = new Float32Array(height * width);
+  for (let i = 0; i < gray.length; i += 1) gray[i] = 0.299 * photo[4 * i] + 0.587 * photo[4 * i + 1] + 0.114 * photo[4 * i + 2];
   const maps = about.panels.map((panel) => {
     const coarse = panel.rows !== height || panel.columns !== width;
     const planes = {};
@@ -38,7 +38,7 @@ function unpack(data) {
     }
     return { ...panel, coarse, planes };
   });
-  return { about, photo, grey, maps };
+  return { about, photo, gray, maps };
 }
 
 function build(s) {
@@ -110,8 +110,8 @@ function paint(s) {
           const column = Math.min(map.columns - 1, Math.floor(((x + 0.5) * map.columns) / width));
           const value = s.view.grid ? places[row * map.columns + column] : fine[i];
           const alpha = limit > 0 ? Math.min(1, Math.abs(value) / limit) * s.view.opacity : 0;
-          const colour = value < 0 ? BLUE : signed ? RED : ORANGE;
-          for (let c = 0; c < 3; c += 1) picture.data[4 * i + c] = s.grey[i] * (1 - alpha) + colour[c] * alpha;
+          const color = value < 0 ? BLUE : signed ? RED : ORANGE;
+          for (let c = 0; c < 3; c += 1) picture.data[4 * i + c] = s.gray[i] * (1 - alpha) + color[c] * alpha;
           picture.data[4 * i + 3] = 255;
         }
       }
@@ -125,7 +125,7 @@ const precise = (value) => (value === 0 ? "0" : (value > 0 ? "+" : "−") + Math
 
 function legend(s, map, signed) {
   const { limit, low, high, cut } = scaleOf(s, map);
-  const rgb = (colour) => `rgb(${colour})`;
+  const rgb = (color) => `rgb(${color})`;
   const ramp = make("div", { class: "ramp" });
   const ends = make("div", { class: "ends mono" });
   if (signed) {

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from core.evaluation.comparison import compare, in_classes_of
-from core.evaluation.confusion import accuracy, confusion_matrix, normalised
+from core.evaluation.confusion import accuracy, confusion_matrix, normalized
 from pages.elements.as_text import plain
 from pages.elements.confusion_matrices.judged import Judged, cell_of_address, cell_words, forget_cell, wall
 from pages.elements.confusion_matrices.parts import keep_pick, matrix_controls
@@ -27,7 +27,7 @@ def comparison_part(first: Judged, second: Judged) -> None:
         matrices = [confusion_matrix(p.labels, p.predicted, p.number_of_classes)[square] for p in (a, b)]
         shown_names = [a.class_names[i] for i in classes.tolist()]
         normalize, order, mute = matrix_controls(matrices[0])
-        values = [normalised(matrix, normalize) for matrix in matrices]
+        values = [normalized(matrix, normalize) for matrix in matrices]
         rest = ~np.eye(len(classes), dtype=bool) if mute else np.ones((len(classes),) * 2, bool)
         cell = cell_of_address(len(classes))
         limit = max(float(v[rest].max(initial=0)) for v in values)

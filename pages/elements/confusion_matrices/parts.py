@@ -29,15 +29,15 @@ from pages.elements.confusion_matrices.judged import (
 from pages.elements.figures.confusion_grid import confusion_grid
 from pages.elements.page import errors_shown
 
-NORMALISE = {"Counts": None, "% of true": "true", "% of predicted": "pred", "% of all": "all"}
+NORMALIZE = {"Counts": None, "% of true": "true", "% of predicted": "pred", "% of all": "all"}
 ORDERS = ("As given", "By similarity", "By error")
 
 
 def matrix_controls(matrix: np.ndarray) -> tuple[str | None, np.ndarray, bool]:
-    """How the matrix is to be shown: normalisation, order of the classes, diagonal muted."""
+    """How the matrix is to be shown: normalization, order of the classes, diagonal muted."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        normalise = st.segmented_control(
-            "Show", list(NORMALISE), default="Counts", key="cm_normalise", bind="query-params", required=True
+        normalize = st.segmented_control(
+            "Show", list(NORMALIZE), default="Counts", key="cm_normalize", bind="query-params", required=True
         )
         order = st.segmented_control(
             "Order of the classes",
@@ -49,13 +49,13 @@ def matrix_controls(matrix: np.ndarray) -> tuple[str | None, np.ndarray, bool]:
         )
         mute = st.toggle(
             "Mute the diagonal", key="cm_mute", bind="query-params",
-            help="Leaves out what is right, so that the colours are those of the errors alone.",
+            help="Leaves out what is right, so that the colors are those of the errors alone.",
         )  # fmt: skip
     places = {
         "By similarity": order_by_similarity,
         "By error": order_by_error,
     }.get(order or "", lambda matrix: np.arange(len(matrix)))(matrix)
-    return NORMALISE[normalise or "Counts"], places, mute
+    return NORMALIZE[normalize or "Counts"], places, mute
 
 
 def clickable_matrix(
@@ -190,7 +190,7 @@ def class_table(matrix: np.ndarray, names: Sequence[str]) -> None:
         key="cm_table",
     )  # fmt: skip
     st.caption(
-        "Recall is the share of a class that is recognised, often called the class's accuracy; precision the "
+        "Recall is the share of a class that is recognized, often called the class's accuracy; precision the "
         "share of what is called by its name that belongs there. The 95\u00a0% intervals are Wilson's. A "
         "macro average counts every class the same, a weighted one by its images. Click a column's head to "
         "sort."

@@ -14,7 +14,7 @@ from core.models.catalogue import card_of, names
 from core.models.classifier import Classifier
 from core.network.effective_receptive_field import effective_field
 from core.network.receptive_field import Box, receptive_field
-from core.network.summary import LayerSummary, summarise
+from core.network.summary import LayerSummary, summarize
 from core.progress import Progress
 from core.store import Answer
 from pages.elements.ask import ask
@@ -29,7 +29,7 @@ def network_field(photo: ReadImage) -> None:
         st.info("There is no network here yet: train one, or import one.")
         return
     with errors_shown():
-        summary = ask("layers", name, _summarise, message="Reading the network")
+        summary = ask("layers", name, _summarize, message="Reading the network")
         layers = tuple(LayerSummary(**row) for row in summary["layers"])
         maps = [layer.name for layer in layers if layer.output_shape and len(layer.output_shape) == 3]
         st.dataframe(_table(layers), hide_index=True, height=300)
@@ -54,9 +54,9 @@ def network_field(photo: ReadImage) -> None:
         _draw(image, field["strength"], Box(**field["box"]))
 
 
-def _summarise(classifier: Classifier, progress: Progress) -> Answer:
+def _summarize(classifier: Classifier, progress: Progress) -> Answer:
     preprocessing = classifier.card.preprocessing
-    summary = summarise(classifier.module, preprocessing.input_size, preprocessing.channels)
+    summary = summarize(classifier.module, preprocessing.input_size, preprocessing.channels)
     rows = [asdict(layer) for layer in summary.layers]
     return {"layers": rows, "parameters": summary.parameters, "macs": summary.macs}
 

@@ -7,7 +7,7 @@ export default function (component) {
   let s = memory.get(parentElement);
   if (!s) {
     s = { root: parentElement.querySelector(".root") };
-    s.report = settled(() => s.send("choice", { name: s.name, values: s.name ? null : s.values, patch: s.patch, normalised: s.normalised, kind: s.kind }), 350);
+    s.report = settled(() => s.send("choice", { name: s.name, values: s.name ? null : s.values, patch: s.patch, normalized: s.normalized, kind: s.kind }), 350);
     memory.set(parentElement, s);
   }
   s.send = setStateValue;
@@ -15,10 +15,10 @@ export default function (component) {
   Object.assign(s, { predict: data.predict, guesses: {} });
   if (s.revision === data.revision) return schedule(s, true);
   Object.assign(s, { revision: data.revision, kind: data.kind, width: data.width, height: data.height, kernels: data.kernels, pixels: Uint8Array.from(atob(data.pixels), (c) => c.charCodeAt(0)),
-    name: data.name, values: data.values, normalised: data.normalised, cursor: [Math.floor(data.width / 2), Math.floor(data.height / 2)] });
+    name: data.name, values: data.values, normalized: data.normalized, cursor: [Math.floor(data.width / 2), Math.floor(data.height / 2)] });
   s.patch = fitPatch(s, data.patch);
-  s.grey = new Float64Array(s.width * s.height);
-  for (let i = 0; i < s.grey.length; i++) s.grey[i] = (0.299 * s.pixels[3 * i] + 0.587 * s.pixels[3 * i + 1] + 0.114 * s.pixels[3 * i + 2]) / 255;
+  s.gray = new Float64Array(s.width * s.height);
+  for (let i = 0; i < s.gray.length; i++) s.gray[i] = (0.299 * s.pixels[3 * i] + 0.587 * s.pixels[3 * i + 1] + 0.114 * s.pixels[3 * i + 2]) / 255;
   build(s);
 }
 
@@ -28,40 +28,40 @@ function fitPatch(s, [x, y, side]) {
 }
 
 /** The photo under a kernel, as large as it was, its edge repeated outwards. */
-function filterPhoto(grey, width, height, values) {
+function filterPhoto(gray, width, height, values) {
   const k = values.length, before = Math.floor((k - 1) / 2), out = new Float64Array(width * height);
   for (let ky = 0; ky < k; ky++) for (let kx = 0; kx < k; kx++) {
     const weight = values[ky][kx];
     if (!weight) continue;
     for (let y = 0; y < height; y++) {
       const row = Math.min(Math.max(y + ky - before, 0), height - 1) * width;
-      for (let x = 0; x < width; x++) out[y * width + x] += weight * grey[row + Math.min(Math.max(x + kx - before, 0), width - 1)];
+      for (let x = 0; x < width; x++) out[y * width + x] += weight * gray[row + Math.min(Math.max(x + kx - before, 0), width - 1)];
     }
   }
   return out;
 }
 
 /** Similarity of the patch to every place where it fits: Σ image · patch, or the correlation coefficient. */
-function matchPatch(grey, width, height, [px, py, side], normalised) {
+function matchPatch(gray, width, height, [px, py, side], normalized) {
   const w = width - side + 1, h = height - side + 1, out = new Float64Array(w * h), n = side * side;
   const template = new Float64Array(n);
   let mean = 0;
-  for (let y = 0; y < side; y++) for (let x = 0; x < side; x++) mean += template[y * side + x] = grey[(py + y) * width + px + x];
+  for (let y = 0; y < side; y++) for (let x = 0; x < side; x++) mean += template[y * side + x] = gray[(py + y) * width + px + x];
   mean /= n;
   let length = 0;
-  if (normalised) for (let i = 0; i < n; i++) { template[i] -= mean; length += template[i] ** 2; }
+  if (normalized) for (let i = 0; i < n; i++) { template[i] -= mean; length += template[i] ** 2; }
   for (let y = 0; y < h; y++) for (let x = 0; x < w; x++) {
     let sum = 0, total = 0, squares = 0;
     for (let ty = 0; ty < side; ty++) {
       let at = (y + ty) * width + x, t = ty * side;
       for (let tx = 0; tx < side; tx++, at++, t++) {
-        const value = grey[at];
+        const value = gray[at];
         sum += value * template[t];
         total += value;
         squares += value * value;
       }
     }
-    if (normalised) {
+    if (normalized) {
       const spread = Math.max(squares - (total * total) / n, 0) * length;
       sum = spread <= 1e-12 * n * n ? 0 : Math.max(-1, Math.min(1, sum / Math.sqrt(spread)));
     }
@@ -74,8 +74,8 @@ function build(s) {
   const template = s.kind === "template";
   s.photo = canvasOf(s.width, s.height);
   const context = s.photo.getContext("2d"), image = context.createImageData(s.width, s.height);
-  for (let i = 0; i < s.grey.length; i++) {
-    for (let c = 0; c < 3; c++) image.data[4 * i + c] = template ? s.pixels[3 * i + c] : Math.round(255 * s.grey[i]);
+  for (let i = 0; i < s.gray.length; i++) {
+    for (let c = 0; c < 3; c++) image.data[4 * i + c] = template ? s.pixels[3 * i + c] : Math.round(255 * s.gray[i]);
     image.data[4 * i + 3] = 255;
   }
   context.putImageData(image, 0, 0);
@@ -183,9 +183,9 @@ function templateBar(s) {
     schedule(s, true);
     s.report();
   } });
-  const box = make("input", { type: "checkbox", checked: s.normalised, onchange: () => { s.normalised = box.checked; schedule(s, true); s.report(); } });
+  const box = make("input", { type: "checkbox", checked: s.normalized, onchange: () => { s.normalized = box.checked; schedule(s, true); s.report(); } });
   return make("div", { class: "bar" }, make("label", { class: "field" }, make("span", {}, "side of the patch"), make("span", { class: "check" }, size, shownSide)),
-    make("label", { class: "check" }, box, "normalised: mean taken off, divided by the length"));
+    make("label", { class: "check" }, box, "normalized: mean taken off, divided by the length"));
 }
 
 function edited(s) {
@@ -230,9 +230,9 @@ function tint(cell, value, most) {
 
 function calculate(s) {
   if (s.kind === "template") {
-    s.map = matchPatch(s.grey, s.width, s.height, s.patch, s.normalised);
+    s.map = matchPatch(s.gray, s.width, s.height, s.patch, s.normalized);
   } else {
-    s.map = { out: filterPhoto(s.grey, s.width, s.height, s.values), w: s.width, h: s.height };
+    s.map = { out: filterPhoto(s.gray, s.width, s.height, s.values), w: s.width, h: s.height };
     const known = s.kernels.find((k) => k.name === s.name);
     s.note.textContent = hiddenResult(s) ? "" : known ? known.note : `The kernel's numbers add up to ${shown(s.values.flat().reduce((a, b) => a + b, 0))}.`;
   }
@@ -242,7 +242,7 @@ function calculate(s) {
   s.low = low;
   s.high = high;
   const total = s.kind === "kernel" ? Math.abs(s.values.flat().reduce((a, b) => a + b, 0)) : 0;
-  const signed = s.kind === "template" ? s.normalised : total < 1e-9;
+  const signed = s.kind === "template" ? s.normalized : total < 1e-9;
   const most = Math.max(Math.abs(low), Math.abs(high), 1e-12);
   s.result.width = w;
   s.result.height = h;
@@ -250,14 +250,14 @@ function calculate(s) {
   if (hiddenResult(s)) return drawCover(s);
   const image = s.result.getContext("2d").createImageData(w, h);
   for (let i = 0; i < out.length; i++) {
-    // Signed maps are grey at zero with orange above and blue below, on one scale; the others are black to white.
+    // Signed maps are gray at zero with orange above and blue below, on one scale; the others are black to white.
     const v = signed ? out[i] / most : s.kind === "template" ? (out[i] - low) / (high - low || 1) : Math.max(0, Math.min(1, out[i]));
-    const colour = !signed ? [255 * v, 255 * v, 255 * v] : v > 0 ? [128 + 127 * v, 128 - 10 * v, 128 - 118 * v] : [128 + 100 * v, 128 + 20 * v, 128 - 127 * v];
-    for (let c = 0; c < 3; c++) image.data[4 * i + c] = colour[c];
+    const color = !signed ? [255 * v, 255 * v, 255 * v] : v > 0 ? [128 + 127 * v, 128 - 10 * v, 128 - 118 * v] : [128 + 100 * v, 128 + 20 * v, 128 - 127 * v];
+    for (let c = 0; c < 3; c++) image.data[4 * i + c] = color[c];
     image.data[4 * i + 3] = 255;
   }
   s.result.getContext("2d").putImageData(image, 0, 0);
-  s.scale.replaceChildren(make("span", {}, `least ${shown(low)}`), make("span", {}, signed ? "grey: 0, one scale for both signs" : s.kind === "kernel" ? "black 0, white 1" : "black to white: least to most"), make("span", {}, `most ${shown(high)}`));
+  s.scale.replaceChildren(make("span", {}, `least ${shown(low)}`), make("span", {}, signed ? "gray: 0, one scale for both signs" : s.kind === "kernel" ? "black 0, white 1" : "black to white: least to most"), make("span", {}, `most ${shown(high)}`));
   s.root.dataset.low = low;
   s.root.dataset.high = high;
 }
@@ -303,7 +303,7 @@ function readOut(s) {
   s.resultBoxes.append(boxAt(s.width, s.height, [x - 1, y - 1, 3, 3]));
   for (let ky = 0; ky < k; ky++) for (let kx = 0; kx < k; kx++) {
     const row = Math.min(Math.max(y + ky - before, 0), s.height - 1), column = Math.min(Math.max(x + kx - before, 0), s.width - 1);
-    if (s.values[ky][kx] !== 0) texts.push(`${shown(s.grey[row * s.width + column]).slice(0, 5)}·${bracket(s.values[ky][kx])}`);
+    if (s.values[ky][kx] !== 0) texts.push(`${shown(s.gray[row * s.width + column]).slice(0, 5)}·${bracket(s.values[ky][kx])}`);
   }
   const many = texts.length > 9 ? [...texts.slice(0, 6), `… ${texts.length - 6} more`] : texts;
   s.readout.textContent = `Row ${y}, column ${x}: ${many.join(" + ") || "0"} = ${hiddenResult(s) ? "?" : shown(value)}`;

@@ -72,7 +72,7 @@ def _from_address(kind: str, address: dict[str, str], pixels: np.ndarray) -> dic
     data: dict[str, Any] = {
         "name": "sobel_x",
         "values": kernel("sobel_x").values.tolist(),
-        "normalised": "conv_raw" not in address,
+        "normalized": "conv_raw" not in address,
         "patch": [round(width * 0.3), round(height * 0.3), 24],
     }
     try:
@@ -113,7 +113,7 @@ def _address(kind: str, sent: dict[str, Any]) -> dict[str, str]:
                 address["conv_own"] = numbers_to_text(values)
         else:
             address["conv_patch"] = " ".join(str(int(v)) for v in list(sent.get("patch", []))[:3])
-            if sent.get("normalised") is False:
+            if sent.get("normalized") is False:
                 address["conv_raw"] = "1"
     except (ConvoscopeError, TypeError, ValueError):
         return read_address(_NAMES[kind])

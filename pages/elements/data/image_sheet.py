@@ -25,7 +25,7 @@ def image_sheet(
         images: (N, K, H, W, 1 or 3) uint8: N tiles of K pictures.
         captions: N lines of text, shown as they stand.
         rows: K words that say what the pictures of a tile are.
-        notes: N second lines, in the colour of a warning.
+        notes: N second lines, in the color of a warning.
     """
     n, per_tile, height, width = images.shape[:4]
     if max(height, width) > LARGEST:

@@ -8,21 +8,21 @@ import streamlit as st
 
 from core.data.catalogue import add_upload
 from core.data.dataset import ImageDataset, Split
-from core.data.duplicates import Neighbours, nearest_images
+from core.data.duplicates import Neighbors, nearest_images
 from pages.elements.as_text import plain
 from pages.elements.data.image_sheet import image_sheet
 from pages.elements.page import errors_shown
 from pages.elements.pickers.dataset_picker import choose_next
 
 PAIRS_SHOWN = 40
-_MASK_COLOURS = {"stitches": (230, 60, 60), "wound": (250, 200, 60), "grid": (70, 130, 230)}
+_MASK_COLORS = {"stitches": (230, 60, 60), "wound": (250, 200, 60), "grid": (70, 130, 230)}
 
 
 def overview(dataset: ImageDataset) -> None:
     """Counts and statistics of every split, as a chart and as tables."""
     st.markdown(
         "How many images each class has. Where classes differ much, accuracy is easily reached by preferring "
-        "the frequent ones. Mean and deviation are what the images are normalised by for a network."
+        "the frequent ones. Mean and deviation are what the images are normalized by for a network."
     )
     counts = {name: split.counts(dataset.number_of_classes) for name, split in dataset.splits.items()}
     st.echarts_chart(_distribution(dataset.class_names, counts), height=320, key="data_counts_chart")
@@ -53,7 +53,7 @@ def _distribution(class_names: tuple[str, ...], counts: dict[str, np.ndarray]) -
 
 
 def _statistics(dataset: ImageDataset) -> pd.DataFrame:
-    channels = ("grey",) if dataset.channels == 1 else ("red", "green", "blue")
+    channels = ("gray",) if dataset.channels == 1 else ("red", "green", "blue")
     rows = []
     for name, split in dataset.splits.items():
         counts = split.counts(dataset.number_of_classes)
@@ -128,14 +128,14 @@ def _augmented(images: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray | 
         columns = st.columns(5, vertical_alignment="bottom")
         flip = columns[0].toggle("Flip", True, key="data_flip", help="Mirrors half of the images.")
         crop = columns[1].slider("Shift (pixels)", 0, 16, 2, key="data_crop")
-        colour = columns[2].slider("Colour", 0.0, 1.0, 0.0, 0.05, key="data_colour")
+        color = columns[2].slider("Color", 0.0, 1.0, 0.0, 0.05, key="data_color")
         cutout = columns[3].slider("Cutout (pixels)", 0, 32, 0, key="data_cutout")
         magnitude = columns[4].slider("RandAugment", 0, 10, 0, key="data_rand_augment")
     import torch
 
     from core.training.augmentation import Augmentation, augment
 
-    augmentation = Augmentation("random" if flip else "none", crop, colour, magnitude, cutout)
+    augmentation = Augmentation("random" if flip else "none", crop, color, magnitude, cutout)
     if not augmentation.changes_something:
         return None
     generator = torch.Generator().manual_seed(seed)
@@ -149,7 +149,7 @@ def _same_channels(pictures: np.ndarray, channels: int) -> np.ndarray:
 def _masks(split: Split, rows: np.ndarray) -> np.ndarray:
     pictures = np.full((len(rows), *split.input_size, 3), 24, np.uint8)
     for name, mask in split.masks.items():
-        pictures[np.asarray(mask[rows])] = _MASK_COLOURS.get(name, (255, 255, 255))
+        pictures[np.asarray(mask[rows])] = _MASK_COLORS.get(name, (255, 255, 255))
     return pictures
 
 
@@ -179,7 +179,7 @@ def duplicates(dataset: ImageDataset) -> None:
 
 
 def _pairs(
-    dataset: ImageDataset, test: Split, train: Split, found: Neighbours, least: float, only_conflicts: bool
+    dataset: ImageDataset, test: Split, train: Split, found: Neighbors, least: float, only_conflicts: bool
 ) -> None:
     rows = found.at_least(least)
     differ = test.labels[rows] != train.labels[found.nearest[rows]]

@@ -1,13 +1,13 @@
 // Maps of images side by side: each point is an image, and the same image is the same point in every map.
 // Everything moves here; only a click on a point, which chooses the image, goes to the server.
 
-const COLOURS = ["#4c78d8", "#f08a24", "#2f9e5c", "#d6455d", "#8e62c4", "#8c5a3c", "#e377b8", "#8a8f98", "#b8ab1f", "#1fb5c9"];
+const COLORS = ["#4c78d8", "#f08a24", "#2f9e5c", "#d6455d", "#8e62c4", "#8c5a3c", "#e377b8", "#8a8f98", "#b8ab1f", "#1fb5c9"];
 const SCALE = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
 const STRIP = 240; // pictures shown of a selection
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".root");
-  const s = (root.state ??= { colour: "true", mode: "move", dimmed: new Set(), lasso: null, picked: -1, hover: -1 });
+  const s = (root.state ??= { color: "true", mode: "move", dimmed: new Set(), lasso: null, picked: -1, hover: -1 });
   s.choose = (index) => setTriggerValue("chosen", s.rows[index]);
   if (s.data !== data) {
     s.data = data;
@@ -49,18 +49,18 @@ function read(s, data) {
     s.dimmed.clear();
   } else if (head.picked !== s.sentPicked) s.picked = head.picked;
   s.sentPicked = head.picked;
-  if (!head.predictions && s.colour !== "true" && s.colour !== "preserved") s.colour = "true";
+  if (!head.predictions && s.color !== "true" && s.color !== "preserved") s.color = "true";
   s.sprite = null;
   createImageBitmap(new Blob([bytes.subarray(at)], { type: "image/jpeg" })).then((sprite) => {
     if (s.data !== data) return;
     s.sprite = sprite;
     s.refresh?.();
   });
-  s.maps.forEach(normalise);
+  s.maps.forEach(normalize);
 }
 
 /** Points into a box of −1…1 around the middle, so that zooming and turning know their measure. */
-function normalise(map) {
+function normalize(map) {
   const { points, dimensions: d } = map;
   const n = points.length / d;
   const low = Array(d).fill(Infinity), high = Array(d).fill(-Infinity);
@@ -73,18 +73,18 @@ function normalise(map) {
   map.view ??= { zoom: 1, x: 0, y: 0, turn: 0.6, tilt: 0.4 };
 }
 
-const classColour = (k) => (k < COLOURS.length ? COLOURS[k] : `hsl(${(k * 137.508) % 360} ${55 + (k % 3) * 15}% ${42 + (k % 4) * 7}%)`);
+const classColor = (k) => (k < COLORS.length ? COLORS[k] : `hsl(${(k * 137.508) % 360} ${55 + (k % 3) * 15}% ${42 + (k % 4) * 7}%)`);
 
-function rgb(colour) {
+function rgb(color) {
   const known = (rgb.known ??= new Map());
-  if (known.has(colour)) return known.get(colour);
+  if (known.has(color)) return known.get(color);
   const canvas = (rgb.canvas ??= Object.assign(document.createElement("canvas"), { width: 1, height: 1 }));
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.clearRect(0, 0, 1, 1);
-  context.fillStyle = colour;
+  context.fillStyle = color;
   context.fillRect(0, 0, 1, 1);
-  known.set(colour, [...context.getImageData(0, 0, 1, 1).data.slice(0, 3)]);
-  return known.get(colour);
+  known.set(color, [...context.getImageData(0, 0, 1, 1).data.slice(0, 3)]);
+  return known.get(color);
 }
 
 function ramp(share) {
@@ -93,34 +93,34 @@ function ramp(share) {
   return SCALE[k].map((value, c) => Math.round(value + (SCALE[k + 1][c] - value) * (at - k)));
 }
 
-/** The groups of the legend, and for a map the group and the colour of every point. */
-function colouring(s) {
+/** The groups of the legend, and for a map the group and the color of every point. */
+function coloring(s) {
   const names = s.head.classes;
-  if (s.colour === "true" || s.colour === "predicted") {
-    const list = names.map((name, k) => ({ name, colour: rgb(classColour(k)) }));
-    if (s.colour === "predicted") list.push({ name: "another class", colour: [140, 140, 140] });
-    return { list, of: (map) => (s.colour === "true" ? s.labels : map.predicted) };
+  if (s.color === "true" || s.color === "predicted") {
+    const list = names.map((name, k) => ({ name, color: rgb(classColor(k)) }));
+    if (s.color === "predicted") list.push({ name: "another class", color: [140, 140, 140] });
+    return { list, of: (map) => (s.color === "true" ? s.labels : map.predicted) };
   }
-  if (s.colour === "right") {
-    const list = [{ name: "right", colour: [120, 150, 190] }, { name: "wrong", colour: [225, 70, 40] }];
+  if (s.color === "right") {
+    const list = [{ name: "right", color: [120, 150, 190] }, { name: "wrong", color: [225, 70, 40] }];
     return { list, of: (map) => Uint8Array.from(s.labels, (label, i) => (map.predicted[i] === label ? 0 : 1)) };
   }
-  const list = Array.from({ length: 256 }, (_, k) => ({ name: "", colour: ramp(k / 255) }));
-  return { list, scale: true, of: (map) => map[s.colour] };
+  const list = Array.from({ length: 256 }, (_, k) => ({ name: "", color: ramp(k / 255) }));
+  return { list, scale: true, of: (map) => map[s.color] };
 }
 
 function build(root, s) {
-  const options = [["true", "true class"], ...(s.head.predictions ? [["predicted", "predicted class"], ["right", "right or wrong"], ["confidence", "confidence"]] : []), ["preserved", "neighbours preserved"]];
-  const colour = make("select", { "aria-label": "Colour by", onchange: () => { s.colour = colour.value; s.dimmed.clear(); build(root, s); } },
-    ...options.map(([value, text]) => make("option", { value, selected: value === s.colour }, text)));
-  colour.value = s.colour;
+  const options = [["true", "true class"], ...(s.head.predictions ? [["predicted", "predicted class"], ["right", "right or wrong"], ["confidence", "confidence"]] : []), ["preserved", "neighbors preserved"]];
+  const color = make("select", { "aria-label": "Color by", onchange: () => { s.color = color.value; s.dimmed.clear(); build(root, s); } },
+    ...options.map(([value, text]) => make("option", { value, selected: value === s.color }, text)));
+  color.value = s.color;
   const mode = (name, text, title) => make("button", { "aria-pressed": String(s.mode === name), title, onclick: () => { s.mode = name; build(root, s); } }, text);
   const flat = s.maps.every((map) => map.dimensions === 2);
   const bar = make("div", { class: "bar" },
-    make("label", { class: "field" }, make("span", {}, "Colour by"), colour),
+    make("label", { class: "field" }, make("span", {}, "Color by"), color),
     mode("move", flat ? "Move" : "Turn", "Drag to move the map; the wheel zooms"),
     mode("lasso", "Lasso", "Drag around points to see their images (or hold Shift)"),
-    make("button", { onclick: () => { for (const map of s.maps) { map.view = null; normalise(map); } refresh(); } }, "Whole map"),
+    make("button", { onclick: () => { for (const map of s.maps) { map.view = null; normalize(map); } refresh(); } }, "Whole map"),
     s.lasso ? make("button", { onclick: () => { s.lasso = null; build(root, s); } }, "Drop the selection") : null);
   const maps = make("div", { class: "maps" });
   s.canvases = s.maps.map((map, i) => {
@@ -133,8 +133,8 @@ function build(root, s) {
   const side = make("div", { class: "side" });
   const strip = make("div", { class: "strip" });
   root.replaceChildren(bar, make("div", { class: `stage${s.maps.length > 1 ? " many" : ""}` }, maps, side), strip);
-  s.coloured = colouring(s);
-  s.groups = s.maps.map((map) => s.coloured.of(map));
+  s.colored = coloring(s);
+  s.groups = s.maps.map((map) => s.colored.of(map));
   s.masks = s.groups.map((groups) => mask(s, groups));
   s.built = (s.built ?? 0) + 1;
   const card = make("div", { class: "card", "aria-live": "polite" });

@@ -4,14 +4,14 @@
 function layOut(map, width, height) {
   const { view, points, middle, half, x, y, depth } = map;
   const scale = (0.46 * Math.min(width, height) * view.zoom) / half;
-  const centreX = width / 2 + view.x * width, centreY = height / 2 + view.y * height;
+  const centerX = width / 2 + view.x * width, centerY = height / 2 + view.y * height;
   const n = x.length;
   if (map.dimensions === 2) {
     for (let i = 0; i < n; i += 1) {
-      x[i] = centreX + (points[2 * i] - middle[0]) * scale;
-      y[i] = centreY - (points[2 * i + 1] - middle[1]) * scale;
+      x[i] = centerX + (points[2 * i] - middle[0]) * scale;
+      y[i] = centerY - (points[2 * i + 1] - middle[1]) * scale;
     }
-    map.at = (p) => [centreX + (p[0] - middle[0]) * scale, centreY - (p[1] - middle[1]) * scale];
+    map.at = (p) => [centerX + (p[0] - middle[0]) * scale, centerY - (p[1] - middle[1]) * scale];
     return;
   }
   const ct = Math.cos(view.turn), st = Math.sin(view.turn), cl = Math.cos(view.tilt), sl = Math.sin(view.tilt);
@@ -19,7 +19,7 @@ function layOut(map, width, height) {
     const u = a * ct + c * st, w = -a * st + c * ct;
     const v = b * cl - w * sl, z = b * sl + w * cl;
     const near = 1 / (1 + (0.28 * z) / half);
-    return [centreX + u * scale * 0.8 * near, centreY - v * scale * 0.8 * near, z / half];
+    return [centerX + u * scale * 0.8 * near, centerY - v * scale * 0.8 * near, z / half];
   };
   for (let i = 0; i < n; i += 1) {
     const [a, b, c] = seen(points[3 * i] - middle[0], points[3 * i + 1] - middle[1], points[3 * i + 2] - middle[2]);
@@ -53,14 +53,14 @@ function points(s, map, groups, mask, back, size) {
   const { width, height } = map.image, pixels = new Uint32Array(map.image.data.buffer);
   pixels.fill(packed(back));
   const order = map.dimensions === 3 ? farFirst(map) : null;
-  const colours = s.coloured.list.map((group) => packed(group.colour));
+  const colors = s.colored.list.map((group) => packed(group.color));
   const stamps = stampsOf(size), reach = Math.ceil(size + 0.5);
   for (let pass = mask ? 0 : 1; pass < 2; pass += 1) {
     for (let o = 0; o < s.n; o += 1) {
       const i = order ? order[o] : o;
       if (mask && mask[i] !== pass) continue;
       const opacity = pass === 0 ? 0.13 : order ? Math.min(1, 0.9 - 0.3 * Math.max(-1, Math.min(1, map.depth[i]))) : 0.85;
-      dot(pixels, width, height, map.x[i], map.y[i], stamps, reach, colours[groups[i]], opacity);
+      dot(pixels, width, height, map.x[i], map.y[i], stamps, reach, colors[groups[i]], opacity);
     }
   }
 }
@@ -80,12 +80,12 @@ function stampsOf(radius) {
 }
 
 /** Red and blue of a pixel are mixed in one multiplication, green in another. */
-function dot(pixels, width, height, x, y, stamps, reach, colour, opacity) {
+function dot(pixels, width, height, x, y, stamps, reach, color, opacity) {
   const column = Math.floor(x + 0.5), row = Math.floor(y + 0.5);
   const left = column - reach, top = row - reach, side = 2 * reach + 1;
   if (!(left < width && top < height && left + side > 0 && top + side > 0)) return;
   const stamp = stamps[Math.floor((y + 0.5 - row) * 4) * 4 + Math.floor((x + 0.5 - column) * 4)];
-  const redBlue = colour & 0xff00ff, green = colour & 0xff00;
+  const redBlue = color & 0xff00ff, green = color & 0xff00;
   for (let r = Math.max(0, -top), last = Math.min(side, height - top); r < last; r += 1) {
     for (let c = Math.max(0, -left), end = Math.min(side, width - left); c < end; c += 1) {
       const cover = (stamp[r * side + c] * opacity) | 0;
@@ -114,11 +114,11 @@ function farFirst(map) {
 function marks(s, map, context, ratio, size) {
   const style = getComputedStyle(context.canvas);
   const ink = style.getPropertyValue("--st-text-color").trim() || "#222", accent = style.getPropertyValue("--st-primary-color").trim() || "#e33";
-  const ring = (x, y, radius, colour, wide) => {
+  const ring = (x, y, radius, color, wide) => {
     context.beginPath();
     context.arc(x, y, radius, 0, 7);
     context.lineWidth = wide * ratio;
-    context.strokeStyle = colour;
+    context.strokeStyle = color;
     context.stroke();
   };
   const joined = (from, to) => {

@@ -3,20 +3,20 @@
 const near = (s, all, i) => all.subarray(i * s.head.near, (i + 1) * s.head.near);
 
 function legend(s, again) {
-  if (s.coloured.scale) {
-    const what = s.colour === "confidence" ? "probability of the predicted class" : `share of its ${s.head.near} nearest that are near in the picture too`;
+  if (s.colored.scale) {
+    const what = s.color === "confidence" ? "probability of the predicted class" : `share of its ${s.head.near} nearest that are near in the picture too`;
     return make("div", { class: "scale" }, make("span", { class: "ramp", style: `background:linear-gradient(90deg,${SCALE.map((c) => `rgb(${c})`)})` }),
       make("span", { class: "ends" }, make("span", {}, "0 %"), make("span", {}, "100 %")), make("span", { class: "quiet" }, what));
   }
-  const counts = new Uint32Array(s.coloured.list.length);
+  const counts = new Uint32Array(s.colored.list.length);
   for (const group of s.groups[0]) counts[group] += 1;
   const list = make("ul", { class: "legend", "aria-label": "Click a name to see these only" });
-  s.coloured.list.forEach((group, k) => {
+  s.colored.list.forEach((group, k) => {
     if (!counts[k] && group.name === "another class") return;
     list.append(make("li", {}, make("button", {
       "aria-pressed": String(s.dimmed.has(k)), title: "Show these only",
       onclick: () => { if (s.dimmed.has(k)) s.dimmed.delete(k); else s.dimmed.add(k); again(); },
-    }, make("span", { class: "dot", style: `background:rgb(${group.colour})` }), group.name, make("span", { class: "quiet mono" }, ` ${counts[k]}`))));
+    }, make("span", { class: "dot", style: `background:rgb(${group.color})` }), group.name, make("span", { class: "quiet mono" }, ` ${counts[k]}`))));
   });
   return list;
 }
@@ -56,12 +56,12 @@ function showCard(s, card) {
     const wrong = s.head.predictions && map.predicted[i] !== s.labels[i];
     return make("div", {}, s.maps.length > 1 ? make("span", { class: "quiet" }, `${map.title}: `) : "",
       s.head.predictions ? make("span", { class: wrong ? "problem" : "right" }, `${wrong ? "✗" : "✓"} ${says}`) : "",
-      make("div", { class: "quiet" }, `keeps ${Math.round((map.preserved[i] / 255) * s.head.near)} of ${s.head.near} neighbours`));
+      make("div", { class: "quiet" }, `keeps ${Math.round((map.preserved[i] / 255) * s.head.near)} of ${s.head.near} neighbors`));
   });
   card.replaceChildren(picture(s, i, s.maps.length > 1 ? 84 : 132), make("div", {}, make("strong", {}, className(s, s.labels[i])), make("span", { class: "quiet" }, ` image ${s.rows[i]}`)), ...lines);
 }
 
-/** Below the maps: the neighbours of the picked image, of the placed one, and the images in the lasso. */
+/** Below the maps: the neighbors of the picked image, of the placed one, and the images in the lasso. */
 function showStrip(s, strip, refresh) {
   const parts = [];
   const row = (title, list, side = 52) => make("section", {}, make("h4", {}, title), make("div", { class: "thumbs" }, ...Array.from(list, (i) => thumbnail(s, i, side, refresh))));

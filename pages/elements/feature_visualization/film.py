@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from core.data.images import encode
-from core.feature_visualization.visualise import Frame
+from core.feature_visualization.visualize import Frame
 from pages.elements.component import component, with_head
 
 _dream_view = component(__file__, "film")

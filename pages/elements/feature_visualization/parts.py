@@ -15,7 +15,7 @@ from core.data.preprocessing import fit
 from core.evaluation.probabilities import probabilities
 from core.feature_visualization.export import animation, facts_of, from_answer, npz_bytes, to_answer
 from core.feature_visualization.real_images import best_answers, compare, indexed_best, real_images, title_of
-from core.feature_visualization.visualise import Dream, Frame, found_settings, visualise
+from core.feature_visualization.visualize import Dream, Frame, found_settings, visualize
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
 from core.network.unit import Unit
@@ -23,7 +23,7 @@ from core.progress import Progress
 from core.settings import settings_of
 from core.store import Answer
 from pages.elements.as_text import plain
-from pages.elements.ask import ask, cancelled, question
+from pages.elements.ask import ask, canceled, question
 from pages.elements.feature_visualization.film import dream_view
 from pages.elements.pickers.chosen_image import open_chosen
 from pages.elements.settings_form import settings_form
@@ -70,7 +70,7 @@ class Wanted:
 
 def choose_settings(card: ModelCard, from_image: bool) -> dict[str, Any]:
     """The form, behind a button that says the most important of them."""
-    declared = settings_of(visualise)
+    declared = settings_of(visualize)
     defaults = {s.name: s.default for s in declared}
     now = dict(defaults)
     for name in MAIN:
@@ -99,7 +99,7 @@ def made(wanted: Wanted) -> Dream | None:
     stored = store.find(key)
     if stored is not None:
         return from_answer(wanted.unit, stored)
-    if key in cancelled():
+    if key in canceled():
         return _stopped(wanted, key)
     if not _should_start(wanted, key):
         return None
@@ -107,7 +107,7 @@ def made(wanted: Wanted) -> Dream | None:
     def analysis(classifier: Classifier, progress: Progress) -> Answer:
         frames = _begin(key)
         return to_answer(
-            visualise(
+            visualize(
                 classifier, wanted.unit, start=wanted.start, seen=frames.append, progress=progress,
                 **wanted.settings,
             )
@@ -165,7 +165,7 @@ def _stopped(wanted: Wanted, key: str) -> Dream | None:
             if frames
             else "Stopped before the first step."
         )
-        st.button("Start again", icon=":material/replay:", on_click=cancelled().discard, args=(key,))
+        st.button("Start again", icon=":material/replay:", on_click=canceled().discard, args=(key,))
     if not frames:
         return None
     settings = found_settings(
@@ -263,6 +263,6 @@ def _downloads(wanted: Wanted, dream: Dream) -> None:
     ):
         st.download_button(
             label, make, f"{file}.{suffix}", kind, icon=":material/download:", on_click="ignore",
-            help={"WebP": "The steps as an animation.", "GIF": "The steps as an animation of 256 colours.",
+            help={"WebP": "The steps as an animation.", "GIF": "The steps as an animation of 256 colors.",
                   "NPZ": "All kept steps, the curve and the settings."}.get(label),
         )  # fmt: skip

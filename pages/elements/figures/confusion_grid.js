@@ -139,7 +139,7 @@ function measure(s, width) {
   return { left: margin + 16, top: margin + 16, side, rows, cell: side / rows, name: margin - 10 };
 }
 
-function colours(s) {
+function colors(s) {
   const style = getComputedStyle(s.root);
   const read = (name, other) => style.getPropertyValue(name).trim() || other;
   const background = rgb(read("--st-background-color", "#fff"));
@@ -160,7 +160,7 @@ function rgb(text) {
 
 const mixed = (from, to, share) => from.map((value, c) => Math.round(value + (to[c] - value) * share));
 
-/** The largest value that gets a full colour. */
+/** The largest value that gets a full color. */
 function limit(s) {
   if (s.limit) return s.limit;
   let most = 0;
@@ -170,7 +170,7 @@ function limit(s) {
   return most;
 }
 
-function colour(s, c, most, i, j) {
+function color(s, c, most, i, j) {
   const value = s.values[i * s.k + j];
   if (s.mute && i === j) return c.muted;
   const full = s.signed ? (value > 0 ? c.more : c.less) : i === j ? c.right : c.wrong;
@@ -183,7 +183,7 @@ function draw(s) {
   if (!width || !s.names) return;
   s.box = measure(s, width);
   move(s, s.top, s.left);
-  const c = colours(s), most = limit(s), ratio = window.devicePixelRatio || 1;
+  const c = colors(s), most = limit(s), ratio = window.devicePixelRatio || 1;
   const height = s.box.top + s.box.side + 4;
   s.canvas.width = Math.round(width * ratio);
   s.canvas.height = Math.round(height * ratio);
@@ -215,7 +215,7 @@ function paint(s, pen, c, most, width, height) {
   pen.font = `${size}px ${FONT}`;
   for (let i = first[0]; i < last[0]; i += 1) {
     for (let j = first[1]; j < last[1]; j += 1) {
-      const x = left + (j - s.left) * cell, y = top + (i - s.top) * cell, fill = colour(s, c, most, i, j);
+      const x = left + (j - s.left) * cell, y = top + (i - s.top) * cell, fill = color(s, c, most, i, j);
       const value = s.values[i * s.k + j];
       pen.fillStyle = `rgb(${fill})`;
       pen.fillRect(x, y, cell - gap + (gap ? 0 : 0.6), cell - gap + (gap ? 0 : 0.6));
@@ -316,7 +316,7 @@ function words(s, { i, j }) {
   if (i < 0) return `Predicted “${s.names[j]}” though it is not${s.signed ? "" : `: ${images(s.columns[j] - s.counts[j * s.k + j])}`}`;
   if (j < 0) return `“${s.names[i]}” taken for something else${s.signed ? "" : `: ${images(s.rows[i] - s.counts[i * s.k + i])}`}`;
   const n = s.counts[i * s.k + j];
-  const what = i === j ? `“${s.names[i]}”, rightly recognised` : `“${s.names[i]}” taken for “${s.names[j]}”`;
+  const what = i === j ? `“${s.names[i]}”, rightly recognized` : `“${s.names[i]}” taken for “${s.names[j]}”`;
   if (s.signed) return `${what}: ${n > 0 ? "+" : ""}${images(n)} (${n > 0 ? s.labels[1] : n < 0 ? s.labels[0] : "no difference"})`.replace("-", "−");
   return `${what}: ${images(n)}, ${percent(n, s.rows[i])} of “${s.names[i]}”, ${percent(n, s.columns[j])} of what is called “${s.names[j]}”`;
 }
@@ -330,7 +330,7 @@ function save(s) {
   const canvas = make("canvas", {});
   canvas.width = Math.round(width);
   canvas.height = Math.round(height * scale);
-  const c = colours(s), pen = canvas.getContext("2d");
+  const c = colors(s), pen = canvas.getContext("2d");
   pen.scale(scale, scale);
   whole.canvas = old;
   paint(whole, pen, c, limit(s), 780, height);

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from core.evaluation.confusion import normalised
+from core.evaluation.confusion import normalized
 from pages.elements.component import component, with_head
 
 _confusion_grid = component(__file__, "confusion_grid")
@@ -31,13 +31,13 @@ def confusion_grid(
     Args:
         matrix: (K, K) counts, or differences of counts where `signed`.
         order: In which the classes stand; picks are indices of the classes as given, −1 for all others.
-        values: (K, K) that are shown and coloured in place of the normalised counts.
+        values: (K, K) that are shown and colored in place of the normalized counts.
         labels: What a difference below and above 0 means.
-        limit: The value with the fullest colour; of this matrix where it is None.
+        limit: The value with the fullest color; of this matrix where it is None.
         selected: A cell to be marked.
     """
     ids = np.arange(len(matrix)) if order is None else order
-    shown = normalised(matrix, normalize) if values is None else values
+    shown = normalized(matrix, normalize) if values is None else values
     head = {
         "names": [str(class_names[i]) for i in ids.tolist()],
         "ids": ids.tolist(),

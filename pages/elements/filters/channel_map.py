@@ -39,10 +39,10 @@ def channel_map(f: Filters, channel: int) -> None:
     laid = _laid_over(pixels, share, f)
     columns = st.columns(2)
     columns[0].image(enlarge(laid, 220), width="stretch")
-    grey = np.rint(255 * share).astype(np.uint8)
-    columns[1].image(enlarge(np.stack([grey] * 3, axis=2), 220), width="stretch")
+    gray = np.rint(255 * share).astype(np.uint8)
+    columns[1].image(enlarge(np.stack([gray] * 3, axis=2), 220), width="stretch")
     st.caption(
-        f"Orange, and white on the right, where it answers: full colour is {shown(limit)}, the most on "
+        f"Orange, and white on the right, where it answers: full color is {shown(limit)}, the most on "
         f"any of {f.images:,} images. Here it reaches {shown(float(values.max()))}, "
         f"{values.max() / limit:.0%} of it."
     )

@@ -85,7 +85,7 @@ def channel_view(f: Filters, channel_map: Callable[[Filters, int], None]) -> Non
 
 
 def _histogram(f: Filters, c: int) -> None:
-    """How strongly images activate the channel, in the colours of the classes that it prefers."""
+    """How strongly images activate the channel, in the colors of the classes that it prefers."""
     one, names = f.one, f.dataset.class_names
     counts, top = one.histograms[c], float(one.histogram_tops[c])
     filled = np.flatnonzero(counts[:, 1:].sum(0))

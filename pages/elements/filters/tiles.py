@@ -44,7 +44,7 @@ def kernels_of(f: Filters) -> tuple[np.ndarray | None, str]:
     layer = f.layer
     height, width = layer["kernel_size"]
     if f.number == 0 and "kernels" in f.answer:
-        return f.answer["kernels"], f"the filter itself: {height} × {width} weights, grey is 0"
+        return f.answer["kernels"], f"the filter itself: {height} × {width} weights, gray is 0"
     if max(height, width) == 1:
         return None, ""
 

@@ -23,7 +23,7 @@ from core.models.import_weights import (
     values_in,
 )
 from core.models.state_dict import read_state_dict
-from core.network.summary import short, summarise
+from core.network.summary import short, summarize
 from core.settings import assignments_in
 from pages.elements.import_checkpoint.model_diagram import model_diagram
 from pages.elements.page import errors_shown
@@ -242,5 +242,5 @@ def _result(trial: Trial) -> None:
                 icon=":material/save:",
             )
     preprocessing = trial.classifier.card.preprocessing
-    summary = summarise(trial.classifier.module, preprocessing.input_size, preprocessing.channels)
+    summary = summarize(trial.classifier.module, preprocessing.input_size, preprocessing.channels)
     model_diagram(summary, key="import")

@@ -171,6 +171,6 @@ function rangeInput(s, field, label, value, [least, most, step], set) {
   return input;
 }
 
-function labelled(label, value, ...children) {
+function labeled(label, value, ...children) {
   return make("label", { class: "field" }, make("span", {}, label, " ", make("span", { class: "mono" }, shown(value))), ...children);
 }

@@ -52,7 +52,7 @@ function drawStep(s) {
     const moved = event.shiftKey ? "loss_lowest" : "loss_w";
     s.set({ [moved]: s.values[moved].map((v, i) => Number(clamp(v + move[i], -4, 4).toFixed(2))) });
   };
-  const range = (label, name, value, bounds) => labelled(label, value, rangeInput(s, name, label, value, bounds, (v) => s.set({ [name]: [v] })));
+  const range = (label, name, value, bounds) => labeled(label, value, rangeInput(s, name, label, value, bounds, (v) => s.set({ [name]: [v] })));
   const bar = make("div", { class: "bar" }, range("learning rate", "loss_rate", rate, [0, 1, 0.01]), range("weight decay λ", "loss_decay", decay, [0, 2, 0.05]), range("steps drawn", "loss_steps", steps, [1, 60, 1]));
   const put = (name, i) => (v) => s.set({ [name]: s.values[name].map((old, k) => (k === i ? v : old)) });
   const number = (name, i) => numberInput(s, s.values[name][i], `${name}.${i}`, (v) => Math.abs(v) <= 4, "a number from −4 to 4", put(name, i));

@@ -23,7 +23,7 @@ from core.occlusion.windows import window_choices
 from core.progress import Progress
 from core.store import Answer
 from pages.elements.ask import ask
-from pages.elements.occlusion.parts import OcclusionChoice, colour_bar
+from pages.elements.occlusion.parts import OcclusionChoice, color_bar
 from pages.elements.pickers.choose import Chosen
 from pages.elements.pickers.dataset_picker import opened
 
@@ -115,7 +115,7 @@ def _compute_and_show(chosen: Chosen, plan: _Plan) -> None:
                 help="Off: each image has its own scale, printed under it: where, rather than how much.",
             )  # fmt: skip
             if one_scale:
-                colour_bar(scale)
+                color_bar(scale)
             st.caption(f"Stride {plan.choice.stride}, fill {plan.choice.fill}.")
         shares = [np.mean([row.share_of_flips[i] for row in rows]) for i in range(len(plan.windows))]
         figures = [f"{window} px {share:.1%}" for window, share in zip(plan.windows, shares, strict=True)]

@@ -83,7 +83,7 @@ def choose_occlusion(chosen: Chosen, *, one_window: bool = True) -> OcclusionCho
         )  # fmt: skip
         fill = st.selectbox(
             "Fill", FILLS, key="occ_fill", bind="query-params", width=115,
-            help="What stands in the window, in the picture's own colours: grey 128, its mean, black, "
+            help="What stands in the window, in the picture's own colors: gray 128, its mean, black, "
             "white, the picture blurred, or noise. A fill that the network never met can fool it by itself.",
         )  # fmt: skip
         seed = 0
@@ -213,7 +213,7 @@ def all_windows(chosen: Chosen, choice: OcclusionChoice) -> None:
                 column.image(enlarge(picture, 256), width="stretch")
                 column.caption(text)
         with st.container(horizontal=True, vertical_alignment="center"):
-            colour_bar(scale)
+            color_bar(scale)
             st.caption(
                 f"Drop of {chosen.target_name}: red where hiding hurts, blue where it helps. "
                 f"Stride {choice.stride}, fill {choice.fill}."
@@ -223,10 +223,10 @@ def all_windows(chosen: Chosen, choice: OcclusionChoice) -> None:
             st.info(note, icon=":material/info:")
 
 
-def colour_bar(scale: Scale) -> None:
-    """The colours of a drop with the points they stand for, in a row that the caller has begun."""
+def color_bar(scale: Scale) -> None:
+    """The colors of a drop with the points they stand for, in a row that the caller has begun."""
     st.caption(f"−{100 * scale.high:.2g} points", width="content")
-    st.image(np.repeat(scale.colours[None], 12, axis=0), width=200)
+    st.image(np.repeat(scale.colors[None], 12, axis=0), width=200)
     st.caption(f"+{100 * scale.high:.2g} points", width="content")
 
 

@@ -27,7 +27,7 @@ function look(s) {
   if (!s.fixed || wanted?.head.of !== s.fixed.of || s.wanted === wanted && s.drawn === s.fixed) return;
   const before = s.question;
   Object.assign(s, s.fixed, wanted.head, { wanted, drawn: s.fixed });
-  s.colours = wanted.head.diverging ? s.fixed.diverging : s.fixed.sequential;
+  s.colors = wanted.head.diverging ? s.fixed.diverging : s.fixed.sequential;
   if (wanted.head.target === s.fixed.classes.length) add(s, wanted);
   [s.values, s.map] = mapped(s, wanted.head.base);
   // The window stays where it was put. Until then it goes where a link wanted it, or the target loses most, as the map gets sharper.
@@ -49,7 +49,7 @@ function read(data) {
   const floats = (count) => { const array = new Float32Array(bytes.buffer, at, count); at += 4 * count; return array; };
   const small = (count) => { const array = bytes.subarray(at, at + count); at += count; return array; };
   const palette = () => { const flat = small(768); return Array.from({ length: 256 }, (_, i) => [...flat.subarray(3 * i, 3 * i + 3)]); };
-  const s = { ...head, logs: floats(places * head.classes.length), total: floats(places), image: small(3 * pixels), filled: small(head.one_colour ? 3 : 3 * pixels) };
+  const s = { ...head, logs: floats(places * head.classes.length), total: floats(places), image: small(3 * pixels), filled: small(head.one_color ? 3 : 3 * pixels) };
   const won = small(places), rows = middles(head.height, head.tops, head.window), columns = middles(head.width, head.lefts, head.window);
   s.flips = Uint8Array.from({ length: pixels }, (_, i) => won[rows[Math.floor(i / head.width)] * head.lefts.length + columns[i % head.width]]);
   s.sequential = palette();
@@ -202,7 +202,7 @@ function schedule(s) {
   });
 }
 
-/** What stays the same while the window moves: the two maps, their colours and legends. */
+/** What stays the same while the window moves: the two maps, their colors and legends. */
 function prepare(s) {
   s.rgba = new Uint8ClampedArray(4 * s.width * s.height).fill(255);
   for (let i = 0; i < s.width * s.height; i++) for (let c = 0; c < 3; c++) s.rgba[4 * i + c] = s.image[3 * i + c];
@@ -218,17 +218,17 @@ function prepare(s) {
   s.scale.width = 256;
   s.scale.height = 1;
   const strip = new ImageData(256, 1);
-  s.colours.forEach((colour, i) => strip.data.set([...colour, 255], 4 * i));
+  s.colors.forEach((color, i) => strip.data.set([...color, 255], 4 * i));
   s.scale.getContext("2d").putImageData(strip, 0, 0);
   s.low.textContent = asValue(s, s.lowest);
   s.middle.textContent = s.value === "drop" && s.highest > 0 ? "0" : "";
   s.high.textContent = asValue(s, s.highest);
-  s.legend.replaceChildren(...s.winners.map((w) => make("li", {}, make("span", { class: "swatch", style: `background:${w.colour}` }), make("span", { class: "name", title: w.name }, w.name), make("span", { class: "mono" }, String(w.places)))));
-  const flips = new ImageData(s.width, s.height), colours = s.flip_colours.map((hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)));
+  s.legend.replaceChildren(...s.winners.map((w) => make("li", {}, make("span", { class: "swatch", style: `background:${w.color}` }), make("span", { class: "name", title: w.name }, w.name), make("span", { class: "mono" }, String(w.places)))));
+  const flips = new ImageData(s.width, s.height), colors = s.flip_colors.map((hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)));
   for (let i = 0; i < s.flips.length; i++) {
     // The picture stays visible as light and dark.
-    const grey = (s.rgba[4 * i] * 0.3 + s.rgba[4 * i + 1] * 0.59 + s.rgba[4 * i + 2] * 0.11) / 255;
-    for (let c = 0; c < 3; c++) flips.data[4 * i + c] = colours[s.flips[i]][c] * (0.72 + 0.28 * grey);
+    const gray = (s.rgba[4 * i] * 0.3 + s.rgba[4 * i + 1] * 0.59 + s.rgba[4 * i + 2] * 0.11) / 255;
+    for (let c = 0; c < 3; c++) flips.data[4 * i + c] = colors[s.flips[i]][c] * (0.72 + 0.28 * gray);
     flips.data[4 * i + 3] = 255;
   }
   s.flip.canvas.getContext("2d").putImageData(flips, 0, 0);
@@ -238,9 +238,9 @@ function prepare(s) {
 function paintHeat(s) {
   const image = new ImageData(s.width, s.height), span = s.highest - s.lowest;
   for (let i = 0; i < s.map.length; i++) {
-    const share = span > 0 ? (s.map[i] - s.lowest) / span : 0.5, colour = s.colours[Math.max(0, Math.min(255, Math.round(255 * share)))];
-    const grey = s.rgba[4 * i] * 0.3 + s.rgba[4 * i + 1] * 0.59 + s.rgba[4 * i + 2] * 0.11;
-    for (let c = 0; c < 3; c++) image.data[4 * i + c] = s.opacity * colour[c] + (1 - s.opacity) * grey;
+    const share = span > 0 ? (s.map[i] - s.lowest) / span : 0.5, color = s.colors[Math.max(0, Math.min(255, Math.round(255 * share)))];
+    const gray = s.rgba[4 * i] * 0.3 + s.rgba[4 * i + 1] * 0.59 + s.rgba[4 * i + 2] * 0.11;
+    for (let c = 0; c < 3; c++) image.data[4 * i + c] = s.opacity * color[c] + (1 - s.opacity) * gray;
     image.data[4 * i + 3] = 255;
   }
   s.heat.canvas.getContext("2d").putImageData(image, 0, 0);
@@ -260,7 +260,7 @@ function draw(s) {
   const context = s.picture.canvas.getContext("2d"), pixels = new ImageData(new Uint8ClampedArray(s.rgba), s.width, s.height);
   for (let y = top; y < top + s.window; y++) for (let x = left; x < left + s.window; x++) {
     const i = y * s.width + x;
-    for (let c = 0; c < 3; c++) pixels.data[4 * i + c] = s.filled[s.one_colour ? c : 3 * i + c];
+    for (let c = 0; c < 3; c++) pixels.data[4 * i + c] = s.filled[s.one_color ? c : 3 * i + c];
   }
   context.putImageData(pixels, 0, 0);
   for (const part of [s.picture, s.heat, s.flip]) {
@@ -288,6 +288,6 @@ function draw(s) {
   const hover = s.hover ? s.hover[1] * s.width + s.hover[0] : -1;
   const spot = s.hover ? `row ${s.hover[1]}, column ${s.hover[0]}: ` : "";
   s.read.textContent = s.hover ? `${spot}${asValue(s, s.map[hover])}, the mean of the windows over it` : "Point at a pixel for its number.";
-  s.flipRead.textContent = s.hover ? `${spot}${s.winners.find((w) => w.colour === s.flip_colours[s.flips[hover]])?.name ?? ""}` : "Point at a pixel for its winner.";
+  s.flipRead.textContent = s.hover ? `${spot}${s.winners.find((w) => w.color === s.flip_colors[s.flips[hover]])?.name ?? ""}` : "Point at a pixel for its winner.";
   Object.assign(s.root.dataset, { top, left, probability: here, first: s.classes[order[0]], places: s.tops.length * s.lefts.length, hover: s.hover ? s.map[hover] : "" });
 }

@@ -11,7 +11,7 @@ import numpy as np
 import streamlit as st
 
 from core.occlusion.occlusion_map import OcclusionMap, relevant_classes
-from core.occlusion.picture import FLIP_COLOURS, Scale
+from core.occlusion.picture import FLIP_COLORS, Scale
 from pages.elements.address import keep_in_address
 from pages.elements.component import component, with_head
 
@@ -91,20 +91,20 @@ def fixed(
     wins = occluded.win_counts()
     most = max(12, min(64, BYTES // (4 * occluded.winners.size)))
     classes = relevant_classes(occluded, [occluded.predicted, *(c for c, _ in wins[:10])], most)
-    coloured = [occluded.predicted, *(c for c, _ in wins if c != occluded.predicted)][: len(FLIP_COLOURS) - 1]
-    others = len(FLIP_COLOURS) - 1
-    colour_of = np.full(len(occluded.base_logits), others, np.uint8)
-    colour_of[coloured] = np.arange(len(coloured))
+    colored = [occluded.predicted, *(c for c, _ in wins if c != occluded.predicted)][: len(FLIP_COLORS) - 1]
+    others = len(FLIP_COLORS) - 1
+    color_of = np.full(len(occluded.base_logits), others, np.uint8)
+    color_of[colored] = np.arange(len(colored))
     counts = dict(wins)
     legend = [
-        {"name": class_names[c], "colour": FLIP_COLOURS[i], "places": counts.get(c, 0)}
-        for i, c in enumerate(coloured)
+        {"name": class_names[c], "color": FLIP_COLORS[i], "places": counts.get(c, 0)}
+        for i, c in enumerate(colored)
     ]
-    left_out = sum(count for c, count in wins if c not in coloured)
+    left_out = sum(count for c, count in wins if c not in colored)
     if left_out:
-        legend.append({"name": "other classes", "colour": FLIP_COLOURS[others], "places": left_out})
-    # One colour for the whole window is one pixel; a blurred picture or noise goes along whole.
-    one_colour = bool((filled == filled[:1, :1]).all())
+        legend.append({"name": "other classes", "color": FLIP_COLORS[others], "places": left_out})
+    # One color for the whole window is one pixel; a blurred picture or noise goes along whole.
+    one_color = bool((filled == filled[:1, :1]).all())
     head = {
         "width": occluded.input_size[1],
         "height": occluded.input_size[0],
@@ -113,8 +113,8 @@ def fixed(
         "lefts": occluded.lefts.tolist(),
         "classes": [class_names[c] for c in classes],
         "winners": legend,
-        "flip_colours": FLIP_COLOURS,
-        "one_colour": one_colour,
+        "flip_colors": FLIP_COLORS,
+        "one_color": one_color,
         "question": question,
         "of": name,
     }
@@ -124,9 +124,9 @@ def fixed(
         np.ascontiguousarray(occluded.log_probabilities[..., classes], np.float32),
         total.astype(np.float32),
         _rgb(image),
-        _rgb(filled[:1, :1] if one_colour else filled),
-        colour_of[occluded.winners],
-        *(Scale(0, 1, diverging).colours for diverging in (False, True)),
+        _rgb(filled[:1, :1] if one_color else filled),
+        color_of[occluded.winners],
+        *(Scale(0, 1, diverging).colors for diverging in (False, True)),
     ]
     return with_head(head, b"".join(part.tobytes() for part in parts)), classes
 
@@ -142,7 +142,7 @@ def asked(
     start: tuple[int, int],
     name: str,
 ) -> bytes:
-    """What is looked at: the target, the value, and the range of the colours; a length, JSON, one array.
+    """What is looked at: the target, the value, and the range of the colors; a length, JSON, one array.
 
     Args:
         classes: Those that went along; a target that is none of them brings its own log-probabilities.

@@ -205,6 +205,6 @@ def what_the_network_sees(image: ReadImage, card: ModelCard) -> None:
             ", ".join(f"{v:.3g}" for v in part) for part in (card.preprocessing.mean, card.preprocessing.std)
         )
         columns[-1].caption(
-            f"**Normalised**: (pixel / 255 − mean) / std with mean {mean} and std {std}: "
+            f"**Normalized**: (pixel / 255 − mean) / std with mean {mean} and std {std}: "
             f"values from {low:.2f} to {high:.2f}"
         )

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from core.feature_visualization.presets import REPORT_SETTINGS, leaves, report_unit
-from core.feature_visualization.visualise import visualise
+from core.feature_visualization.visualize import visualize
 from core.filters import channel_layers
 from core.filters.channel_layers import NoConvolution
 from core.filters.index import described
@@ -183,5 +183,5 @@ def _any_class(card: ModelCard) -> None:
 def _as_in_the_report(layers: Layers) -> None:
     unit = report_unit(layers.shapes)
     st.session_state.update({OF: KINDS[0], LAYER: unit.layer, CHANNEL: unit.channel})
-    settings = {s.name: REPORT_SETTINGS.get(s.name, s.default) for s in settings_of(visualise)}
+    settings = {s.name: REPORT_SETTINGS.get(s.name, s.default) for s in settings_of(visualize)}
     st.session_state.update({f"dream_set_{name}": value for name, value in settings.items()})

@@ -214,7 +214,7 @@ def ablation_frame(rows: list[Row], seeds: tuple[int, ...]) -> pd.DataFrame:
                     else "…"
                     for seed in seeds
                 },
-                "judgement": judged,
+                "judgment": judged,
                 "what it brought": brought,
             }
             for row, (brought, judged) in zip(rows, parts, strict=True)
@@ -230,19 +230,19 @@ def differences_chart(rows: list[Row]) -> dict[str, Any]:
     for place, row in enumerate(changed):
         if row.difference is None:
             continue
-        colour = (
+        color = (
             "#8a949c"
             if row.difference.could_be_noise
             else "#2e9e5b"
             if row.difference.mean > 0
             else "#c0392b"
         )
-        means.append({"value": [100 * row.difference.mean, place], "itemStyle": {"color": colour}})
+        means.append({"value": [100 * row.difference.mean, place], "itemStyle": {"color": color}})
         seeds += [[100 * value, place] for value in row.difference.differences]
         if row.difference.interval:
             series.append({
                 "type": "line", "data": [[100 * end, place] for end in row.difference.interval],
-                "symbol": "none", "lineStyle": {"width": 3, "color": colour}, "silent": True,
+                "symbol": "none", "lineStyle": {"width": 3, "color": color}, "silent": True,
                 "animation": False, "tooltip": {"show": False},
             })  # fmt: skip
     dots = {"type": "scatter", "animation": False}

@@ -18,7 +18,7 @@ from pages.elements.train_monitor.training_curves import (
     view_controls,
 )
 
-MOST = 40  # runs in one chart; more colours than that nobody tells apart
+MOST = 40  # runs in one chart; more colors than that nobody tells apart
 _PERCENT = st.column_config.NumberColumn(format="percent")
 
 
@@ -74,7 +74,7 @@ def compare(runs: list[Run], view: View) -> None:
         factor = row.selectbox(
             "Group by", list(differing), None, key="tm_group", bind="query-params", width=320,
             placeholder=f"one of {len(differing)} settings that differ",
-            help="Runs of one value get one colour in the charts and one line in a table.",
+            help="Runs of one value get one color in the charts and one line in a table.",
         )  # fmt: skip
     groups = None
     if factor in differing:

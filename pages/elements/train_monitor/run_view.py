@@ -89,7 +89,7 @@ def _why_empty(run: Run) -> str:
 
 
 def show_verdict(history: list[Record], verdict: Verdict | None) -> None:
-    """The sentence of a run, in the colour of what it says."""
+    """The sentence of a run, in the color of what it says."""
     ended = list(of_kind(history, "end"))
     if verdict is None:
         st.info("This history lacks the figures that a verdict needs: losses and accuracies of every epoch.")

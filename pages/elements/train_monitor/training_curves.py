@@ -22,7 +22,7 @@ QUANTITIES = {
 POINTS = 2000  # drawn of one curve: more than a screen has columns
 TRAIN, HELD_OUT = "#2f7fd1", "#e07b00"
 _OVERFITS, _BEST = "#c0392b", "#2e9e5b"
-COLOURS = ("#2f7fd1", "#e07b00", "#2e9e5b", "#c0392b", "#8e5bc4", "#8c6d31", "#d45fa5", "#7f8c8d",
+COLORS = ("#2f7fd1", "#e07b00", "#2e9e5b", "#c0392b", "#8e5bc4", "#8c6d31", "#d45fa5", "#7f8c8d",
            "#17a2b8", "#a8b400")  # fmt: skip
 Points = list[tuple[float, float]]
 
@@ -96,11 +96,11 @@ def run_chart(history: list[Record], quantity: str, view: View, verdict: Verdict
     series = []
     train = points(history, quantity, by)
     held = points(history, quantity, by, held_out=True)
-    for name, line, colour in (("train", train, TRAIN), ("validation", held, HELD_OUT)):
+    for name, line, color in (("train", train, TRAIN), ("validation", held, HELD_OUT)):
         if line:
             label = name if held else quantity.lower()
             weight = _weight(view.smoothing, line, train)
-            series += _lines(label, line, colour, weight, logarithmic, symbols=len(line) < 60)
+            series += _lines(label, line, color, weight, logarithmic, symbols=len(line) < 60)
     marks = _marks(history, quantity, by, verdict)
     if series and marks:
         series[-1]["markLine"] = {
@@ -118,21 +118,21 @@ def comparison_chart(
     """Several runs over each other: training dashed and thin, validation solid.
 
     Args:
-        groups: The group of each run: runs of one group have one colour. Without it, each its own.
+        groups: The group of each run: runs of one group have one color. Without it, each its own.
     """
     logarithmic = view.logarithmic and quantity != "Accuracy"
     by = view.by if all(_possible(h, view.by) == view.by for h in histories.values()) else "epoch"
     series: list[dict[str, Any]] = []
     kinds = list(dict.fromkeys((groups or {}).values())) or list(histories)
     for name, history in histories.items():
-        colour = COLOURS[kinds.index(groups[name] if groups else name) % len(COLOURS)]
+        color = COLORS[kinds.index(groups[name] if groups else name) % len(COLORS)]
         held = points(history, quantity, by, held_out=True)
         train = points(history, quantity, by)
         for line, kind in ((held, "solid"), (train, "dashed" if held else "solid")):
             if line:
                 weight = _weight(view.smoothing, line, train)
                 label = groups[name] if groups else name
-                drawn = _lines(label, line, colour, weight, logarithmic, symbols=False)
+                drawn = _lines(label, line, color, weight, logarithmic, symbols=False)
                 drawn[-1]["lineStyle"] |= {"type": kind, "width": 2 if kind == "solid" else 1}
                 series += drawn
     option = _option(series, quantity, by, logarithmic)
@@ -186,15 +186,15 @@ def _possible(history: list[Record], by: str) -> str:
 
 
 def _lines(
-    name: str, line: Points, colour: str, smoothing: float, logarithmic: bool, *, symbols: bool
+    name: str, line: Points, color: str, smoothing: float, logarithmic: bool, *, symbols: bool
 ) -> list[dict[str, Any]]:
     """The curve; where it is smoothed, the raw one faint behind it."""
 
     def one(values: list[float], opacity: float, label: str, width: float) -> dict[str, Any]:
         return {
-            "type": "line", "name": label, "color": colour, "connectNulls": False,
+            "type": "line", "name": label, "color": color, "connectNulls": False,
             "showSymbol": symbols and opacity == 1, "symbolSize": 5, "symbol": "circle",
-            "lineStyle": {"width": width, "opacity": opacity, "color": colour},
+            "lineStyle": {"width": width, "opacity": opacity, "color": color},
             "emphasis": {"disabled": True}, "animation": False,
             "data": [[x, _drawable(y, logarithmic)] for (x, _), y in zip(thin, values, strict=True)],
         }  # fmt: skip
@@ -228,14 +228,14 @@ def _marks(history: list[Record], quantity: str, by: str, verdict: Verdict | Non
     marks: list[dict[str, Any]] = []
     first, last = min(place.values()), max(place.values())
 
-    def mark(epoch: int | None, words: str, colour: str) -> None:
+    def mark(epoch: int | None, words: str, color: str) -> None:
         if epoch is None or epoch not in place:
             return
         share = (place[epoch] - first) / max(1, last - first)
         align = "right" if share > 0.85 or first == last else "left" if share < 0.15 else "center"
         marks.append({
-            "xAxis": place[epoch], "name": words, "lineStyle": {"color": colour, "type": "dashed"},
-            "label": {"formatter": words, "color": colour, "align": align, "distance": 4 + 14 * len(marks)},
+            "xAxis": place[epoch], "name": words, "lineStyle": {"color": color, "type": "dashed"},
+            "label": {"formatter": words, "color": color, "align": align, "distance": 4 + 14 * len(marks)},
         })  # fmt: skip
 
     if quantity in ("Loss", "Accuracy"):

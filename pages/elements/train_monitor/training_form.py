@@ -17,7 +17,7 @@ from pages.elements.pickers.dataset_picker import dataset_picker, dataset_settin
 # What stands in the open; the other declared settings are drawn in the groups below it, or under "More".
 FIRST = ("epochs", "batch_size", "optimizer", "learning_rate", "schedule", "train_images", "seed")
 GROUPS = {
-    "Augmentation": ("flip", "crop", "colour", "rand_augment", "cutout"),
+    "Augmentation": ("flip", "crop", "color", "rand_augment", "cutout"),
     "Regularisation and what learns": (
         "weight_decay", "label_smoothing", "clip_gradient", "trainable", "unfreeze_at", "validation",
     ),
@@ -247,7 +247,7 @@ def _say_if_cached(options: Mapping[str, Any]) -> None:
     if options["trainable"] != "head":
         return
     augmented = options["flip"] != "none" or any(
-        options[name] for name in ("crop", "colour", "rand_augment", "cutout")
+        options[name] for name in ("crop", "color", "rand_augment", "cutout")
     )
     if options["unfreeze_at"] or augmented:
         st.info("Features are computed anew in every epoch: augmentation or a later unfreezing needs that.")

@@ -44,7 +44,7 @@ def test_gradients(name: str, target: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["small_cnn", "tanh"])
-@pytest.mark.parametrize("baseline", ["black", "grey", "blur", "mean"])
+@pytest.mark.parametrize("baseline", ["black", "gray", "blur", "mean"])
 @pytest.mark.parametrize(
     ("rule", "theirs"), [("midpoint", "riemann_middle"), ("gauss_legendre", "gausslegendre")]
 )

@@ -165,9 +165,9 @@ def test_a_layer_that_is_no_map_is_named() -> None:
         methods["grad_cam"](classifier("resnet18"), photo(), 1, layer="fc")
 
 
-def test_baselines_are_pixel_colours() -> None:
+def test_baselines_are_pixel_colors() -> None:
     image = photo()
-    assert set(np.unique(baseline_images("grey", image))) == {128.0}
+    assert set(np.unique(baseline_images("gray", image))) == {128.0}
     assert np.allclose(baseline_images("mean", image)[0, 0, 0], image.mean((0, 1)), atol=1e-3)
     blurred = baseline_images("blur", image)[0]
     assert blurred.std() < 0.6 * image.std()

@@ -18,12 +18,12 @@ def _home(tmp_path, monkeypatch):
     monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path / "home"))
 
 
-def save(path, mode="RGB", size=(20, 16), colour=None, **options):
+def save(path, mode="RGB", size=(20, 16), color=None, **options):
     path.parent.mkdir(parents=True, exist_ok=True)
     values = np.random.default_rng(abs(hash(str(path))) % 2**32).integers(
         0, 256, (size[1], size[0], 3), np.uint8
     )
-    image = Image.fromarray(values) if colour is None else Image.new("RGB", size, colour)
+    image = Image.fromarray(values) if color is None else Image.new("RGB", size, color)
     image.convert(mode).save(path, **options)
 
 
@@ -108,7 +108,7 @@ def test_the_middle_is_cut_out_or_the_whole_squeezed(tmp_path):
             (root / split / name).mkdir(parents=True, exist_ok=True)
             Image.fromarray(stripes).save(root / split / name / "1.png")
     cut = datasets["image_folder"](folder=str(root), size=10)
-    squeezed = datasets["image_folder"](folder=str(root), size=10, cut="squeeze", grey=True)
+    squeezed = datasets["image_folder"](folder=str(root), size=10, cut="squeeze", gray=True)
     assert (cut.splits["train"].images == 200).all()
     assert squeezed.channels == 1
     assert squeezed.splits["train"].images[0, 5, 0, 0] == 0
@@ -127,7 +127,7 @@ def test_files_are_decoded_once_and_again_when_they_change(tmp_path, monkeypatch
     for _ in range(2):
         first = read_dataset(find_images(root), name="x", title="X", size=8)
     assert len(reads) == 10
-    save(root / "a" / "0.png", colour="red")
+    save(root / "a" / "0.png", color="red")
     assert read_dataset(find_images(root), name="x", title="X", size=8).fingerprint != first.fingerprint
     assert len(reads) == 20
 

@@ -17,8 +17,8 @@ def test_networks_of_both_libraries_have_the_classes_that_were_asked_for() -> No
         assert module(image).shape == (2, 7)
         assert not any(getattr(part, "inplace", False) for part in module.modules())
         assert not not_rewritten(module)
-    grey = models["published"](channels=1, number_of_classes=2, input_size=(64, 64), network="timm/resnet18")
-    assert grey.eval()(image[:, :1]).shape == (2, 2)
+    gray = models["published"](channels=1, number_of_classes=2, input_size=(64, 64), network="timm/resnet18")
+    assert gray.eval()(image[:, :1]).shape == (2, 2)
 
 
 def test_what_does_not_exist_or_cannot_be_built_is_said() -> None:

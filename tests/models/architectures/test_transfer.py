@@ -44,11 +44,11 @@ def test_features_head_and_last_block(backbone: str) -> None:
     assert not any(getattr(part, "inplace", False) for part in module.modules())
 
 
-def test_the_pretrained_weights_come_with_initialise_from() -> None:
+def test_the_pretrained_weights_come_with_initialize_from() -> None:
     from core.models.pretrained import pretrained_module
 
     module = make("efficientnet_lite0").eval()
-    module.initialise_from(torch.zeros(1, 3, 64, 64))
+    module.initialize_from(torch.zeros(1, 3, 64, 64))
     whole = pretrained_module("efficientnet_lite0")
     image = torch.rand(1, 3, 96, 96)
     given: list[torch.Tensor] = []
@@ -63,12 +63,12 @@ def test_torchvisions_features_are_what_its_own_head_gets(monkeypatch: pytest.Mo
     whole = torchvision.models.vgg11(init_weights=False).eval()
     monkeypatch.setattr("core.models.pretrained.pretrained_module", lambda name: whole)
     module = make("torchvision/vgg11").eval()
-    module.initialise_from(torch.zeros(1, 3, 64, 64))
+    module.initialize_from(torch.zeros(1, 3, 64, 64))
     image = torch.rand(1, 3, 64, 64)
     torch.testing.assert_close(module.backbone(image), whole.avgpool(whole.features(image)).flatten(1))
 
 
-def test_grey_images_a_hidden_layer_and_one_logit() -> None:
+def test_gray_images_a_hidden_layer_and_one_logit() -> None:
     module = make("torchvision/resnet18", 2, channels=1, hidden=7, dropout=0.5, single_logit=True).eval()
     assert module(torch.rand(2, 1, 64, 64)).shape == (2, 1)
     assert [type(part).__name__ for part in module.head] == ["Flatten", "Dropout", "Linear", "ReLU", "Linear"]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core.errors import BadImage
 from core.feature_visualization.ascent import Ascent, roughness_gradient
-from core.feature_visualization.parameterization import Colours, Fourier, Pixels, colours_of
+from core.feature_visualization.parameterization import Colors, Fourier, Pixels, colors_of
 from core.feature_visualization.real_images import real_images
 from core.feature_visualization.transforms import BEYOND, Wobble
 from core.models.classifier import Classifier
@@ -40,7 +40,7 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class Dream:
-    """A feature visualisation.
+    """A feature visualization.
 
     Attributes:
         frames: Of every few steps; the first is the start, the last the result.
@@ -82,12 +82,12 @@ def found_settings(
     return {name: found.get(name) if value is None else value for name, value in settings.items()}
 
 
-def visualise(
+def visualize(
     classifier: Classifier,
     unit: Unit,
     *,
     start: np.ndarray | None = None,
-    colours: Colours | None = None,
+    colors: Colors | None = None,
     steps: Annotated[int, Range(1, 2048)] = 128,
     every: Annotated[int, Range(1, 256), "steps"] = 8,
     picture: Annotated[str, Choice(FOURIER, PIXELS)] = FOURIER,
@@ -111,11 +111,11 @@ def visualise(
 
     Args:
         start: The image to begin with; noise if not given.
-        colours: Statistics of real pictures, for the Fourier picture; of the classifier's own data set, or of
+        colors: Statistics of real pictures, for the Fourier picture; of the classifier's own data set, or of
             the sample photos, if not given.
         steps: How many steps.
         every: A picture is kept every so many steps.
-        picture: What the steps move: a spectrum with whitened colours (smooth pictures), or the pixels.
+        picture: What the steps move: a spectrum with whitened colors (smooth pictures), or the pixels.
         learning_rate: Of Adam. Larger is faster and coarser.
         jitter: At each step the picture is moved at random by up to so many pixels.
         rotate: At each step it is turned at random by up to so many degrees.
@@ -124,7 +124,7 @@ def visualise(
         beyond: What a moved picture shows beyond its border.
         decay: High frequencies count as 1 / frequency to this power. Photos have about 1.
         noise: How strong the noise at the start is, as a share of real pictures' contrast.
-        smoothness: How much differences of neighbours count against the picture (squared total variation).
+        smoothness: How much differences of neighbors count against the picture (squared total variation).
         stay_near: How strongly the picture is drawn back to its start (weight decay). With a Fourier picture
             from noise that is towards pictures with the contrast of real ones.
         seed: Of the noise and the views.
@@ -160,8 +160,8 @@ def visualise(
     generator = torch.Generator().manual_seed(seed)
     parameters: Fourier | Pixels
     if picture == FOURIER:
-        colours = colours or colours_of(real_images(classifier.card, 256).pixels)
-        parameters = Fourier(size, colours, decay=settings["decay"], device=classifier.device)
+        colors = colors or colors_of(real_images(classifier.card, 256).pixels)
+        parameters = Fourier(size, colors, decay=settings["decay"], device=classifier.device)
     else:
         parameters = Pixels(size, preprocessing.mean, preprocessing.std, classifier.device)
     if start is None:
@@ -172,7 +172,7 @@ def visualise(
         classifier, unit, Wobble(settings["jitter"], settings["rotate"], settings["scale"], beyond),
         settings["views"], generator,
     )  # fmt: skip
-    optimiser = torch.optim.Adam([parameters.moved], lr=settings["learning_rate"])
+    optimizer = torch.optim.Adam([parameters.moved], lr=settings["learning_rate"])
     frames: list[Frame] = []
     objectives: list[float] = []
 
@@ -189,9 +189,9 @@ def visualise(
         objectives.append(objective)
         if smoothness:
             pull = pull - smoothness / shown.numel() ** 0.5 * roughness_gradient(shown.detach())
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         shown.backward(-pull)
-        optimiser.step()
+        optimizer.step()
         with torch.no_grad():
             parameters.moved.lerp_(origin, min(1.0, settings["stay_near"] * settings["learning_rate"]))
         parameters.settle()

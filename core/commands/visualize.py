@@ -9,7 +9,8 @@ from typing import Any
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
-        "dream",
+        "visualize",
+        aliases=["dream"],  # its name until 2026
         help="make a picture of what a channel or a class looks for",
         description="Change noise, or an image, step by step until a channel, a neuron or a class answers "
         "most. Settings that are left open are found by the size of the picture.",
@@ -40,10 +41,10 @@ def _add_settings_when_asked(parser: argparse.ArgumentParser) -> None:
     parse = parser.parse_known_args
 
     def with_settings(args: Any = None, namespace: Any = None) -> Any:
-        from core.feature_visualization.visualise import visualise
+        from core.feature_visualization.visualize import visualize
         from core.settings import add_options, settings_of
 
-        add_options(parser, settings_of(visualise))
+        add_options(parser, settings_of(visualize))
         return parse(args, namespace)
 
     parser.parse_known_args = with_settings  # type: ignore[method-assign]
@@ -57,17 +58,17 @@ def run(args: argparse.Namespace) -> int:
     from core.feature_visualization.export import animation, facts_of, npz_bytes
     from core.feature_visualization.presets import REPORT_SETTINGS
     from core.feature_visualization.real_images import best_answers, compare, real_images, title_of
-    from core.feature_visualization.visualise import visualise
+    from core.feature_visualization.visualize import visualize
     from core.settings import check_settings, settings_of
 
     classifier = _open(args.classifier)
     card = classifier.card
     unit = _unit(args, classifier)
-    declared = settings_of(visualise)
+    declared = settings_of(visualize)
     given = {s.name: getattr(args, s.name) for s in declared if s.name in args}
     settings = check_settings(declared, (REPORT_SETTINGS if args.report else {}) | given)
     start = None if args.start is None else fit(open_image(args.start).pixels, card.preprocessing)
-    dream = visualise(classifier, unit, start=start, progress=show, **settings)
+    dream = visualize(classifier, unit, start=start, progress=show, **settings)
     first, last = dream.frames[0], dream.frames[-1]
     answers = best_answers(classifier, unit.layer, real_images(card))
     best = compare(unit, last.objective, last.activation, answers)

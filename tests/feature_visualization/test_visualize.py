@@ -12,11 +12,11 @@ from core.__main__ import main
 from core.data.preprocessing import Preprocessing
 from core.errors import Abandoned, BadImage, SettingError, TargetOutOfRange, UnknownName
 from core.feature_visualization.export import animation, facts_of, from_answer, npz_bytes, to_answer
-from core.feature_visualization.parameterization import colours_of
+from core.feature_visualization.parameterization import colors_of
 from core.feature_visualization.presets import REPORT_SETTINGS, leaves, report_unit
 from core.feature_visualization.real_images import best_answers, compare, real_images, times_as_strong
 from core.feature_visualization.transforms import BEYOND, Wobble, random_views
-from core.feature_visualization.visualise import PIXELS, visualise
+from core.feature_visualization.visualize import PIXELS, visualize
 from core.models import catalogue
 from core.models.architectures import models
 from core.models.card import ModelCard
@@ -28,7 +28,7 @@ from core.network.unit import Unit, outputs
 QUICK = {"steps": 12, "every": 4}
 
 
-def grey(size: int = 28, module: nn.Module | None = None, classes: int = 10) -> Classifier:
+def gray(size: int = 28, module: nn.Module | None = None, classes: int = 10) -> Classifier:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         module = module or models["small_cnn"](
@@ -41,7 +41,7 @@ def grey(size: int = 28, module: nn.Module | None = None, classes: int = 10) -> 
     return Classifier(module, card, torch.device("cpu"))
 
 
-def colour(classes: int = 3, logits: int | None = None) -> Classifier:
+def color(classes: int = 3, logits: int | None = None) -> Classifier:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         module = nn.Sequential(
@@ -49,7 +49,7 @@ def colour(classes: int = 3, logits: int | None = None) -> Classifier:
             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, logits or classes),
         )  # fmt: skip
     card = ModelCard(
-        "colour", "own", tuple(f"class {i}" for i in range(classes)),
+        "color", "own", tuple(f"class {i}" for i in range(classes)),
         Preprocessing((20, 24), (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)),
     )  # fmt: skip
     return Classifier(module, card, torch.device("cpu"))
@@ -78,15 +78,15 @@ def same(first: list, second: list) -> bool:
 
 
 UNITS = {
-    "grey class": (grey, Unit(None, 3)),
-    "grey channel": (grey, Unit("activation2", 2)),
-    "grey neuron": (grey, Unit("conv2", 1, (3, 4))),
-    "8 × 8": (lambda: grey(8), Unit("conv2", 1)),
-    "colour channel": (colour, Unit("3", 2)),
-    "colour class": (colour, Unit(None, 1)),
-    "one logit, no": (lambda: colour(2, 1), Unit(None, 0)),
-    "one logit, yes": (lambda: colour(2, 1), Unit(None, 1)),
-    "linear layer": (colour, Unit("6", 1)),
+    "gray class": (gray, Unit(None, 3)),
+    "gray channel": (gray, Unit("activation2", 2)),
+    "gray neuron": (gray, Unit("conv2", 1, (3, 4))),
+    "8 × 8": (lambda: gray(8), Unit("conv2", 1)),
+    "color channel": (color, Unit("3", 2)),
+    "color class": (color, Unit(None, 1)),
+    "one logit, no": (lambda: color(2, 1), Unit(None, 0)),
+    "one logit, yes": (lambda: color(2, 1), Unit(None, 1)),
+    "linear layer": (color, Unit("6", 1)),
 }
 
 
@@ -96,7 +96,7 @@ def test_it_climbs_and_reports_what_a_fresh_run_gives(name: str, picture: str) -
     make, unit = UNITS[name]
     classifier = make()
     before = state(classifier)
-    dream = visualise(classifier, unit, picture=picture, **QUICK)
+    dream = visualize(classifier, unit, picture=picture, **QUICK)
     assert same(before, state(classifier))
     assert hooks_left() == 0
     assert [frame.step for frame in dream.frames] == [0, 4, 8, 12]
@@ -120,15 +120,15 @@ def test_it_climbs_and_reports_what_a_fresh_run_gives(name: str, picture: str) -
 
 def test_the_same_seed_gives_the_same_picture_and_another_seed_another() -> None:
     first, again, other = (
-        visualise(colour(), Unit("3", 0), seed=seed, **QUICK).frames[-1].pixels for seed in (5, 5, 6)
+        visualize(color(), Unit("3", 0), seed=seed, **QUICK).frames[-1].pixels for seed in (5, 5, 6)
     )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 def test_one_step_on_the_pixels_follows_the_sign_of_the_gradient() -> None:
-    classifier, unit = colour(), Unit(None, 1)
-    dream = visualise(classifier, unit, steps=1, every=1, picture=PIXELS, learning_rate=0.5, noise=0.5)
+    classifier, unit = color(), Unit(None, 1)
+    dream = visualize(classifier, unit, steps=1, every=1, picture=PIXELS, learning_rate=0.5, noise=0.5)
     start, end = (classifier.inputs(frame.pixels[None]) for frame in dream.frames)
     point = start.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(classifier.logits(point)[0, 1], point)
@@ -141,15 +141,15 @@ def test_one_step_on_the_pixels_follows_the_sign_of_the_gradient() -> None:
 @pytest.mark.parametrize("picture", ["Fourier", PIXELS])
 def test_it_begins_with_the_image_it_is_given(picture: str) -> None:
     given = photo((20, 24), 3)
-    dream = visualise(colour(), Unit("3", 1), start=given, picture=picture, **QUICK)
+    dream = visualize(color(), Unit("3", 1), start=given, picture=picture, **QUICK)
     tolerance = 6 if picture == "Fourier" else 1
     assert np.abs(dream.frames[0].pixels.astype(int) - given).max() <= tolerance
-    with pytest.raises(BadImage, match=r"has the shape \(8, 8, 3\); colour takes \(20, 24, 3\)"):
-        visualise(colour(), Unit("3", 1), start=photo((8, 8), 3))
+    with pytest.raises(BadImage, match=r"has the shape \(8, 8, 3\); color takes \(20, 24, 3\)"):
+        visualize(color(), Unit("3", 1), start=photo((8, 8), 3))
 
 
-def test_nothing_is_left_when_it_is_cancelled_or_the_unit_does_not_exist() -> None:
-    classifier = colour()
+def test_nothing_is_left_when_it_is_canceled_or_the_unit_does_not_exist() -> None:
+    classifier = color()
     before = state(classifier)
     seen: list = []
 
@@ -159,7 +159,7 @@ def test_nothing_is_left_when_it_is_cancelled_or_the_unit_does_not_exist() -> No
             raise Abandoned
 
     with pytest.raises(Abandoned):
-        visualise(classifier, Unit("3", 0), steps=8, every=2, seen=seen.append, progress=cancel)
+        visualize(classifier, Unit("3", 0), steps=8, every=2, seen=seen.append, progress=cancel)
     assert [frame.step for frame in seen] == [0, 2, 4]
     for unit, error, words in (
         (Unit("nowhere", 0), UnknownName, "layer with channels"),
@@ -169,14 +169,14 @@ def test_nothing_is_left_when_it_is_cancelled_or_the_unit_does_not_exist() -> No
         (Unit(None, 3), TargetOutOfRange, "0 to 2"),
     ):
         with pytest.raises(error, match=words):
-            visualise(classifier, unit)
+            visualize(classifier, unit)
     assert same(before, state(classifier))
     assert hooks_left() == 0
 
 
 def dead(bias: float) -> Classifier:
     """Its first channel is silent for every picture that is not very bright."""
-    classifier = colour()
+    classifier = color()
     with torch.no_grad():
         classifier.module[0].weight[0] = 0.05
         classifier.module[0].bias[0] = bias
@@ -184,26 +184,26 @@ def dead(bias: float) -> Classifier:
 
 
 def test_a_silent_channel_is_woken_through_its_relu_and_the_note_says_so() -> None:
-    dream = visualise(dead(-1.5), Unit("1", 0), steps=60, every=20, learning_rate=0.2)
+    dream = visualize(dead(-1.5), Unit("1", 0), steps=60, every=20, learning_rate=0.2)
     assert dream.frames[0].activation == 0 < dream.frames[-1].activation
     assert "was silent and its gradient 0" in dream.note
 
 
 def test_a_channel_that_no_pixel_moves_is_said_to_be_dead() -> None:
-    classifier = colour()
+    classifier = color()
     with torch.no_grad():
         classifier.module[0].weight[0] = 0
-    dream = visualise(classifier, Unit("0", 0), steps=40, every=10)
+    dream = visualize(classifier, Unit("0", 0), steps=40, every=10)
     assert dream.frames[-1].step < 40
     assert np.array_equal(dream.frames[0].pixels, dream.frames[-1].pixels)
     assert "no pixel has any influence on 0, channel 0" in dream.note
 
 
 def test_a_channel_at_the_ceiling_of_its_relu6_is_said_to_be_full() -> None:
-    classifier = colour()
+    classifier = color()
     with torch.no_grad():
         classifier.module[2].bias[1] = 50
-    dream = visualise(classifier, Unit("3", 1), steps=30, every=10)
+    dream = visualize(classifier, Unit("3", 1), steps=30, every=10)
     assert dream.frames[-1].objective == 6
     assert "is at 6, the most its ReLU6 lets through" in dream.note
 
@@ -251,16 +251,16 @@ def test_smoother_pictures_are_smoother_and_near_ones_nearer() -> None:
         return float(np.abs(np.diff(pixels.astype(float), axis=0)).mean())
 
     settings = {"picture": PIXELS, "steps": 30, "every": 30}
-    plain = visualise(grey(), Unit(None, 1), **settings)
-    smooth = visualise(grey(), Unit(None, 1), smoothness=30.0, **settings)
+    plain = visualize(gray(), Unit(None, 1), **settings)
+    smooth = visualize(gray(), Unit(None, 1), smoothness=30.0, **settings)
     assert rough(smooth.frames[-1].pixels) < 0.8 * rough(plain.frames[-1].pixels)
-    near = visualise(grey(), Unit(None, 1), stay_near=5.0, **settings)
+    near = visualize(gray(), Unit(None, 1), stay_near=5.0, **settings)
     moved = [np.abs(d.frames[-1].pixels.astype(float) - d.frames[0].pixels).mean() for d in (plain, near)]
     assert moved[1] < 0.8 * moved[0]
 
 
 def test_the_best_real_image_is_what_a_plain_loop_finds() -> None:
-    classifier = grey(8)
+    classifier = gray(8)
     images = real_images(classifier.card, 40)
     assert images.words == "40 images of Digits, test"
     assert images.pixels.shape == (40, 8, 8, 1)
@@ -282,11 +282,11 @@ def test_the_best_real_image_is_what_a_plain_loop_finds() -> None:
     logits = best_answers(classifier, None, images)
     assert compare(Unit(None, 1), 1.0, 1.0, logits)["largest"] is None
     assert times_as_strong(1.0, -2.0, "x") == "+3 against the best of x"
-    assert real_images(colour().card).names[0] == "chelsea"
+    assert real_images(color().card).names[0] == "chelsea"
 
 
 def test_presets_count_layers_as_they_run() -> None:
-    shapes = layer_shapes(colour())
+    shapes = layer_shapes(color())
     assert leaves(shapes) == list("0123456")
     assert report_unit(shapes) == Unit("4", 1)  # the last map: it has fewer than 24 layers
     assert report_unit(shapes, 2, 4) == Unit("2", 4)
@@ -294,7 +294,7 @@ def test_presets_count_layers_as_they_run() -> None:
         report_unit(shapes, 24)
     with pytest.raises(SettingError, match=r"Layer 2 \(2\) has no filter 5"):
         report_unit(shapes, 2, 5)
-    dream = visualise(colour(), report_unit(shapes), **REPORT_SETTINGS)
+    dream = visualize(color(), report_unit(shapes), **REPORT_SETTINGS)
     assert [frame.step for frame in dream.frames] == list(range(0, 41, 5))
 
 
@@ -303,8 +303,8 @@ def test_what_is_stored_and_taken_away_comes_back(tmp_path) -> None:
 
     from PIL import Image
 
-    classifier = grey()
-    dream = visualise(classifier, Unit(None, 2), colours=colours_of([photo((8, 8), 1)]), **QUICK)
+    classifier = gray()
+    dream = visualize(classifier, Unit(None, 2), colors=colors_of([photo((8, 8), 1)]), **QUICK)
     back = from_answer(dream.unit, to_answer(dream))
     assert to_answer(back).keys() == to_answer(dream).keys()
     assert np.array_equal(back.frames[2].pixels, dream.frames[2].pixels)
@@ -346,7 +346,7 @@ def test_the_command_makes_the_same_picture(tmp_path, capsys) -> None:
     assert answer["settings"]["seed"] == 4
     assert "images of Digits, test" in answer["best_real"]["among"]
     assert all(file.stat().st_size > 50 for file in files.values())
-    dream = visualise(catalogue.load("digits_cnn"), Unit(None, 3), steps=6, every=3, seed=4)
+    dream = visualize(catalogue.load("digits_cnn"), Unit(None, 3), steps=6, every=3, seed=4)
     with np.load(tmp_path / "a.npz") as file:
         assert np.array_equal(file["image"], dream.frames[-1].pixels)
     for wrong, words in (

@@ -1,4 +1,4 @@
-"""Exact nearest neighbours, how many of them a picture keeps, and how well classes hold together."""
+"""Exact nearest neighbors, how many of them a picture keeps, and how well classes hold together."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from core.progress import Progress, no_progress
 _BLOCK_VALUES = 4 * 2**20  # distances computed at once: a few tens of milliseconds
 
 
-def nearest_neighbours(
+def nearest_neighbors(
     points: np.ndarray, k: int, progress: Progress = no_progress
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest others of every point by Euclidean distance, the nearest first.
@@ -25,11 +25,11 @@ def nearest_neighbours(
     """
     n = len(points)
     if not 1 <= k < n:
-        raise SettingError(f"{k} neighbours of {n} points were asked for: choose 1 to {n - 1}.")
+        raise SettingError(f"{k} neighbors of {n} points were asked for: choose 1 to {n - 1}.")
     indices, distances = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
     for start, squares in _squared_distances(points, points):
         stop = start + len(squares)
-        squares[np.arange(stop - start), np.arange(start, stop)] = np.inf  # nobody is a neighbour of himself
+        squares[np.arange(stop - start), np.arange(start, stop)] = np.inf  # nobody is a neighbor of himself
         indices[start:stop], distances[start:stop] = _smallest(squares, k)
         progress(stop / n, "Comparing every image with every other")
     return indices, distances
@@ -48,24 +48,22 @@ def nearest_to(new: np.ndarray, points: np.ndarray, k: int) -> tuple[np.ndarray,
 
 
 def share_preserved(true: np.ndarray, shown: np.ndarray) -> np.ndarray:
-    """Which share of its true nearest neighbours each point still has among its neighbours in a picture.
+    """Which share of its true nearest neighbors each point still has among its neighbors in a picture.
 
     Points thrown anywhere would keep k / (N − 1) of them.
 
     Shape:
-        true: (N, k) indices of neighbours in the features
-        shown: (N, k) indices of neighbours in the picture
+        true: (N, k) indices of neighbors in the features
+        shown: (N, k) indices of neighbors in the picture
         returns: (N,) float64, 0…1
     Source:
         Lee, Verleysen 2009, "Quality assessment of dimensionality reduction",
         Neurocomputing 72: the mean is their Q_NX
     """
     if true.shape != shown.shape:
-        raise ValueError(
-            f"There are {true.shape} true neighbours and {shown.shape} shown ones: give as many."
-        )
+        raise ValueError(f"There are {true.shape} true neighbors and {shown.shape} shown ones: give as many.")
     n = len(true)
-    offset = np.arange(n, dtype=np.int64)[:, None] * n  # the same neighbour of another point is another pair
+    offset = np.arange(n, dtype=np.int64)[:, None] * n  # the same neighbor of another point is another pair
     kept: np.ndarray = np.isin(true + offset, shown + offset).mean(axis=1)
     return kept
 
