@@ -1,8 +1,8 @@
 """The engine of Convoscope: models, images and analyses. Knows nothing of Streamlit or of pages.
 
-A folder is a subject, a file is one part of it, an open set is a folder inside its subject. Packages import only
-from those before them: compute, data, models, network, evaluation, occlusion, attribution, filters, ablation,
-feature_visualization, embedding, serving, runs, training, by_hand, commands.
+A folder is a subject, a file is one part of it, an open set is a folder inside its subject. Packages import
+only from those before them: compute, data, models, network, evaluation, occlusion, attribution, filters,
+ablation, feature_visualization, embedding, serving, runs, training, by_hand, commands.
 """
 
 import os

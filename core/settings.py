@@ -19,7 +19,6 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from core.errors import SettingError, one_of
 
-
 # Names of settings and choices in links, command lines and settings files from before the American spelling.
 RENAMED = {"colour": "color", "grey": "gray"}
 

@@ -75,6 +75,13 @@ def keep(key: str, answer: Answer) -> Answer:
     return dict(answer)
 
 
+def drop(key: str) -> None:
+    """Forget an answer, for example one of an earlier form."""
+    with _lock:
+        _memory.pop(key, None)
+    _path(key).unlink(missing_ok=True)
+
+
 def open_file(path: Path, key: str) -> Answer | None:
     """An answer in a file of its own, which was made with `to_bytes`; None where there is none.
 

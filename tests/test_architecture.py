@@ -93,7 +93,7 @@ def test_every_package_of_core_has_its_place_and_says_what_it_is():
 def test_no_files_of_core_import_each_other_in_a_circle():
     modules = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p for p in CORE}
     arrows = {m: (imports(p) & modules.keys()) - {m} for m, p in modules.items()}
-    # Of "from core.a import b" both "core.a" and "core.a.b" are read: the package is meant if nothing below is.
+    # "from core.a import b" reads as core.a and core.a.b: the package is meant if nothing below it is.
     arrows = {m: {x for x in to if not any(y.startswith(f"{x}.") for y in to)} for m, to in arrows.items()}
     done: set[str] = set()
 

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from core import store
@@ -17,6 +18,7 @@ from core.errors import Abandoned, ConvoscopeError
 from core.models import catalogue
 from core.progress import Progress
 from core.store import Answer
+from core.stored import to_answer
 
 if TYPE_CHECKING:
     from core.models.classifier import Classifier
@@ -25,7 +27,8 @@ else:
 
 log = logging.getLogger(__name__)
 
-Analysis = Callable[[Classifier, Progress], Answer]
+# What it returns is a dataclass that `core.stored` can take apart, or such an answer itself.
+Analysis = Callable[[Classifier, Progress], Any]
 
 # Loaded classifiers that are kept.
 KEPT = 4
@@ -171,7 +174,8 @@ def _run(task: Task) -> None:
         progress(0.0, "")
         # A short question may be answered in the middle of a long one, which may have switched this off.
         with torch.inference_mode(False), torch.enable_grad():
-            answer = store.keep(task.key, task.analysis(classifier, progress))
+            found = task.analysis(classifier, progress)
+            answer = store.keep(task.key, to_answer(found) if is_dataclass(found) else found)
         _computed += 1
     except Abandoned as caught:
         error = caught

@@ -7,17 +7,21 @@ waiting at once, and what nobody waits for is dropped.
 """
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import streamlit as st
 
 from core import store
 from core.models import catalogue
+from core.models.question import Question
+from core.progress import Progress
 from core.serving import worker
 from core.serving.worker import Analysis
 from core.store import Answer
 
 # Seconds. Only what takes longer than this gets a progress bar; anything else would flicker.
+T = TypeVar("T")
 UNSEEN = 0.3
 LONG = 1.5
 
@@ -52,6 +56,37 @@ def ask(
     if stored is not None:
         return stored
     return _wait(key, label, classifier, analysis, short, message, cancel, watch)
+
+
+def asked(
+    question: Question[T],
+    analysis: Callable[[Any, Progress], T],
+    *,
+    short: bool = True,
+    message: str = "",
+    cancel: str = "Cancel",
+    watch: Callable[[], None] | None = None,
+) -> T:
+    """The answer to a question: stored, shared with whoever asks the same, or computed now with a bar.
+
+    Args:
+        question: What is asked, of whom, and all that the answer depends on.
+        analysis: A function of (classifier, progress) that returns the question's kind of answer.
+        short: It takes seconds, not minutes.
+        message: What the bar says; otherwise what the analysis says.
+        cancel: What is written on the button that ends it.
+        watch: Called several times a second while it runs; may draw what is there so far.
+    Raises:
+        ConvoscopeError: What the analysis raised.
+    """
+    if catalogue.fingerprint_of(question.classifier) is None:
+        _fetch(question.classifier)
+        question = replace(question)  # its key is made anew, now that the weights are here
+    found = question.find()
+    if found is not None:
+        return found
+    answer = _wait(question.key, question.label, question.classifier, analysis, short, message, cancel, watch)
+    return question.read(answer)
 
 
 def question(label: str, classifier: str, depends_on: tuple[Any, ...] = ()) -> str:
