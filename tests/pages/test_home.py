@@ -75,6 +75,7 @@ def png(pixels: np.ndarray) -> bytes:
 
 def test_an_upload_becomes_the_image_and_a_bad_one_leaves_the_page_alive():
     at = home()
+    at.segmented_control(key="image_from").set_value("Upload").run()
     gray = png(np.full((50, 60, 3), 128, np.uint8))
     at.file_uploader(key="image_upload").upload("gray.png", gray, "image/png").run()
     assert at.session_state["chosen_image"].startswith("upload/")
