@@ -105,3 +105,12 @@ def test_a_photo_is_dropped_in_and_a_bad_one_is_named_where_it_was_dropped():
 def test_the_target_can_be_chosen_and_is_named():
     at = home(target="lynx")
     assert at.selectbox(key="target").value == "lynx"
+
+
+def test_every_page_has_its_card():
+    at = home()
+    pages = {path.stem for path in PAGE.parent.glob("*.py")} - {"home"}
+    text = text_of(at)
+    assert len(pages) >= 12
+    for page in pages:
+        assert f"](/{page})" in text, f"Home shows no card for pages/{page}.py"
