@@ -11,8 +11,12 @@ from pages.elements.address import keep_in_address
 from pages.elements.as_text import plain
 
 
-def dataset_picker(prefix: str) -> CatalogueEntry:
-    """A list of all data sets, uploaded ones included; the choice stands in the address as `<prefix>_set`."""
+def dataset_picker(prefix: str, *, in_bar: bool = False) -> CatalogueEntry:
+    """A list of all data sets, uploaded ones included; the choice stands in the address as `<prefix>_set`.
+
+    Args:
+        in_bar: Whether it stands in the bar, where there is no room for a label.
+    """
     entries = {entry.name: entry for entry in catalogue()}
     key = f"{prefix}_set"
     shown = f"{key}_shown"  # kept when another page is opened, unlike the widget's own value
@@ -26,7 +30,10 @@ def dataset_picker(prefix: str) -> CatalogueEntry:
         st.session_state[key] = st.session_state.get(shown)
     if st.session_state[key] not in entries:
         del st.session_state[key]
-    name = st.selectbox("Data set", list(entries), format_func=lambda name: _label(entries[name]), key=key)
+    name = st.selectbox(
+        "Data set", list(entries), format_func=lambda name: _label(entries[name]), key=key,
+        label_visibility="collapsed" if in_bar else "visible", width=240 if in_bar else "stretch",
+    )  # fmt: skip
     # Not bound by the widget, which would write the title: the address takes the command line's name.
     st.session_state[shown] = name
     keep_in_address([key], {key: name})
