@@ -23,12 +23,14 @@ def home(*parts: str) -> Path:
     return folder
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that others see all of it or the one before, after a crash too."""
+def write_whole(path: Path, data: bytes | memoryview) -> None:
+    """Write a file so that others see all of it or the one before, after a crash or a power failure too."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # otherwise the new name may be on disk before the bytes are
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:

@@ -4,7 +4,7 @@ from torch import nn
 
 from core.errors import SettingError
 
-PARTS = ("everything", "last block", "head")
+PARTS = ("everything", "head", "last block")
 
 
 def head_of(module: nn.Module) -> tuple[str, nn.Module]:

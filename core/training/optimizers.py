@@ -154,10 +154,14 @@ def orthogonal(matrix: Tensor, rounds: int = 3) -> Tensor:
     return x.T if matrix.shape[0] > matrix.shape[1] else x
 
 
-def gradient_norm(parameters: Iterable[nn.Parameter]) -> float:
-    """The length of the whole gradient as one vector."""
+def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
+    """The length of the whole gradient as one vector: a number that stays on the device.
+
+    Shape:
+        returns: () float32
+    """
     gradients = [p.grad for p in parameters if p.grad is not None]
-    return float(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
+    return torch.nn.utils.get_total_norm(gradients) if gradients else torch.zeros(())
 
 
 class Lookahead:

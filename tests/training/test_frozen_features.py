@@ -8,7 +8,8 @@ from core.data.preprocessing import Preprocessing
 from core.models.architectures import models
 from core.training.data import inputs_of
 from core.training.freezing import freeze, head_of, last_block_of, set_training
-from core.training.frozen_features import BLOCK, body_and_head, can_be_cut, compute_features, features_file
+from core.training.frozen_features import IMAGES_A_BLOCK as BLOCK
+from core.training.frozen_features import body_and_head, can_be_cut, compute_features, features_file
 
 CPU = torch.device("cpu")
 SEEN = Preprocessing((8, 8), (0.5,), (0.25,), channels=1)
