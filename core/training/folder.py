@@ -10,6 +10,7 @@
 import dataclasses
 import io
 import json
+import pickle
 import platform
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,7 +106,7 @@ def load_state(folder: Path) -> RunState:
         return RunState()
     try:
         held = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, ValueError, EOFError) as error:
+    except (RuntimeError, OSError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise BadCheckpoint(
             f"{folder.name}/{STATE} cannot be read ({str(error).splitlines()[0]}): delete it to start this "
             "run again from the beginning."
