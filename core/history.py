@@ -14,11 +14,11 @@ import math
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
 from core.paths import write_whole
+from core.settings import RENAMED
 
 PlainRecord = dict[str, Any]  # a record as JSON has it
 
@@ -139,8 +139,10 @@ Record = StartRecord | FeaturesRecord | StepRecord | EpochRecord | EndRecord
 Kind = TypeVar("Kind", StartRecord, FeaturesRecord, StepRecord, EpochRecord, EndRecord)
 
 FILE = "history.jsonl"
-_KINDS: dict[str, type[Record]] = {
-    kind.kind: kind for kind in (StartRecord, FeaturesRecord, StepRecord, EpochRecord, EndRecord)
+_KINDS = {kind.kind: kind for kind in (StartRecord, FeaturesRecord, StepRecord, EpochRecord, EndRecord)}
+_HINTS = {
+    name: {field: hint for field, hint in get_type_hints(kind).items() if get_origin(hint) is not ClassVar}
+    for name, kind in _KINDS.items()
 }
 _WORDS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -193,15 +195,20 @@ def typed_records(plain: Iterable[PlainRecord]) -> list[Record]:
 
 def typed_record(plain: PlainRecord) -> Record | None:
     """A record from a plain one; None where it is damaged or of an unknown kind."""
-    kind = _KINDS.get(str(plain.get("kind")))
-    if kind is None:
+    name = str(plain.get("kind"))
+    if name not in _KINDS:
         return None
-    hints = _hints(kind)
-    given = {name: plain[name] for name in hints if name in plain}
-    if not all(_fits(value, hints[name]) for name, value in given.items()):
-        return None
+    hints = _HINTS[name]
+    given: PlainRecord = {name: plain[name] for name in hints if name in plain}
+    if isinstance(settings := given.get("settings"), dict):
+        given["settings"] = {RENAMED.get(name, name): value for name, value in settings.items()}
+    for field_name, value in given.items():
+        if not _fits(value, hints[field_name]):
+            return None
+        if _is_float(hints[field_name], value):
+            given[field_name] = float(value)
     try:
-        return kind(**{n: float(v) if _is_float(hints[n], v) else v for n, v in given.items()})
+        return _KINDS[name](**given)
     except TypeError:  # a field that every record of the kind has is missing
         return None
 
@@ -213,7 +220,7 @@ def plain_record(record: Record) -> PlainRecord:
 
 
 def rewrite_history(path: Path, keep: Callable[[Record], bool]) -> None:
-    """Drop what `keep` refuses and what is damaged, at once or not at all; the other lines stay as they are."""
+    """Drop what `keep` refuses and what is damaged, at once or not at all; other lines stay as they are."""
     kept = []
     for line in _whole_lines(path, 0).splitlines(keepends=True):
         plain = _parsed(line)
@@ -244,11 +251,6 @@ def _parsed(line: bytes) -> PlainRecord | None:
     except ValueError:  # a line cut off by a power failure, with others written after it
         return None
     return _from_words(plain) if isinstance(plain, dict) else None
-
-
-@cache
-def _hints(kind: type[Record]) -> dict[str, Any]:
-    return {name: hint for name, hint in get_type_hints(kind).items() if get_origin(hint) is not ClassVar}
 
 
 def _fits(value: Any, hint: Any) -> bool:

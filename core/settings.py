@@ -18,7 +18,6 @@ import re
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from core.errors import SettingError, one_of
@@ -135,7 +134,6 @@ def _raise(value: Any) -> Any:
     raise ValueError(value)
 
 
-@cache
 def settings_of(function: Callable[..., Any]) -> tuple[Setting, ...]:
     """The settings that a function or a dataclass declares, in the order of its signature."""
     hints = get_type_hints(function, include_extras=True)

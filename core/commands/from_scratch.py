@@ -38,7 +38,9 @@ def run(args: argparse.Namespace) -> int:
     from core.training.from_scratch_settings import FromScratchSettings
 
     declared = settings_of(FromScratchSettings)
-    settings = FromScratchSettings.of({s.name: getattr(args, s.name) for s in declared if hasattr(args, s.name)})
+    settings = FromScratchSettings.of(
+        {s.name: getattr(args, s.name) for s in declared if hasattr(args, s.name)}
+    )
     name = args.name or f"{settings.dataset}_mlp_{settings.activation}_{settings.implementation}"
     if not args.folder and not all(c.isalnum() or c in "-_." for c in name):
         raise SettingError(f"The name of the run is {name!r}: use letters, digits, _, - and . only.")

@@ -114,7 +114,9 @@ def _epoch_line(record: EpochRecord) -> str:
     if record.train_loss is not None:
         words.append(f"loss {record.train_loss:.4f}, accuracy {record.train_accuracy:.2%};")
     if record.validation_loss is not None:
-        words.append(f"held out: loss {record.validation_loss:.4f}, accuracy {record.validation_accuracy:.2%};")
+        words.append(
+            f"held out: loss {record.validation_loss:.4f}, accuracy {record.validation_accuracy:.2%};"
+        )
     if record.skipped_steps:
         words.append(f"{record.skipped_steps} steps skipped, their gradients too large for 16-bit floats;")
     return " ".join([*words, f"{record.seconds:.0f} s"])

@@ -55,9 +55,7 @@ def save_ablation(
     ablation = Ablation(name, base_run, dict(base), tuple(changes), tuple(seeds))
     taken = [run.name for run in ablation.runs() if (home("runs") / run.name).exists()]
     if path.exists() or taken:
-        raise SettingError(
-            f"{taken[0] if taken else name!r} exists already: give the ablation another name."
-        )
+        raise SettingError(f"{taken[0] if taken else name!r} exists already: give the ablation another name.")
     write_whole(path, (json.dumps(dataclasses.asdict(ablation), indent=2) + "\n").encode())
     return ablation
 

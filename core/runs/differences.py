@@ -1,4 +1,4 @@
-"""Runs against one of them: what is set differently in each, and whether it did better by more than chance."""
+"""Runs against one of them: what is set differently, and whether each did better by more than chance."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -94,17 +94,17 @@ def _held_out_verdict(
         return judged(
             "no progress",
             f"The network learned nothing in {_count(len(curves.epochs), 'epoch')}: the training loss went "
-            f"from {curves.train_loss[0]:.3g} to no less than {min(curves.train_loss):.3g}, and the best epoch "
-            f"has {reached}. {_rate_words(learning_rate)}Try another rate, or a network that gradients get "
-            "through.",
+            f"from {curves.train_loss[0]:.3g} to no less than {min(curves.train_loss):.3g}, and the best "
+            f"epoch has {reached}. {_rate_words(learning_rate)}Try another rate, or a network that gradients "
+            "get through.",
         )
     if (lowest := _overfitting_onset(curves)) is not None:
         onset = curves.epochs[lowest] + 1
         return judged(
             "overfitting",
-            f"Best at epoch {best} with {reached}; from epoch {onset} on it overfits: the loss there rose from "
-            f"{curves.validation_loss[lowest]:.3g} to {curves.validation_loss[-1]:.3g} while the training loss "
-            f"fell to {curves.train_loss[-1]:.3g}. {end} {_gap_words(gap)}"
+            f"Best at epoch {best} with {reached}; from epoch {onset} on it overfits: the loss there rose "
+            f"from {curves.validation_loss[lowest]:.3g} to {curves.validation_loss[-1]:.3g} while the "
+            f"training loss fell to {curves.train_loss[-1]:.3g}. {end} {_gap_words(gap)}"
             + (f", and the last {_count(wasted, 'epoch')} brought nothing." if wasted else "."),
             onset,
         )
@@ -179,9 +179,7 @@ def _still_improving(accuracies: list[float]) -> float:
     return won if won > 0.005 else 0.0
 
 
-def _not_finite(
-    epochs: list[EpochRecord], finite: list[EpochRecord], learning_rate: float | None
-) -> Verdict:
+def _not_finite(epochs: list[EpochRecord], finite: list[EpochRecord], learning_rate: float | None) -> Verdict:
     broken = next(r for r in epochs if r not in finite)
     best = best_record(finite).epoch if finite else None
     norms = [r.gradient_norm for r in finite if r.gradient_norm is not None]

@@ -20,8 +20,16 @@ import torch
 from torch import Tensor
 
 from core.errors import BadCheckpoint, SettingError
-from core.history import FILE, EpochRecord, Record, StartRecord, append_record, plain_record
-from core.history import rewrite_history, typed_record
+from core.history import (
+    FILE,
+    EpochRecord,
+    Record,
+    StartRecord,
+    append_record,
+    plain_record,
+    rewrite_history,
+    typed_record,
+)
 from core.models.card import CARD
 from core.paths import write_whole
 from core.settings import RENAMED
@@ -86,7 +94,7 @@ def claim_folder(folder: Path, settings: TrainingSettings) -> None:
 
 def _settings_in(path: Path) -> dict[str, Any]:
     try:
-        held = dict(json.loads(path.read_text(encoding="utf-8")))
+        held: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError):
         raise BadCheckpoint(
             f"{path.parent.name}/{SETTINGS} cannot be read, so nothing tells what this run was begun with: "

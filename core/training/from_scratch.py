@@ -207,9 +207,7 @@ def _implementation(task: _Task) -> tuple[Iterator[EpochRecord], Callable[[], nu
     if settings.implementation == "pytorch":
         from core.training.torch_mlp import train_epochs
 
-    records = train_epochs(
-        network, task.train, task.held_out, rates=rates, batch_size=batch_size, seed=seed
-    )
+    records = train_epochs(network, task.train, task.held_out, rates=rates, batch_size=batch_size, seed=seed)
     return records, lambda: network
 
 

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 from core.settings import Choice, Range, Text, check_fields, check_settings, numbers_in, settings_of
 from core.training.numpy_mlp import ACTIVATIONS, INITIALIZATIONS
-from core.training.optimizers import rate_factor
 
 IMPLEMENTATIONS = ("numpy", "scikit-learn", "pytorch")
 FROM_ZERO_TO_ONE, STANDARDIZED = "0 to 1", "standardised"  # as checkpoints that ship spell them
@@ -64,6 +63,8 @@ class FromScratchSettings:
     @property
     def rates(self) -> list[float]:
         """The learning rate of every epoch."""
+        from core.training.optimizers import rate_factor
+
         return [
             self.learning_rate * rate_factor(self.schedule, epoch / self.epochs)
             for epoch in range(self.epochs)

@@ -158,9 +158,7 @@ def train_epochs(
                 return
 
 
-def _step(
-    network: NumpyMLP, inputs: np.ndarray, labels: np.ndarray, rate: float, sums: EpochSums
-) -> float:
+def _step(network: NumpyMLP, inputs: np.ndarray, labels: np.ndarray, rate: float, sums: EpochSums) -> float:
     """One step down the gradient of a batch, whose loss is returned."""
     loss, logits, by_weights, by_biases = loss_and_gradients(network, inputs, labels)
     correct = int((logits.argmax(axis=1) == labels).sum())
@@ -173,7 +171,7 @@ def _step(
 def validated(
     record: EpochRecord, network: NumpyMLP, validation: tuple[np.ndarray, np.ndarray] | None
 ) -> EpochRecord:
-    """The record with loss and accuracy on images held out, where there are any and training did not break."""
+    """The record with loss and accuracy on images held out, where there are any and the loss is finite."""
     if validation is None or record.train_loss is None or not np.isfinite(record.train_loss):
         return record
     logits = network.logits(validation[0])

@@ -7,9 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-SCHEDULES = ("constant", "linear", "cosine", "one_cycle")
-OPTIMIZERS = ("sgd", "adam", "adamw", "muon")
-
 
 def rate_factor(schedule: str, done: float) -> float:
     """What the learning rate is multiplied by when the share `done` (0…1) of all steps is over."""

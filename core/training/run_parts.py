@@ -139,7 +139,11 @@ def feed_of(run: RunParts, stop: Callable[[], bool]) -> Generator[Record, None, 
         None where it was stopped.
     """
     settings = run.settings
-    if settings.trainable == "head" and settings.learns_in_part and not settings.augmentation.changes_something:
+    if (
+        settings.trainable == "head"
+        and settings.learns_in_part
+        and not settings.augmentation.changes_something
+    ):
         name, head = head_of(run.module)
         if can_be_cut(run.module, name, _inputs(run, run.pixels(np.arange(2)))):
             return (yield from _feed_of_features(run, name, head, stop))

@@ -35,9 +35,7 @@ def never() -> bool:
     return False
 
 
-def train(
-    folder: Path, settings: TrainingSettings, *, stop: Callable[[], bool] = never
-) -> Iterator[Record]:
+def train(folder: Path, settings: TrainingSettings, *, stop: Callable[[], bool] = never) -> Iterator[Record]:
     """Train a network, or go on with the run that is in the folder.
 
     Every epoch the folder gets `state.pt`, and after the best one so far `weights.safetensors` and
@@ -179,7 +177,7 @@ def _save(run: RunParts, at: _Position) -> None:
 
 
 def is_better(record: EpochRecord, best: EpochRecord | None) -> bool:
-    """Whether an epoch is the best so far: by accuracy, then loss on held-out images; without them, always."""
+    """Whether an epoch is the best so far: by accuracy, then loss, on held-out images; without any, always."""
     if best is None or record.validation_accuracy is None or record.validation_loss is None:
         return True
     assert best.validation_accuracy is not None

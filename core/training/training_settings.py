@@ -4,13 +4,17 @@ import dataclasses
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from core.settings import Choice, Range, Text, check_fields, check_settings, settings_of
-from core.training.augmentation import FLIPS, Augmentation
-from core.training.freezing import PARTS
-from core.training.optimizers import OPTIMIZERS, SCHEDULES
 
+if TYPE_CHECKING:  # a form is drawn before PyTorch is needed
+    from core.training.augmentation import Augmentation
+
+OPTIMIZERS = ("sgd", "adam", "adamw", "muon")
+SCHEDULES = ("constant", "linear", "cosine", "one_cycle")
+FLIPS = ("none", "random", "alternating")
+PARTS = ("everything", "head", "last block")
 MAY_CHANGE = {"device"}  # what a run that is resumed may set otherwise
 
 
@@ -100,7 +104,9 @@ class TrainingSettings:
         return dataclasses.asdict(self)
 
     @property
-    def augmentation(self) -> Augmentation:
+    def augmentation(self) -> "Augmentation":
+        from core.training.augmentation import Augmentation
+
         return Augmentation(self.flip, self.crop, self.color, self.rand_augment, self.cutout)
 
     @property

@@ -6,11 +6,18 @@ import pytest
 import torch
 
 from core.errors import BadCheckpoint, SettingError, Unavailable
-from core.history import FILE, EndRecord, EpochRecord, FeaturesRecord, StartRecord, StepRecord
-from core.history import append_record, read_history
+from core.history import (
+    FILE,
+    EndRecord,
+    EpochRecord,
+    FeaturesRecord,
+    StartRecord,
+    StepRecord,
+    append_record,
+    read_history,
+)
 from core.training.epoch_sums import EpochSums
-from core.training.folder import SETTINGS, STATE, RunState, claim_folder, load_state, save_state
-from core.training.folder import write_record
+from core.training.folder import SETTINGS, STATE, RunState, claim_folder, load_state, save_state, write_record
 from core.training.step import StepperState
 from core.training.train import train
 from core.training.training_settings import TrainingSettings
@@ -97,7 +104,9 @@ def test_a_start_takes_away_what_was_recorded_after_the_last_save(tmp_path):
 def test_a_device_that_is_not_there_is_named_before_the_folder_is_claimed(tmp_path, monkeypatch, device):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
-    with pytest.raises(Unavailable, match=f"The device is '{device}', but PyTorch finds none here. Choose one"):
+    with pytest.raises(
+        Unavailable, match=f"The device is '{device}', but PyTorch finds none here. Choose one"
+    ):
         list(train(tmp_path / "run", TrainingSettings(dataset="digits", device=device)))
     assert not (tmp_path / "run").exists()
 

@@ -16,7 +16,16 @@ import torch.nn.functional as F
 from core.data.catalogue import open_dataset
 from core.errors import BadCheckpoint, SettingError
 from core.evaluation.accuracy import measure, wilson_interval
-from core.history import FILE, EndRecord, EpochRecord, StartRecord, StepRecord, of_kind, plain_record, read_history
+from core.history import (
+    FILE,
+    EndRecord,
+    EpochRecord,
+    StartRecord,
+    StepRecord,
+    of_kind,
+    plain_record,
+    read_history,
+)
 from core.models.checkpoint import build, load_checkpoint
 from core.paths import PROJECT
 from core.serving.jobs import job
@@ -54,7 +63,10 @@ def without_times(record):
     plain = {key: value for key, value in plain_record(record).items() if key not in CLOCK}
     if "metrics" in plain:
         training = plain["metrics"].get("training", {})
-        plain["metrics"] = {**plain["metrics"], "training": {k: v for k, v in training.items() if k != "seconds"}}
+        plain["metrics"] = {
+            **plain["metrics"],
+            "training": {k: v for k, v in training.items() if k != "seconds"},
+        }
     return plain
 
 

@@ -6,10 +6,10 @@ import pandas as pd
 import streamlit as st
 
 from core.errors import ConvoscopeError
-from core.history import of_kind
+from core.history import StartRecord, of_kind
 from core.runs.ablation_plans import Ablation, forget_ablation, list_ablations, save_ablation
 from core.runs.ablation_study import BASE, Row, changes_for
-from core.runs.run_list import Run, best_figures, current_jobs, settings_of_run
+from core.runs.run_list import Run, Settings, best_figures, current_jobs, settings_of_run
 from core.serving import jobs
 from pages.elements.as_text import plain
 from pages.elements.page import errors_shown
@@ -96,10 +96,9 @@ def _plan(runs: list[Run]) -> None:
 
 
 def _queue(ablation: Ablation) -> None:
-    from core.settings import settings_of
-    from core.training.train import train
+    from core.training.training_settings import TrainingSettings
 
-    defaults = {setting.name: setting.default for setting in settings_of(train)}
+    defaults = TrainingSettings().as_values()
     try:
         for run in ablation.runs():
             given = {k: v for k, v in run.options.items() if v != defaults.get(k) or k == "seed"}
@@ -111,23 +110,22 @@ def _queue(ablation: Ablation) -> None:
 
 
 def _estimate(
-    runs: list[Run], base_run: str, base: dict[str, Any], total: int, epochs: int, size: int | None
+    runs: list[Run], base_run: str, base: Settings, total: int, epochs: int, size: int | None
 ) -> str:
     """How long it will take if every run is as quick as the base run was."""
     history = next(run for run in runs if run.name == base_run).history()
-    seconds = best_figures(history).get("seconds_an_epoch")
-    starts = list(of_kind(history, "start"))
-    if not seconds or not starts:
+    figures, starts = best_figures(history), list(of_kind(history, StartRecord))
+    if figures is None or not figures.seconds_an_epoch or not starts:
         return f"{total} runs, one after another."
-    share = min(1.0, size / starts[-1]["train_images"]) if size else 1.0
-    each = seconds * epochs * share + START_SECONDS
+    share = min(1.0, size / max(1, starts[-1].train_images)) if size else 1.0
+    each = figures.seconds_an_epoch * epochs * share + START_SECONDS
     return f"{total} runs, one after another: about {duration(each * total)}."
 
 
-def _train_settings(run: Run) -> dict[str, Any] | None:
-    """All settings of `train` that a run was started with; None for a run of another kind."""
-    starts = [r for r in of_kind(run.history(), "start") if "optimizer" in r.get("settings", {})]
-    return dict(starts[-1]["settings"]) if starts else None
+def _train_settings(run: Run) -> Settings | None:
+    """All settings that a training was started with; None for a run of another kind."""
+    starts = [r for r in of_kind(run.history(), StartRecord) if "optimizer" in r.settings]
+    return dict(starts[-1].settings) if starts else None
 
 
 def _look(ablation: Ablation) -> None:
