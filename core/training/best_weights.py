@@ -1,8 +1,8 @@
 """The best epoch's weights of a run, as a checkpoint that is not written more often than it pays.
 
 Those of a whole network are written at once. Where only a part learns (a head on 80 MB of frozen weights, an
-epoch of which takes milliseconds), the part is kept, saved with the run's state, and the checkpoint follows now
-and then.
+epoch of which takes milliseconds), the part is kept, saved with the run's state, and the checkpoint follows
+now and then.
 """
 
 import time

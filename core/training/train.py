@@ -177,7 +177,7 @@ def _save(run: RunParts, at: _Position) -> None:
 
 
 def is_better(record: EpochRecord, best: EpochRecord | None) -> bool:
-    """Whether an epoch is the best so far: by accuracy, then loss, on held-out images; without any, always."""
+    """Whether an epoch is the best so far: by accuracy, then loss, on images held out; else always."""
     if best is None or record.validation_accuracy is None or record.validation_loss is None:
         return True
     assert best.validation_accuracy is not None

@@ -5,7 +5,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.errors import SettingError
-from core.history import EpochRecord, MeasuredAccuracy, StartRecord, append_record
+from core.history import EpochRecord, MeasuredAccuracy, StartRecord, StepRecord, append_record
 from core.paths import PROJECT, home
 from core.runs import run_list
 from core.runs.ablation_plans import list_ablations, save_ablation
@@ -130,15 +130,13 @@ def test_smoothing_keeps_the_raw_line_and_a_constant():
 
 
 def test_on_a_logarithmic_axis_zero_and_nan_are_gaps():
-    history = [
-        {"kind": "epoch", "epoch": i, "train_loss": loss} for i, loss in enumerate([1, 0, math.nan, 2], 1)
-    ]
+    history = [EpochRecord(i, train_loss=loss) for i, loss in enumerate([1, 0, math.nan, 2], 1)]
     chart = run_chart(history, "Loss", View(("Loss",), "epoch", True, 0.0), None)
     assert [y for _, y in chart["series"][0]["data"]] == [1, None, None, 2]
 
 
 def test_a_long_curve_is_thinned_and_keeps_its_end():
-    history = [{"kind": "step", "epoch": 1, "step": i, "loss": float(i)} for i in range(1, 9999)]
+    history = [StepRecord(1, i, float(i)) for i in range(1, 9999)]
     data = run_chart(history, "Loss", View(("Loss",), "step", False, 0.0), None)["series"][0]["data"]
     assert len(data) <= 2001
     assert data[0] == [1, 1.0]

@@ -30,7 +30,9 @@ STATE_OF_A_RUN = RunState(
     sums=EpochSums(images=448, loss=3.5, correct=12, norm=2.0, largest_norm=1.5, steps=7, skipped=1),
     module={"weight": torch.arange(6.0).view(2, 3)},
     best_part={"weight": torch.ones(2, 3)},
-    stepper=StepperState({"state": {}, "param_groups": [{"lr": 0.1}]}, {"scale": 2.0}, {"weight": torch.zeros(2)}),
+    stepper=StepperState(
+        {"state": {}, "param_groups": [{"lr": 0.1}]}, {"scale": 2.0}, {"weight": torch.zeros(2)}
+    ),
 )  # fmt: skip
 
 
@@ -77,7 +79,7 @@ def test_a_folder_is_for_one_run_whose_device_may_change(tmp_path):
     with pytest.raises(SettingError, match=r"holds a run with color = 0\.5"):
         claim_folder(folder, TrainingSettings(color=0.1))
     (folder / SETTINGS).write_text("{")
-    with pytest.raises(BadCheckpoint, match="settings.json cannot be read"):
+    with pytest.raises(BadCheckpoint, match=r"settings\.json cannot be read"):
         claim_folder(folder, TrainingSettings(color=0.1))
 
 
@@ -90,8 +92,8 @@ def test_a_model_or_a_run_of_another_kind_is_not_overwritten(tmp_path, file):
 
 
 def test_a_start_takes_away_what_was_recorded_after_the_last_save(tmp_path):
-    records = [StartRecord(step=0), StepRecord(1, 5), EpochRecord(1, 10), StepRecord(2, 15), EpochRecord(2, 20),
-               FeaturesRecord(1, 2), EndRecord("all epochs done")]  # fmt: skip
+    records = [StartRecord(step=0), StepRecord(1, 5), EpochRecord(1, 10), StepRecord(2, 15),
+               EpochRecord(2, 20), FeaturesRecord(1, 2), EndRecord("all epochs done")]  # fmt: skip
     for record in records:
         append_record(tmp_path / FILE, record)
     write_record(tmp_path, StartRecord(epoch=2, step=15))

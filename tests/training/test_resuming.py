@@ -110,8 +110,7 @@ def test_a_run_whose_settings_do_not_fit_loses_none_of_its_history(tmp_path):
     run.close()
     before = (folder / FILE).read_bytes()
     with pytest.raises(SettingError, match="holds a run with epochs = 3"):
-        for record in train(folder, TrainingSettings.of(LITTLE | {"epochs": 9})):
-            write_record(folder, record)
+        interrupted(folder, TrainingSettings.of(LITTLE | {"epochs": 9}))
     assert (folder / FILE).read_bytes() == before
 
 
