@@ -158,7 +158,7 @@ def save_state(folder: Path, state: RunState) -> None:
         }  # fmt: skip
     buffer = io.BytesIO()
     torch.save(held, buffer)
-    write_whole(folder / STATE, buffer.getbuffer())
+    write_whole(folder / STATE, buffer.getvalue())
 
 
 def write_record(folder: Path, record: Record) -> None:

@@ -4,16 +4,15 @@ When only the head learns and nothing is augmented, what goes into the head is t
 network runs once over the images, and an epoch costs what the head costs.
 """
 
-import fcntl
 import hashlib
 import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from core.data.dataset import Split
@@ -109,22 +108,16 @@ def compute_features(
         pixels: From row numbers to (n, H, W, C) uint8.
     """
     body.eval()
-    with open(file.with_suffix(".lock"), "w") as lock:
-        while not file.exists() and not _locked(lock):
+    lock = FileLock(file.with_suffix(".lock"))  # the system drops it when the process that holds it dies
+    while not file.exists():
+        try:
+            with lock.acquire(timeout=0):
+                if not file.exists():
+                    yield from _compute(body, pixels, n, preprocessing, file, device)
+        except Timeout:
             yield 0  # another run is computing the same features
             time.sleep(SECONDS_BETWEEN_LOOKS)
-        if not file.exists():
-            yield from _compute(body, pixels, n, preprocessing, file, device)
     yield n
-
-
-def _locked(lock: TextIO) -> bool:
-    """Whether this process has the lock now; it is let go of when the file is closed."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _compute(
