@@ -36,15 +36,16 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from core.training.folder import write_record
-    from core.training.train import train
+    from core.training.train import claim_run, train
     from core.training.training_settings import TrainingSettings
 
     given = {s.name: getattr(args, s.name) for s in settings_of(TrainingSettings) if hasattr(args, s.name)}
     settings = TrainingSettings.of(given)
     folder = args.folder or home("runs") / _name(args.name, settings)
+    device = claim_run(folder, settings).type  # before the folder becomes a job's
     keep_freed_memory()
     stopping = _stop_on_signals()
-    with as_job(folder, train_command(folder.name, given), device=_queue(settings.device)):
+    with as_job(folder, train_command(folder.name, given), device=device):
         ended = False
         for record in train(folder, settings, stop=lambda: bool(stopping)):
             write_record(folder, record)
@@ -55,12 +56,6 @@ def run(args: argparse.Namespace) -> int:
             note_stop(folder)
             print("Stopped. The same command goes on from here.", flush=True)
     return 0
-
-
-def _queue(device: str) -> str:
-    from core.training.devices import device_named
-
-    return device_named(device).type
 
 
 def _name(name: str | None, settings: "TrainingSettings") -> str:

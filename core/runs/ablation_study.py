@@ -64,7 +64,7 @@ class Row:
 
 
 def changes_for(base: Mapping[str, Any], network_settings: Mapping[str, Any]) -> list[Change]:
-    """What can be changed about a base run: everything here that it does not have already.
+    """What can be changed about a base run: everything here that is different in it.
 
     Args:
         base: All settings of the base run.
@@ -118,7 +118,7 @@ def plan_ablation(
         SettingError: There is nothing to change, no seed, or a seed twice.
     """
     if not changes:
-        raise SettingError("Nothing is ticked: choose at least one thing to change about the base run.")
+        raise SettingError("No change is chosen: choose at least one thing to change about the base run.")
     if not seeds or len(set(seeds)) != len(seeds):
         raise SettingError(f"The seeds are {list(seeds)}: give at least one, and each once.")
     unchanged = Change(BASE, "base run", {}, {})

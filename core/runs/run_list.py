@@ -99,7 +99,7 @@ def families(runs: Iterable[Run], *, least: int = 3) -> dict[str, list[str]]:
         title = datasets[name].title if name in datasets else str(name)
         found.setdefault(title, []).append(run.name)
         found.setdefault(f"{title}, {settings.get('architecture')}", []).append(run.name)
-    # A kind that is all there is of its data set is no family of its own.
+    # A kind that holds all runs of its data set is not listed beside it.
     kept = {title: names for title, names in found.items() if len(names) >= least}
     return {t: n for t, n in kept.items() if not any(n == kept[o] and t != o for o in kept if o in t)}
 
@@ -198,8 +198,8 @@ def judge(history: Sequence[Record], settings: Mapping[str, Any] | None = None) 
         needed = [record.train_loss, record.train_accuracy]
         if held_out:
             needed += [record.validation_loss, record.validation_accuracy]
-        # The epoch in which a run broke was not validated any more, and needs not be; one in which every step
-        # was skipped has no figures of training.
+        # The epoch in which a run broke was not validated any more, and does not have to be; one in which
+        # every step was skipped has no figures of training.
         broke = record.train_loss is not None and not math.isfinite(record.train_loss)
         skipped = record.train_loss is None and record.skipped_steps is not None
         if None in needed and not broke and not skipped:

@@ -208,10 +208,8 @@ def _equalize(planes: Tensor, strength: Tensor) -> Tensor:
     n, channels, pixels = flat.shape
     level = flat.long() + 256 * torch.arange(n * channels, device=flat.device).view(n, channels, 1)
     # Counted without `bincount`, which makes the CPU wait for a GPU.
-    counts = level.new_zeros(n * channels * 256).index_add_(
-        0, level.flatten(), torch.ones_like(level.flatten())
-    )
-    counts = counts.view(n * channels, 256)
+    places, ones = level.flatten(), torch.ones_like(level).flatten()
+    counts = level.new_zeros(n * channels * 256).scatter_add_(0, places, ones).view(n * channels, 256)
     below = counts.cumsum(1) - counts
     ranks = below.flatten()[level.flatten()].view(n, channels, pixels)
     highest = ranks.amax(2, keepdim=True)

@@ -23,9 +23,9 @@ class NumpyMLP:
     """The weights of a network: layer l makes z = h · Wᵀ + b of the h before it, and h = activation(z).
 
     Attributes:
-        weights: (outputs, inputs) of each layer.
-        biases: (outputs,) of each layer.
-        activation: Between the layers; the last one's z are the logits.
+        weights: An array (outputs, inputs) for each layer.
+        biases: An array (outputs,) for each layer.
+        activation: The activation between the layers; the z of the last layer are the logits.
     """
 
     weights: list[np.ndarray]

@@ -31,7 +31,7 @@ _REPORTS_AN_EPOCH = 20
 
 
 def never() -> bool:
-    """For a run that nobody stops."""
+    """The default of `stop`: the run goes on to its end."""
     return False
 
 
@@ -53,9 +53,7 @@ def train(folder: Path, settings: TrainingSettings, *, stop: Callable[[], bool] 
         Unavailable: The device is not there.
         BadCheckpoint: The folder's state is damaged, or of another version.
     """
-    where = device_named(settings.device)
-    network_of(settings)  # what is not allowed is said before the folder is claimed
-    claim_folder(folder, settings)
+    where = claim_run(folder, settings)
     state = load_state(folder)
     if state.finished:
         return
@@ -91,6 +89,19 @@ def train(folder: Path, settings: TrainingSettings, *, stop: Callable[[], bool] 
             _save(run, at)
     yield store_results(run, at.past, at.best, broken=broken)
     save_state(folder, RunState(finished=True))
+
+
+def claim_run(folder: Path, settings: TrainingSettings) -> torch.device:
+    """Make the folder this run's, or check that it is, after all that can be refused at once; its device.
+
+    Raises:
+        SettingError: A setting of the network is not allowed, or the folder holds another run.
+        Unavailable: The device is not there.
+    """
+    where = device_named(settings.device)
+    network_of(settings)
+    claim_folder(folder, settings)
+    return where
 
 
 @dataclass

@@ -76,7 +76,7 @@ def test_the_plan_changes_one_thing_and_keeps_seeds_together():
     for run, base in ((runs[1], runs[0]), (runs[2], runs[0])):
         assert len(differing_settings({"a": dict(run.options), "b": dict(base.options)})) == 1
     assert assignments_in(runs[1].options["architecture_settings"]) == {"batch_norm": "false"}
-    with pytest.raises(SettingError, match="Nothing is ticked"):
+    with pytest.raises(SettingError, match="No change is chosen"):
         plan_ablation("trial", ALL, [], [0])
     with pytest.raises(SettingError, match="each once"):
         plan_ablation("trial", ALL, changes, [0, 0])

@@ -1,6 +1,6 @@
 """Ablation: what to change about a run, the queue of trainings, and what each change brought."""
 
-from typing import Any
+from collections.abc import Callable
 
 import pandas as pd
 import streamlit as st
@@ -14,10 +14,11 @@ from core.serving import jobs
 from pages.elements.as_text import plain
 from pages.elements.page import errors_shown
 from pages.elements.train_monitor.job_progress import duration
+from pages.elements.train_monitor.training_curves import Chart
 from pages.elements.train_monitor.training_form import free_name, start
 
-MOST_RUNS = 200
-START_SECONDS = 5.0  # of a run's process, before its first step
+MOST_RUNS_AT_ONCE = 200
+SECONDS_TO_START = 5.0  # of a run's process, before its first step
 _NEW = "A new ablation"
 
 
@@ -67,11 +68,11 @@ def _plan(runs: list[Run]) -> None:
     count = columns[0].number_input("Seeds", 1, 20, 2, key="tm_seeds", bind="query-params")
     epochs = columns[1].number_input(
         "Epochs", 1, 1000, int(base["epochs"]), key=f"tm_ablation_epochs_{base_run}",
-        help="Of every run, the base's too; fewer are quicker, and differences may be others then.",
+        help="For every run, the base run included. Fewer are quicker, but differences may change.",
     )  # fmt: skip
     size = columns[2].number_input(
         "Train images", 2, None, base["train_images"], placeholder="all of them",
-        key=f"tm_ablation_images_{base_run}", help="Of every run; a subset is drawn by the seed.",
+        key=f"tm_ablation_images_{base_run}", help="For every run; the seed draws which images.",
     )  # fmt: skip
     changes = [offered[title] for title in ticked or ()]
     total = int(count) * (len(changes) + 1)
@@ -80,13 +81,14 @@ def _plan(runs: list[Run]) -> None:
         width="stretch", disabled=not changes, key="tm_queue",
     )  # fmt: skip
     st.caption(
-        _estimate(runs, base_run, base, total, int(epochs), size) if changes else "Tick what to change."
+        _estimate(runs, base_run, base, total, int(epochs), size) if changes else "Choose what to change."
     )
     if not pressed:
         return
-    if total > MOST_RUNS:
+    if total > MOST_RUNS_AT_ONCE:
         st.error(
-            f"Those are {total} runs; at most {MOST_RUNS} are queued at once. Take fewer changes or seeds."
+            f"That makes {total} runs; at most {MOST_RUNS_AT_ONCE} are queued at once. Take fewer changes "
+            "or seeds."
         )
         return
     settings = base | {"epochs": int(epochs), "train_images": size}
@@ -118,7 +120,7 @@ def _estimate(
     if figures is None or not figures.seconds_an_epoch or not starts:
         return f"{total} runs, one after another."
     share = min(1.0, size / max(1, starts[-1].train_images)) if size else 1.0
-    each = figures.seconds_an_epoch * epochs * share + START_SECONDS
+    each = figures.seconds_an_epoch * epochs * share + SECONDS_TO_START
     return f"{total} runs, one after another: about {duration(each * total)}."
 
 
@@ -168,7 +170,7 @@ def _table(ablation: Ablation, *, was_active: bool) -> None:
     )  # fmt: skip
     st.caption(
         "Accuracy on the images held out, at each run's best epoch. The interval is Student's t over the "
-        "seeds; with few seeds it is wide, and rightly so."
+        "seeds; with few seeds it is wide, as it has to be."
     )
 
 
@@ -191,7 +193,7 @@ def _buttons(ablation: Ablation, names: list[str], states: dict[str, str]) -> No
         st.rerun()
 
 
-def _quietly(action: Any, name: str) -> None:
+def _quietly(action: Callable[[str], object], name: str) -> None:
     try:
         action(name)
     except ConvoscopeError as error:  # it ended in the meantime
@@ -220,10 +222,10 @@ def ablation_frame(rows: list[Row], seeds: tuple[int, ...]) -> pd.DataFrame:
     )
 
 
-def differences_chart(rows: list[Row]) -> dict[str, Any]:
+def differences_chart(rows: list[Row]) -> Chart:
     """Differences in points: a dot for the mean, a line for the interval, small dots for the seeds."""
     changed = [row for row in rows if row.change != BASE][::-1]
-    series: list[dict[str, Any]] = []
+    series: list[Chart] = []
     means, seeds = [], []
     for place, row in enumerate(changed):
         if row.difference is None:

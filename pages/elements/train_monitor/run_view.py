@@ -54,7 +54,10 @@ def run_view(runs: list[Run], place: DeltaGenerator) -> None:
     run = find_run(str(name), runs)
     view = view_controls("tm")
     live = run.is_active and st.toggle(
-        "Live", True, key="tm_live", help="Switch it off to zoom in: a new point shows the whole curve again."
+        "Live",
+        True,
+        key="tm_live",
+        help="Switch this off to zoom in: with each new point the whole curve is shown again.",
     )
     every = 1.0 if live else None
 

@@ -102,3 +102,13 @@ def test_a_form_that_gives_all_or_nothing_draws_every_field_before_it_complains(
     assert [one.value for one in page.error] == ["rate is '20': choose a number from 1e-06 to 10."]
     assert page.session_state["found"] is None
     assert page.toggle(key="t_fast").value is True
+
+
+@pytest.mark.parametrize("words", ["nonsense", "-3", "1e9", "nan", ""])
+def test_nonsense_in_an_address_is_named_or_left_out(words):
+    page = opened(**{f"t_{setting.name}": words for setting in SETTINGS})
+    found = page.session_state["found"]
+    for setting in SETTINGS:
+        if setting.name in found:
+            assert setting.check(found[setting.name]) == found[setting.name]
+    assert len(found) + len(page.session_state["wrong"]) == len(SETTINGS)
