@@ -6,6 +6,7 @@ import math
 import pytest
 
 from core.history import EpochRecord, StartRecord
+from core.runs.run_list import judge
 from core.runs.verdict import best_record, verdict
 
 
@@ -111,3 +112,12 @@ def test_an_epoch_in_which_every_step_was_skipped_is_no_divergence():
     later = [dataclasses.replace(r, epoch=r.epoch + 1) for r in OVERFIT]
     found = verdict([skipped, *later])
     assert (found.kind, found.best_epoch, found.overfits_from) == ("overfitting", 5, 5)
+
+
+def test_a_history_lacks_nothing_where_steps_were_skipped_or_a_run_broke():
+    skipped = EpochRecord(1, validation_loss=2.3, validation_accuracy=0.1, skipped_steps=4)
+    later = [dataclasses.replace(r, epoch=r.epoch + 1) for r in OVERFIT]
+    assert judge([skipped, *later]).kind == "overfitting"
+    assert judge([*OVERFIT, EpochRecord(7, train_loss=math.nan, train_accuracy=0.1)]).kind == "not finite"
+    assert judge([*OVERFIT, EpochRecord(7, validation_loss=1.0, validation_accuracy=0.5)]) is None
+    assert judge([]).kind == "too early"
