@@ -17,7 +17,8 @@ from pathlib import PurePath
 from typing import Any
 
 from core.errors import ConvoscopeError
-from core.history import Record, parse_records
+from core.history import PlainRecord as Record
+from core.history import parse_records
 from core.runs.tensorboard_events import BadEvents, looks_like_events, read_scalars
 
 MAXIMUM_BYTES = 200 * 2**20

@@ -5,7 +5,7 @@ import struct
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from core.history import append_record, of_kind
+from core.history import append_record, typed_records
 from core.runs.foreign_history import BadHistory, meaning, read_foreign, read_one
 from core.runs.run_list import judge
 from core.runs.tensorboard_events import crc32c, looks_like_events, read_scalars
@@ -121,7 +121,7 @@ def test_event_files_of_a_loop_that_counts_batches():
         if step % 10 == 0:
             data += event(step * 5, "Loss/val", 5.0 / step) + event(step * 5, "Accuracy/val", step / 50)
     records = read_one("run", data)
-    epochs, steps = list(of_kind(records, "epoch")), list(of_kind(records, "step"))
+    epochs, steps = ([r for r in records if r["kind"] == kind] for kind in ("epoch", "step"))
     assert [(r["epoch"], r["step"]) for r in epochs] == [(1, 50), (2, 100), (3, 150), (4, 200)]
     assert epochs[3]["validation_loss"] == pytest.approx(5 / 40)
     # the loop wrote no training loss of an epoch: it is the mean of those of its steps
@@ -191,7 +191,7 @@ def test_our_own_file_comes_back_as_it_was(tmp_path):
         append_record(tmp_path / "history.jsonl", record)
     read = read_one("history.jsonl", (tmp_path / "history.jsonl").read_bytes())
     assert read == written
-    assert judge(read).kind == "not finite"
+    assert judge(typed_records(read)).kind == "not finite"
 
 
 def test_the_csv_of_the_page_comes_back():
@@ -202,7 +202,7 @@ def test_the_csv_of_the_page_comes_back():
         {"kind": "epoch", "epoch": 1, "step": 1, "train_loss": 2.0, "train_accuracy": 0.5,
          "validation_loss": 1.5, "validation_accuracy": 0.625, "learning_rate": 0.1},
     ]  # fmt: skip
-    assert read_one("run.csv", as_csv({"run": history})) == history
+    assert read_one("run.csv", as_csv({"run": typed_records(history)})) == history
 
 
 def test_keras_history_as_json():
@@ -229,7 +229,7 @@ def test_what_cannot_be_read_is_named(data, words):
 
 
 def test_a_verdict_needs_its_figures():
-    assert judge(read_one("h.csv", b"epoch,val_loss\n1,2\n2,1\n")) is None
+    assert judge(typed_records(read_one("h.csv", b"epoch,val_loss\n1,2\n2,1\n"))) is None
 
 
 def test_a_table_of_several_runs_is_taken_apart():

@@ -6,9 +6,9 @@ import streamlit as st
 
 from core.data.catalogue import CatalogueEntry, catalogue, open_dataset
 from core.data.dataset import ImageDataset
-from core.settings import Choice, Range, Setting
 from pages.elements.address import keep_in_address
 from pages.elements.as_text import plain
+from pages.elements.settings_form import settings_form
 
 
 def dataset_picker(prefix: str, *, in_bar: bool = False) -> CatalogueEntry:
@@ -46,15 +46,15 @@ def choose_next(prefix: str, name: str) -> None:
 
 
 def dataset_settings(entry: CatalogueEntry, prefix: str) -> dict[str, Any]:
-    """One widget for each of the data set's settings: the values that differ from the defaults."""
-    values = {}
-    columns = st.columns(min(3, max(1, len(entry.settings))))
-    for i, setting in enumerate(entry.settings):
-        with columns[i % len(columns)]:
-            value = _widget(setting, f"{prefix}_{entry.name}_{setting.name}")
-        if value != setting.default:
-            values[setting.name] = value
-    return values
+    """One control for each of the data set's settings: the values that differ from the defaults.
+
+    Raises:
+        SettingError: What was typed is not allowed.
+    """
+    values = settings_form(
+        entry.settings, f"{prefix}_{entry.name}", columns=min(3, max(1, len(entry.settings)))
+    )
+    return {s.name: values[s.name] for s in entry.settings if values[s.name] != s.default}
 
 
 def opened(entry: CatalogueEntry, settings: dict[str, Any]) -> ImageDataset:
@@ -72,32 +72,3 @@ def opened(entry: CatalogueEntry, settings: dict[str, Any]) -> ImageDataset:
 
 def _label(entry: CatalogueEntry) -> str:
     return f"{entry.title} (uploaded, {entry.name[-8:]})" if entry.path else entry.title
-
-
-def _widget(setting: Setting, key: str) -> Any:
-    label, help_text = setting.title.capitalize(), setting.help or None
-    if setting.unit:
-        label += f" ({setting.unit})"
-    match setting.allowed:
-        case Choice(options=options):
-            return st.selectbox(label, options, index=options.index(setting.default), help=help_text, key=key)
-        case Range(minimum=low, maximum=high, step=step):
-            kind = setting.type
-            step = kind(step or (1 if kind is int else 0.01))
-            if setting.default is not None and high - low <= 100 * step:
-                return st.slider(
-                    label, kind(low), kind(high), kind(setting.default), step, help=help_text, key=key
-                )
-            return st.number_input(
-                label,
-                kind(low),
-                kind(high),
-                setting.default,
-                step,
-                help=help_text,
-                key=key,
-                placeholder="found for you",
-            )
-    if setting.type is bool:
-        return st.toggle(label, setting.default, help=help_text, key=key)
-    return st.text_input(label, setting.default, help=help_text, key=key)
