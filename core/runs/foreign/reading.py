@@ -1,0 +1,207 @@
+"""The door of this package: a file, read and understood, and told in words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from core.runs.foreign.column_choice import CURVES, Column, choose_columns
+from core.runs.foreign.epochs import STEPS_ARE, Placed, placed
+from core.runs.foreign.event_table import event_table, looks_like_events
+from core.runs.foreign.json_table import json_table, looks_like_json
+from core.runs.foreign.own_history import (
+    has_figures,
+    looks_like_own_lines,
+    looks_like_own_table,
+    own_lines,
+    own_runs,
+)
+from core.runs.foreign.rows import (
+    curve_metrics,
+    measurements,
+    percent_columns,
+    separate_runs,
+    without_unmeasured,
+)
+from core.runs.foreign.table import STEP, BadHistory, Table, numbers_of
+from core.runs.foreign.text_table import text_table
+
+MAXIMUM_MEGABYTES = 32
+
+_NO_CURVE = (
+    "holds no loss and no accuracy under a name that is known here. Say which column is which, or call the "
+    "columns epoch, train_loss, validation_loss, train_accuracy, validation_accuracy."
+)
+
+
+@dataclass(frozen=True)
+class ReadRun:
+    """One run of a file.
+
+    Attributes:
+        name: As the file calls it, or the name of the file.
+        placed: Its epochs, steps and extra curves; None for a history of our own.
+        own: The records of a history of our own, as they are.
+    """
+
+    name: str
+    placed: Placed | None = None
+    own: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class HistoryReading:
+    """What a file was taken for.
+
+    Attributes:
+        file: Its name.
+        form: What kind of file it is, in words.
+        columns: What each column was taken for, and why; none for a history of our own.
+        notes: What was left out or repaired while reading, in sentences.
+        steps_guess: What was taken for granted about its steps; "" where nothing was.
+        problem: Why nothing can be drawn, in a sentence; "" where something can.
+    """
+
+    file: str
+    form: str
+    runs: tuple[ReadRun, ...]
+    columns: tuple[Column, ...] = ()
+    notes: tuple[str, ...] = ()
+    steps_guess: str = ""
+    problem: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something was guessed that a person should look at."""
+        return bool(self.problem or self.steps_guess or any(c.is_guess for c in self.columns))
+
+    def sentences(self) -> list[str]:
+        """What the file was taken for, in words."""
+        names = [run.name for run in self.runs]
+        runs = f"{len(names)} runs ({', '.join(names[:6])}{', …' if len(names) > 6 else ''})"
+        found = [f"{self.file} is {self.form}; it holds {'one run' if len(names) == 1 else runs}."]
+        found += list(self.notes)
+        found += [self.steps_guess] if self.steps_guess else []
+        kept: dict[str, list[str]] = {}
+        for column in {c.metric: c for c in self.columns}.values():
+            if column.taken_for in CURVES:
+                steps = " of single steps" if column.level == "step" else ""
+                guess = "a guess: " if column.is_guess else ""
+                found.append(f"{column.metric} is the {CURVES[column.taken_for]}{steps} ({guess}{column.reason}).")
+            elif column.taken_for == "other":
+                what = "kept as an extra curve" if column.is_number else "left out"
+                kept.setdefault(f"{what}: {column.reason}", []).append(column.metric)
+            elif column.name != STEP:
+                found.append(f"{column.metric} is the {column.taken_for}.")
+        for why, metrics in kept.items():
+            more = f" and {len(metrics) - 8} more" if len(metrics) > 8 else ""
+            found.append(f"{', '.join(metrics[:8])}{more}: {why}.")
+        return found
+
+
+def read_history(
+    name: str, data: bytes, said: Mapping[str, str] | None = None, *, steps_are: str = ""
+) -> HistoryReading:
+    """Read a history, by what is in it and not by how it is called.
+
+    Args:
+        said: What a person says that columns are, by name, such as {"val_loss": "validation_loss"}; one of
+            `column_choice.MEANINGS` each.
+        steps_are: "epochs" or "batches", for files that count steps only; "" to be guessed.
+
+    Raises:
+        BadHistory: It is too large or damaged, or `said` names what is not there. A file in which nothing is
+            recognized is a result with a `problem`, since its columns can still be named.
+    """
+    if len(data) > MAXIMUM_MEGABYTES * 2**20:
+        raise BadHistory(
+            f"{name} has {len(data) / 2**20:.0f} MB; at most {MAXIMUM_MEGABYTES} MB are read. "
+            "Export the scalars alone, as CSV."
+        )
+    if steps_are and steps_are not in STEPS_ARE:
+        raise BadHistory(f"Steps cannot count {steps_are!r}. Choose one of {', '.join(STEPS_ARE)}.")
+    if not data.strip(b"\0 \r\n\t"):
+        raise BadHistory(f"{name} is empty. Choose a CSV, a JSON, a TensorBoard event file or a history.jsonl.")
+    if looks_like_events(data):
+        return _understood(name, event_table(name, data), said or {}, steps_are)
+    text = _decoded(name, data)
+    if looks_like_json(text):
+        if looks_like_own_lines(text):
+            records, notes = own_lines(name, text)
+            problem = "" if has_figures(records) else f"{name} {_NO_CURVE}"
+            form = "a history of Convoscope"
+            return HistoryReading(name, form, (ReadRun(name, own=records),), notes=notes, problem=problem)
+        table = json_table(name, text)
+    else:
+        table = text_table(name, text)
+    if looks_like_own_table(table):
+        found = own_runs(name, table)
+        runs = tuple(ReadRun((run if len(found) > 1 else "") or name, own=r) for run, r in found.items())
+        return HistoryReading(name, "a CSV of Convoscope's curves", runs, notes=table.notes)
+    return _understood(name, table, said or {}, steps_are)
+
+
+def _understood(name: str, table: Table, said: Mapping[str, str], steps_are: str) -> HistoryReading:
+    numbers = numbers_of(table)
+    columns = choose_columns(table, numbers, said)
+    curves = curve_metrics(columns)
+    drawn = {metric for metric, column in curves.items() if column.taken_for.endswith(("loss", "accuracy"))}
+    by_run, left_out = measurements(table, numbers, columns)
+    notes = [*table.notes, *left_out]
+    percent = percent_columns(numbers, columns)
+    if percent:
+        notes.append(f"{', '.join(percent)} {'is' if len(percent) == 1 else 'are'} given in percent.")
+    runs: list[ReadRun] = []
+    guesses: dict[str, None] = {}
+    several = len(by_run) > 1
+    for label, found in by_run.items():
+        found = without_unmeasured(found, curves, table)
+        parts, restarts = separate_runs(found, drawn, table.line_word)
+        notes += restarts
+        for number, part in enumerate(parts, 1):
+            own = placed(part, curves, steps_are)
+            if not own.epochs and not own.steps and several:
+                continue
+            title = label or name
+            runs.append(ReadRun(f"{title} (run {number})" if len(parts) > 1 else title, own))
+            notes += [n for n in own.notes if n not in notes]
+            guesses |= dict.fromkeys([own.guess] if own.guess else [])
+    has_curve = any(
+        name.endswith(("loss", "accuracy")) for run in runs if run.placed is not None
+        for figures in (*run.placed.epochs, *run.placed.steps) for name in figures.values
+    )  # fmt: skip
+    return HistoryReading(
+        name, table.form, tuple(runs), columns, tuple(notes), " ".join(guesses),
+        "" if has_curve else f"{name} {_NO_CURVE}",
+    )  # fmt: skip
+
+
+def _decoded(name: str, data: bytes) -> str:
+    """The text of a file: UTF-8, UTF-16 with its mark, or what Windows wrote for western languages.
+
+    Raises:
+        BadHistory: It is no text.
+    """
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff") and len(data) % 2 == 0:
+        encodings = ["utf-16"]
+    else:
+        encodings = ["utf-8-sig", *(["cp1252"] if _could_be_text(data) else [])]
+    for encoding in encodings:
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if "\0" not in text:
+            return text
+    if "tfevents" in PurePath(name).name:
+        raise BadHistory(f"{name} is a damaged event file: its first event does not match its checksum. Copy it again.")
+    raise BadHistory(
+        f"{name} is neither text nor a TensorBoard event file. Choose a CSV, a JSON, an event file "
+        "(events.out.tfevents…) or a history.jsonl."
+    )
+
+
+def _could_be_text(data: bytes) -> bool:
+    begin = data[:65536]
+    strange = sum(byte < 32 and byte not in (9, 10, 13) for byte in begin)
+    return strange == 0 and sum(byte > 127 for byte in begin) < 0.1 * len(begin)
