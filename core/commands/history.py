@@ -56,7 +56,9 @@ def _said(columns: list[str]) -> dict[str, str]:
     for text in columns:
         name, given, meaning = text.rpartition("=")
         if not given:
-            raise SettingError(f"--column is {text!r}. Give a column and what it is: val_loss=validation_loss.")
+            raise SettingError(
+                f"--column is {text!r}. Give a column and what it is: val_loss=validation_loss."
+            )
         found[name.strip()] = meaning.strip().replace("-", "_")
     return found
 

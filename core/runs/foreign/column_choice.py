@@ -14,6 +14,7 @@ CURVES = {
     "gradient_norm": "gradient norm",
 }  # fmt: skip
 MEANINGS = (*CURVES, "epoch", "step", "run", "other")  # what a column can be said to be
+_LONGEST_NAME = 300
 _QUANTITIES = {"loss", "accuracy", "learning_rate", "gradient_norm"}
 
 
@@ -51,11 +52,17 @@ def choose_columns(
         said: What a person says that columns are, by name (with or without the run): one of `MEANINGS`.
 
     Raises:
-        BadHistory: `said` names a column that is not there or a meaning that there is not.
+        BadHistory: A name is too long; or `said` names a column that is not there or a meaning that there is not.
     """
+    for name in table.columns:
+        if len(name) > _LONGEST_NAME:
+            raise BadHistory(
+                f"{table.file} has a column whose name begins with {name[:40]!r} and has {len(name):,} letters; "
+                f"up to {_LONGEST_NAME} are read. Shorten the name."
+            )
     split = {name: split_run(name) if table.joined else (table.run, name) for name in table.columns}
     split = {name: (run, metric) for name, (run, metric) in split.items()}
-    _check(said, {n for n in table.columns} | {metric for _, metric in split.values()})
+    _check(table.file, said, {n for n in table.columns} | {metric for _, metric in split.values()})
     meanings = {metric: _meaning(table, metric) for _, metric in split.values()}
     points: dict[str, int] = defaultdict(int)
     for name, (_, metric) in split.items():
@@ -83,11 +90,11 @@ def _could_be_accuracy(numbers: Numbers) -> bool:
     return all(-1e-6 <= value <= 100.001 for value in numbers.values.values() if math.isfinite(value))
 
 
-def _check(said: Mapping[str, str], names: set[str]) -> None:
+def _check(file: str, said: Mapping[str, str], names: set[str]) -> None:
     for name, meaning in said.items():
         if name not in names:
             known = ", ".join(sorted(names)[:12])
-            raise BadHistory(f"There is no column {name!r} in the file. Choose one of {known}.")
+            raise BadHistory(f"There is no column {name!r} in {file}. Choose one of {known}.")
         if meaning not in MEANINGS:
             raise BadHistory(
                 f"A column cannot be {meaning!r}. Say that {name} is one of {', '.join(MEANINGS)}."
@@ -148,7 +155,9 @@ def _steps_beside_epochs(taken: dict[str, Column], meanings: Mapping[str, NameMe
         other = epochs.get(column.taken_for)
         if column.level != "step" or column.taken_for not in CURVES or other is None:
             continue
-        if column.taken_for.startswith("validation") or set(meanings[m].left_over) - set(meanings[other].left_over):
+        if column.taken_for.startswith("validation") or set(meanings[m].left_over) - set(
+            meanings[other].left_over
+        ):
             taken[m] = replace(column, taken_for="other", reason=f"{other} is plainer")
     return taken
 
@@ -156,7 +165,10 @@ def _steps_beside_epochs(taken: dict[str, Column], meanings: Mapping[str, NameMe
 def _held_out(free: Mapping[str, NameMeaning], points: Mapping[str, int], said: set[str]) -> str:
     """The role that is drawn as validation: "test" where nothing is called validation and test has a curve."""
     curves = {m: n for m, n in free.items() if n.quantity in ("loss", "accuracy") and n.plain and points[m]}
-    if any(n.role == "validation" for n in curves.values()) or said & {"validation_loss", "validation_accuracy"}:
+    if any(n.role == "validation" for n in curves.values()) or said & {
+        "validation_loss",
+        "validation_accuracy",
+    }:
         return "validation"
     tested = max((points[m] for m, n in curves.items() if n.role == "test"), default=0)
     return "test" if tested > 1 else "validation"

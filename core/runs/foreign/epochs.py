@@ -170,7 +170,12 @@ def _by_steps(
             )  # fmt: skip
     if units == "epochs":
         base = 1 if min((v[0] for k, v in drawn.items() if _is_figure(curves, k)), default=0) == 0 else 0
-        return [p for m in found for p in _points_at(m, int(m.step) + base, None) if m.step is not None], guess, "epoch"  # type: ignore[arg-type] # fmt: skip
+        counted = [(m, int(m.step) + base) for m in found if m.step is not None]
+        return (
+            [_Point(k, v, epoch, None) for m, epoch in counted for k, v in m.values.items()],
+            guess,
+            "epoch",
+        )
     ends = sorted({s for k in (named or held) for s in drawn[k]})
     points = []
     paired = {k for k in open_ if ends and len(drawn[k]) == len(ends) and k not in held}
@@ -223,13 +228,7 @@ def _counts_by_one(places: list[float], *, anywhere: bool = False) -> bool:
     return bool(places) and (anywhere or places[0] in (0, 1)) and all(b - a == 1 for a, b in pairwise(places))
 
 
-def _points_at(m: Measurement, epoch: int, step: int | None) -> list[_Point]:
-    return [_Point(metric, value, epoch, step) for metric, value in m.values.items()]
-
-
-def _epochs(
-    points: list[_Point], curves: Mapping[str, Column]
-) -> tuple[tuple[Figures, ...], list[str]]:
+def _epochs(points: list[_Point], curves: Mapping[str, Column]) -> tuple[tuple[Figures, ...], list[str]]:
     """The figures of every epoch that has a loss or an accuracy, and what was measured more than once in one."""
     values: dict[int, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     steps: dict[int, int] = {}
@@ -242,7 +241,9 @@ def _epochs(
     repeated: dict[str, None] = {}
     for epoch in sorted(values):
         own: dict[str, float] = {}
-        for metric, several in sorted(values[epoch].items(), key=lambda item: curves[item[0]].level == "step"):
+        for metric, several in sorted(
+            values[epoch].items(), key=lambda item: curves[item[0]].level == "step"
+        ):
             curve = curves[metric].taken_for
             if curve in own:
                 continue

@@ -61,7 +61,9 @@ def event_table(name: str, data: bytes) -> Table:
         raise BadHistory(f"{name} is an event file without scalars: there is nothing to draw.")
     if others:
         notes.append(f"{others} entries that are no single number (images, texts, histograms) were left out.")
-    return Table("a TensorBoard event file", (STEP, *tags), tuple(rows), tuple(notes), line_word="event")
+    return Table(
+        name, "a TensorBoard event file", (STEP, *tags), tuple(rows), tuple(notes), line_word="event"
+    )
 
 
 def _end_of_frames(data: bytes) -> int:

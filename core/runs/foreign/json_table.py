@@ -11,7 +11,18 @@ from typing import Any
 
 from core.runs.foreign.table import BadHistory, Cell, Row, Table, unique
 
-_HOLDERS = ("log_history", "history", "records", "data", "logs", "log", "metrics", "results", "epochs", "rows")
+_HOLDERS = (
+    "log_history",
+    "history",
+    "records",
+    "data",
+    "logs",
+    "log",
+    "metrics",
+    "results",
+    "epochs",
+    "rows",
+)
 _DEEPEST = 6  # objects within objects
 _MOST_COLUMNS = 2000
 
@@ -58,7 +69,7 @@ def json_table(name: str, text: str) -> Table:
                 f"{name} has more than {_MOST_COLUMNS:,} names in its records. Keep those of the curves."
             )
     return Table(
-        f"{form}, {len(rows)} records", tuple(names), tuple(rows), notes, line_word="record",
+        name, f"{form}, {len(rows)} records", tuple(names), tuple(rows), notes, line_word="record",
         joined=any(" - " in column for column in names),
     )  # fmt: skip
 

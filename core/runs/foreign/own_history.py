@@ -44,7 +44,11 @@ def own_lines(name: str, text: str) -> tuple[tuple[dict[str, Any], ...], tuple[s
             continue
         if isinstance(record, dict) and record.get("kind") in _KINDS:
             records.append(_checked(f"{name}, line {number}", record))
-    notes = (f"Left out: line {', '.join(map(str, damaged[:5]))}, which is cut off or damaged.",) if damaged else ()
+    notes = (
+        (f"Left out: line {', '.join(map(str, damaged[:5]))}, which is cut off or damaged.",)
+        if damaged
+        else ()
+    )
     return tuple(records), notes
 
 
@@ -93,14 +97,24 @@ def _checked(where: str, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _whole(where: str, key: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 2**53 or value != int(value):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not abs(value) < 2**53
+        or value != int(value)
+    ):
         raise BadHistory(f"{where}: {key} is {_short(value)}, where a whole number belongs.")
     return int(value)
 
 
 def _float(where: str, key: str, value: Any) -> float:
     value = _WORDS.get(value, value) if isinstance(value, str) else value
-    if isinstance(value, bool | str) or not isinstance(value, int | float) or abs(value) > 1e308 and isinstance(value, int):
+    if (
+        isinstance(value, bool | str)
+        or not isinstance(value, int | float)
+        or abs(value) > 1e308
+        and isinstance(value, int)
+    ):
         raise BadHistory(f"{where}: {key} is {_short(value)}, which is no number.")
     return float(value)
 

@@ -1,5 +1,6 @@
 """The door of this package: a file, read and understood, and told in words."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -26,8 +27,11 @@ from core.runs.foreign.rows import (
 from core.runs.foreign.table import STEP, BadHistory, Table, numbers_of
 from core.runs.foreign.text_table import text_table
 
-MAXIMUM_MEGABYTES = 32
+MAXIMUM_MEGABYTES = 8  # of text: some 300,000 lines, which take half a minute
+MAXIMUM_MEGABYTES_OF_EVENTS = 32
 
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_STRANGE = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xff]")
 _NO_CURVE = (
     "holds no loss and no accuracy under a name that is known here. Say which column is which, or call the "
     "columns epoch, train_loss, validation_loss, train_accuracy, validation_accuracy."
@@ -87,7 +91,9 @@ class HistoryReading:
             if column.taken_for in CURVES:
                 steps = " of single steps" if column.level == "step" else ""
                 guess = "a guess: " if column.is_guess else ""
-                found.append(f"{column.metric} is the {CURVES[column.taken_for]}{steps} ({guess}{column.reason}).")
+                found.append(
+                    f"{column.metric} is the {CURVES[column.taken_for]}{steps} ({guess}{column.reason})."
+                )
             elif column.taken_for == "other":
                 what = "kept as an extra curve" if column.is_number else "left out"
                 kept.setdefault(f"{what}: {column.reason}", []).append(column.metric)
@@ -113,16 +119,20 @@ def read_history(
         BadHistory: It is too large or damaged, or `said` names what is not there. A file in which nothing is
             recognized is a result with a `problem`, since its columns can still be named.
     """
-    if len(data) > MAXIMUM_MEGABYTES * 2**20:
+    is_events = looks_like_events(data)
+    most = MAXIMUM_MEGABYTES_OF_EVENTS if is_events else MAXIMUM_MEGABYTES
+    if len(data) > most * 2**20:
         raise BadHistory(
-            f"{name} has {len(data) / 2**20:.0f} MB; at most {MAXIMUM_MEGABYTES} MB are read. "
-            "Export the scalars alone, as CSV."
+            f"{name} has {len(data) / 2**20:.0f} MB; at most {most} MB are read. Export the scalars of the "
+            "epochs alone, as CSV."
         )
     if steps_are and steps_are not in STEPS_ARE:
         raise BadHistory(f"Steps cannot count {steps_are!r}. Choose one of {', '.join(STEPS_ARE)}.")
-    if not data.strip(b"\0 \r\n\t"):
-        raise BadHistory(f"{name} is empty. Choose a CSV, a JSON, a TensorBoard event file or a history.jsonl.")
-    if looks_like_events(data):
+    if not data.strip():
+        raise BadHistory(
+            f"{name} is empty. Choose a CSV, a JSON, a TensorBoard event file or a history.jsonl."
+        )
+    if is_events:
         return _understood(name, event_table(name, data), said or {}, steps_are)
     text = _decoded(name, data)
     if looks_like_json(text):
@@ -194,7 +204,13 @@ def _decoded(name: str, data: bytes) -> str:
         if "\0" not in text:
             return text
     if "tfevents" in PurePath(name).name:
-        raise BadHistory(f"{name} is a damaged event file: its first event does not match its checksum. Copy it again.")
+        raise BadHistory(
+            f"{name} is a damaged event file: its first event does not match its checksum. Copy it again."
+        )
+    if (line := _line_of_strange_byte(data)) is not None:
+        raise BadHistory(
+            f"{name}, line {line} holds a byte that is no text. Correct the line, or copy the file again."
+        )
     raise BadHistory(
         f"{name} is neither text nor a TensorBoard event file. Choose a CSV, a JSON, an event file "
         "(events.out.tfevents…) or a history.jsonl."
@@ -203,5 +219,12 @@ def _decoded(name: str, data: bytes) -> str:
 
 def _could_be_text(data: bytes) -> bool:
     begin = data[:65536]
-    strange = sum(byte < 32 and byte not in (9, 10, 13) for byte in begin)
-    return strange == 0 and sum(byte > 127 for byte in begin) < 0.1 * len(begin)
+    return not _CONTROL.search(begin) and sum(byte > 127 for byte in begin) < 0.1 * len(begin)
+
+
+def _line_of_strange_byte(data: bytes) -> int | None:
+    """The line of the first byte that text has not, counted from 1; None where the file is no text at all."""
+    strange = [match.start() for match in _STRANGE.finditer(data)]
+    if not strange or len(strange) > 0.1 * len(data):
+        return None
+    return 1 + len(re.findall(rb"\r\n|\r|\n", data[: strange[0]]))

@@ -62,13 +62,11 @@ def measurements(
                 label = " ".join(part for part in (run, label) if part)
                 found[label].append(Measurement(row.line, at["epoch"], at["step"], own))
         if len(found) > _MOST_RUNS:
-            raise BadHistory(f"The file has more than {_MOST_RUNS} runs. Leave some of them out.")
+            raise BadHistory(f"{table.file} has more than {_MOST_RUNS} runs. Leave some of them out.")
     return found, [_left_out(table.line_word, lines, why) for why, lines in left_out.items()]
 
 
-def _place(
-    numbers: Mapping[str, Numbers], by_run: Mapping[str, str], run: str, place: int
-) -> float | None:
+def _place(numbers: Mapping[str, Numbers], by_run: Mapping[str, str], run: str, place: int) -> float | None:
     """What an axis says of a row: that of the run itself, else the one that all runs share; None for NaN."""
     name = by_run.get(run, by_run.get(""))
     value = numbers[name].values.get(place) if name else None
@@ -101,7 +99,9 @@ def without_unmeasured(
             if not math.isnan(value):
                 finite.add((metric, m.epoch))
                 last[metric] = m.line
-    sparse = any((metric, m.epoch) in finite for m in found for metric, v in m.values.items() if math.isnan(v))
+    sparse = any(
+        (metric, m.epoch) in finite for m in found for metric, v in m.values.items() if math.isnan(v)
+    )
     sparse = sparse and any(m.epoch is not None for m in found)
     trained = [metric for metric, column in columns.items() if column.taken_for == "train_loss"]
     kept = []
@@ -114,7 +114,9 @@ def without_unmeasured(
     if not sparse:
         return kept
     return [
-        replace(m, values={k: v for k, v in m.values.items() if not math.isnan(v) or (k, m.epoch) not in finite})
+        replace(
+            m, values={k: v for k, v in m.values.items() if not math.isnan(v) or (k, m.epoch) not in finite}
+        )
         for m in kept
     ]
 
@@ -201,7 +203,7 @@ def _refuse_words(table: Table, numbers: Mapping[str, Numbers], columns: tuple[C
         if word is None or column.taken_for in ("other", "run"):
             continue
         raise BadHistory(
-            f"{table.line_word.capitalize()} {word[0]}: {column.name} is {word[1][:40]!r}, which is no number. "
+            f"{table.file}, {table.line_word} {word[0]}: {column.name} is {word[1][:40]!r}, which is no number. "
             f"Correct the {table.line_word}, or say that the column is something else."
         )
 

@@ -16,10 +16,13 @@ _SPECIAL = {
     "-1.#ind": math.nan, "inf": math.inf, "+inf": math.inf, "infinity": math.inf, "-inf": -math.inf,
     "-infinity": -math.inf, "1.#inf": math.inf, "∞": math.inf,
 }  # fmt: skip
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?%?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?%?", re.ASCII)
 _TENSOR = re.compile(r"tensor\(\s*([^,()\s]+)\s*(,.*)?\)")
 _WITH_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?%?", re.ASCII)
 _WITH_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?%?", re.ASCII)
+
+
+_LONGEST_NUMBER = 100  # letters
 
 
 class BadHistory(ConvoscopeError):
@@ -39,6 +42,7 @@ class Table:
     """A file, read without loss.
 
     Attributes:
+        file: Its name.
         form: What kind of file it is, in words: "a table of 5 columns separated by commas".
         columns: The names of the columns in their order.
         notes: What was noticed while reading, in sentences.
@@ -47,6 +51,7 @@ class Table:
         joined: Whether columns of several runs may stand side by side, each called "run - metric".
     """
 
+    file: str
     form: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -119,6 +124,13 @@ def cell_number(cell: Cell, commas_are_decimal: bool = False) -> float | str | N
     if cell is None or isinstance(cell, float):
         return cell
     text = cell.strip()
+    if len(text) > _LONGEST_NUMBER:
+        return text
+    if "_" not in text:
+        try:
+            return float(text)
+        except ValueError:
+            pass
     low = text.lower()
     if low in _MISSING:
         return None
@@ -149,7 +161,7 @@ def _commas_are_decimal(table: Table) -> bool:
                 decimals = decimals or (row.line, text)
     if decimals and points:
         raise BadHistory(
-            f"Line {decimals[0]} has the number {decimals[1]!r} with a decimal comma and line {points[0]} has "
+            f"{table.file}, line {decimals[0]}, has the number {decimals[1]!r} with a decimal comma and line {points[0]} has "
             f"{points[1]!r} with a decimal point. Write all numbers of the file in one way."
         )
     return not (thousands and points)

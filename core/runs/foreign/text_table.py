@@ -34,7 +34,7 @@ def text_table(name: str, text: str) -> Table:
 
 def _from_cells(name: str, cells: list[tuple[int, list[str]]], separator: str, *, ends_whole: bool) -> Table:
     if not cells:
-        raise BadHistory(f"{name} holds no lines.")
+        raise BadHistory(f"{name} holds nothing but blanks. Choose a CSV with a heading and lines.")
     first, heading = cells[0]
     heading = [cell.strip() for cell in heading]
     while len(heading) > 1 and not heading[-1]:
@@ -71,7 +71,7 @@ def _from_cells(name: str, cells: list[tuple[int, list[str]]], separator: str, *
     columns, rows, run = _named_download(name, columns, rows)
     words = f"separated by {_SEPARATORS.get(separator, repr(separator))}" if separator else "set with blanks"
     return Table(
-        f"a table of {len(columns)} columns {words}", tuple(columns), tuple(rows), tuple(notes), run,
+        name, f"a table of {len(columns)} columns {words}", tuple(columns), tuple(rows), tuple(notes), run,
         joined=any(" - " in column for column in columns),
     )  # fmt: skip
 
@@ -82,7 +82,9 @@ def _named_download(name: str, columns: list[str], rows: list[Row]) -> tuple[lis
         return columns, rows, ""
     for row in rows:
         if isinstance(word := cell_number(row.cells.get("Value")), str):
-            raise BadHistory(f"{name}, line {row.line}: Value is {word[:40]!r}, which is no number. Correct the line.")
+            raise BadHistory(
+                f"{name}, line {row.line}: Value is {word[:40]!r}, which is no number. Correct the line."
+            )
     stem = re.sub(r"\s*\(\d+\)$", "", PurePath(name).stem)
     before, found, tag = stem.rpartition("-tag-")
     run = before.removeprefix("run-") if found else ""
