@@ -11,8 +11,8 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "history",
         help="read the history of a training that another program wrote, and judge its curves",
-        description="Read a history (CSV, JSON, a TensorBoard event file or a history.jsonl). What each column "
-        "was taken for is printed on the error output; --column and --steps say it otherwise.",
+        description="Read a history (CSV, JSON, a TensorBoard event file or a history.jsonl). What each "
+        "column was taken for is printed on the error output; --column and --steps say it otherwise.",
     )
     parser.add_argument("history", type=Path, metavar="FILE")
     parser.add_argument(

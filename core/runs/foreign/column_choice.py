@@ -9,8 +9,8 @@ from core.runs.foreign.column_names import NameMeaning, meaning_of, role_of_run,
 from core.runs.foreign.table import STEP, BadHistory, Numbers, Table
 
 CURVES = {
-    "train_loss": "training loss", "validation_loss": "validation loss", "train_accuracy": "training accuracy",
-    "validation_accuracy": "validation accuracy", "learning_rate": "learning rate",
+    "train_loss": "training loss", "validation_loss": "validation loss", 
+    "train_accuracy": "training accuracy", "validation_accuracy": "validation accuracy", "learning_rate": "learning rate",
     "gradient_norm": "gradient norm",
 }  # fmt: skip
 MEANINGS = (*CURVES, "epoch", "step", "run", "other")  # what a column can be said to be
@@ -27,7 +27,7 @@ class Column:
         metric: The name without that of a run; the same column of all runs has one meaning.
         run: The run that the name tells, or "".
         taken_for: One of `MEANINGS`; "other" is kept as an extra curve.
-        level: "step" where its values are those of single steps, "epoch", or "" where the name leaves it open.
+        level: "step" where its values are those of single steps, "epoch", or "" where it is left open.
         reason: Why, in words.
         is_guess: Whether the name leaves it open, so that a person is asked.
         is_number: Whether it holds numbers.
@@ -52,17 +52,17 @@ def choose_columns(
         said: What a person says that columns are, by name (with or without the run): one of `MEANINGS`.
 
     Raises:
-        BadHistory: A name is too long; or `said` names a column that is not there or a meaning that there is not.
+        BadHistory: A name is too long, or `said` names a column or a meaning that there is not.
     """
     for name in table.columns:
         if len(name) > _LONGEST_NAME:
             raise BadHistory(
-                f"{table.file} has a column whose name begins with {name[:40]!r} and has {len(name):,} letters; "
-                f"up to {_LONGEST_NAME} are read. Shorten the name."
+                f"{table.file} has a column whose name begins with {name[:40]!r} and has {len(name):,} "
+                f"letters; up to {_LONGEST_NAME} are read. Shorten the name."
             )
     split = {name: split_run(name) if table.joined else (table.run, name) for name in table.columns}
     split = {name: (run, metric) for name, (run, metric) in split.items()}
-    _check(table.file, said, {n for n in table.columns} | {metric for _, metric in split.values()})
+    _check(table.file, said, set(table.columns) | {metric for _, metric in split.values()})
     meanings = {metric: _meaning(table, metric) for _, metric in split.values()}
     points: dict[str, int] = defaultdict(int)
     for name, (_, metric) in split.items():
@@ -119,8 +119,8 @@ def _chosen(
     for axis in ("epoch", "step", "run"):
         found = [m for m, n in free.items() if n.quantity == axis]
         if found and axis not in said.values():
-            best = min(found, key=lambda m: (-(points[m] > 0), meanings[m].words, len(m)))
-            taken[best] = replace(taken[best], taken_for=axis, level="", reason="by its name")
+            first = min(found, key=lambda m: (-(points[m] > 0), meanings[m].words, len(m)))
+            taken[first] = replace(taken[first], taken_for=axis, level="", reason="by its name")
     held_out = _held_out(free, points, set(said.values()))
     bare = _bare_role(free, held_out, points)
     groups: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -130,8 +130,7 @@ def _chosen(
             if curve and curve not in said.values():
                 groups[curve, "step" if n.level == "step" else "epoch"].append(m)
     for (curve, level), names in groups.items():
-        best = _plainest(names, meanings, points)
-        if best is None:
+        if (best := _plainest(names, meanings, points)) is None:
             for m in names:
                 why = f"several columns could be the {CURVES[curve]}, and none is plainly it"
                 if meanings[m].plain:
@@ -163,7 +162,7 @@ def _steps_beside_epochs(taken: dict[str, Column], meanings: Mapping[str, NameMe
 
 
 def _held_out(free: Mapping[str, NameMeaning], points: Mapping[str, int], said: set[str]) -> str:
-    """The role that is drawn as validation: "test" where nothing is called validation and test has a curve."""
+    """The role drawn as validation: "test" where nothing is called validation and test has a curve."""
     curves = {m: n for m, n in free.items() if n.quantity in ("loss", "accuracy") and n.plain and points[m]}
     if any(n.role == "validation" for n in curves.values()) or said & {
         "validation_loss",

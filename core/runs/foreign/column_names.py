@@ -1,4 +1,4 @@
-"""What the name of a column or tag says: its quantity, its part of the data, and whether of a step or an epoch.
+"""What the name of a column or tag says: its quantity, its part of the data, of a step or of an epoch.
 
 A name is taken apart into words. Known words say what it is; the words left over say that it is something
 more special, so that of two names for one thing the plainer can be told.
@@ -28,8 +28,10 @@ _HARMLESS = {
 # They make another quantity of it: the loss's scale is no loss, and the best accuracy so far no accuracy.
 _CHANGING = {
     "best", "min", "max", "minimum", "maximum", "lowest", "highest", "std", "stdev", "var", "variance", "sem",
-    "delta", "diff", "gap", "ratio", "scale", "scaler", "weight", "weights", "coef", "lambda", "factor", "ema",
-    "swa", "topk", "top", "patience", "improvement", "improved", "per", "time", "seconds", "error", "err", "f1",
+    "delta", "diff", "gap", "ratio", "scale", "scaler", "weight", "weights", "coef", "lambda", "factor",
+    "ema",
+    "swa", "topk", "top", "patience", "improvement", "improved", "per", "time", "seconds", "error",
+    "err", "f1",
     "precision", "recall", "auc", "total",
 }  # fmt: skip
 _RUN_NAMES = {("run",), ("runs",), ("run", "name"), ("run", "id"), ("experiment",), ("trial",), ("fold",)}
@@ -124,7 +126,7 @@ def _without(words: Iterable[str], known: set[str]) -> list[str]:
 
 
 def _without_top_one(words: list[str]) -> tuple[list[str], bool]:
-    """The words without those for "the first answer is right": top1, acc1, prec@1; and whether they had them."""
+    """The words without those for "the first answer is right" (top1, prec@1), and whether it had them."""
     found, left, at = False, [], 0
     while at < len(words):
         pair = (words[at], words[at + 1]) if at + 1 < len(words) else ("", "")

@@ -166,7 +166,7 @@ def _by_steps(
         if open_ and not named:
             guess = (
                 f"No column counts epochs; the steps were taken for {units}"
-                + (", and an epoch for what lies between two validations." if units == "batches" and held else ".")
+                + (", and an epoch lies between two validations." if units == "batches" and held else ".")
             )  # fmt: skip
     if units == "epochs":
         base = 1 if min((v[0] for k, v in drawn.items() if _is_figure(curves, k)), default=0) == 0 else 0
@@ -229,7 +229,7 @@ def _counts_by_one(places: list[float], *, anywhere: bool = False) -> bool:
 
 
 def _epochs(points: list[_Point], curves: Mapping[str, Column]) -> tuple[tuple[Figures, ...], list[str]]:
-    """The figures of every epoch that has a loss or an accuracy, and what was measured more than once in one."""
+    """The figures of every epoch with a loss or an accuracy, and what was measured twice in one."""
     values: dict[int, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     steps: dict[int, int] = {}
     for p in points:

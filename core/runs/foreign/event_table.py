@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from core.runs.foreign.table import STEP, BadHistory, Cell, Row, Table
+from core.runs.foreign.table import STEP, BadHistory, Row, Table
 
 _HEADER = 12  # bytes before a message: its length, and the checksum of the length
 _MOST_TAGS = 2000
@@ -50,8 +50,8 @@ def event_table(name: str, data: bytes) -> Table:
     if read < len(data):
         if not rows:
             raise BadHistory(
-                f"{name} is a damaged event file: the event at byte {read:,} does not match its checksum or is "
-                "cut off, and no scalar stands before it. Copy the file again."
+                f"{name} is a damaged event file: the event at byte {read:,} does not match its checksum "
+                "or is cut off, and no scalar stands before it. Copy the file again."
             )
         notes.append(
             f"From byte {read:,} of {len(data):,} on the file is cut off or damaged (an event does not match "
@@ -99,7 +99,7 @@ def _scalars(message: bytes) -> tuple[int, list[tuple[str, float]], int] | None:
         return None
     scalars, others = [], 0
     for value in event.summary.value:
-        number: Cell = None
+        number: float | None = None
         if value.HasField("simple_value"):
             number = float(value.simple_value)
         elif value.HasField("tensor"):

@@ -77,7 +77,7 @@ def json_table(name: str, text: str) -> Table:
 def _lines(name: str, text: str, whole: ValueError) -> tuple[list[Any], tuple[str, ...]]:
     """The records of a file with one a line; a last line that is cut off is left out."""
     lines = [(i + 1, line) for i, line in enumerate(text.splitlines()) if line.strip()]
-    found = []
+    found: list[Any] = []
     for number, line in lines:
         try:
             record = json.loads(line)

@@ -14,7 +14,8 @@ def plain_records(run: ReadRun) -> list[dict[str, Any]]:
     if run.placed is None:
         return [dict(record) for record in run.own]
     steps = [
-        {"kind": "step", "epoch": f.epoch, "step": f.step} | {_OF_STEPS.get(k, k): v for k, v in f.values.items()}
+        {"kind": "step", "epoch": f.epoch, "step": f.step}
+        | {_OF_STEPS.get(curve, curve): value for curve, value in f.values.items()}
         for f in run.placed.steps
     ]  # fmt: skip
     epochs = [

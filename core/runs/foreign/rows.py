@@ -169,8 +169,8 @@ def separate_runs(
                 runs[-1] = [o for o in runs[-1] if _key(o) is None or _key(o) < key]  # type: ignore[operator]
                 seen = {(c, k) for c, k in seen if k < key}
                 notes.append(
-                    f"From {line_word} {m.line} on the run was resumed at {unit} {key:g}: what it had recorded "
-                    "from there on before is left out."
+                    f"From {line_word} {m.line} on the run was resumed at {unit} {key:g}: what it had "
+                    "recorded from there on before is left out."
                 )
                 latest = {}
         runs[-1].append(m)
@@ -203,8 +203,8 @@ def _refuse_words(table: Table, numbers: Mapping[str, Numbers], columns: tuple[C
         if word is None or column.taken_for in ("other", "run"):
             continue
         raise BadHistory(
-            f"{table.file}, {table.line_word} {word[0]}: {column.name} is {word[1][:40]!r}, which is no number. "
-            f"Correct the {table.line_word}, or say that the column is something else."
+            f"{table.file}, {table.line_word} {word[0]}: {column.name} is {word[1][:40]!r}, which is no "
+            f"number. Correct the {table.line_word}, or say that the column is something else."
         )
 
 

@@ -31,7 +31,7 @@ class BadHistory(ConvoscopeError):
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table, or one event: its number in the file, counted from 1, and the cells that it has."""
+    """One line of a table, or one event: its number in the file, counted from 1, and its cells."""
 
     line: int
     cells: dict[str, Cell]
@@ -161,7 +161,7 @@ def _commas_are_decimal(table: Table) -> bool:
                 decimals = decimals or (row.line, text)
     if decimals and points:
         raise BadHistory(
-            f"{table.file}, line {decimals[0]}, has the number {decimals[1]!r} with a decimal comma and line {points[0]} has "
-            f"{points[1]!r} with a decimal point. Write all numbers of the file in one way."
+            f"{table.file}, line {decimals[0]}, has the number {decimals[1]!r} with a decimal "
+            f"comma and line {points[0]} has {points[1]!r} with a decimal point. Write all numbers of the file in one way."
         )
     return not (thousands and points)

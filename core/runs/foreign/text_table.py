@@ -46,7 +46,7 @@ def _from_cells(name: str, cells: list[tuple[int, list[str]]], separator: str, *
         )
     if len(heading) > _MOST_COLUMNS:
         raise BadHistory(
-            f"{name} has {len(heading):,} columns; up to {_MOST_COLUMNS:,} are read. Keep those of the curves."
+            f"{name} has {len(heading):,} columns; up to {_MOST_COLUMNS:,} are read. Keep the curves."
         )
     if len(cells) == 1:
         raise BadHistory(f"{name} has a heading and no lines: there is nothing to draw.")
@@ -114,7 +114,8 @@ def _separated(name: str, lines: list[str], start: int, separator: str) -> list[
         for row in reader:
             if any("\n" in cell for cell in row):
                 raise BadHistory(
-                    f"{name}, line {before + 1}: a quotation mark is opened and not closed. Close it, or remove it."
+                    f"{name}, line {before + 1}: a quotation mark is opened and not closed. "
+                    "Close it, or remove it."
                 )
             before = start + reader.line_num
             cells.append((before, row))

@@ -37,8 +37,8 @@ def foreign_runs() -> list[Run]:
 def drop_zone() -> None:
     """Take files, say what they were taken for, and ask where that is open."""
     st.markdown(
-        "Drop in a CSV, a JSON, a TensorBoard event file (`events.out.tfevents…`) or a `history.jsonl`. What a "
-        "column means is told from its name, such as `epoch`, `train_loss`, `val_acc` or `lr`; what it was "
+        "Drop in a CSV, a JSON, a TensorBoard event file (`events.out.tfevents…`) or a `history.jsonl`. What "
+        "a column means is told from its name, such as `epoch`, `train_loss`, `val_acc` or `lr`; what it was "
         "taken for is shown, and you can change it. Nobody else sees it."
     )
     files = st.file_uploader("Histories", accept_multiple_files=True, key="tm_files")
@@ -119,7 +119,7 @@ def _what_it_was_taken_for(key: str, dropped: _Dropped) -> None:
 
 
 def _columns_asked(key: str, columns: Mapping[str, str]) -> dict[str, str]:
-    """One line a column, filled with what it was taken for; what was changed, with what had been said before."""
+    """One line a column, filled with what it was taken for; returns all that was said, now and before."""
     before: dict[str, str] = dict(st.session_state["tm_foreign"][key].said)
     shown = pd.DataFrame({"column": list(columns), "is": [_WORDS[m] for m in columns.values()]})
     edited = st.data_editor(

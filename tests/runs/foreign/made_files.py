@@ -75,7 +75,8 @@ DEIT = "\n".join(
                 "test_acc5": 30.0 + e, "epoch": e, "n_parameters": 5717416})
     for e in range(3)
 ).encode()  # fmt: skip
-WANDB = b""""Step","good - val_loss","good - val_loss__MIN","good - val_loss__MAX","bad - val_loss","bad - val_loss__MIN","bad - val_loss__MAX"
+WANDB = b""""Step","good - val_loss","good - val_loss__MIN","good - val_loss__MAX",\
+"bad - val_loss","bad - val_loss__MIN","bad - val_loss__MAX"
 "0","1.3","1.2","1.4","9.3","9.2","9.4"
 "1","1.1","1.0","1.2","9.1","9.0","9.2"
 """

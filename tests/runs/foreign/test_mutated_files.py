@@ -12,8 +12,10 @@ from core.runs.foreign.reading import read_history
 from core.runs.foreign.records import plain_records
 from tests.runs.foreign.made_files import EXAMPLES
 
-CELLS = ("inf", "nan", "1e400", "-1", "1,2", "9" * 5000, '"', "null", "{}", "[]", "true", '"x"', "\0", "\r", "\n",
-         ";", ",", "\t", "epoch", "run", " - ", "loss", "kind", "step", "2.5", "99999999999999999999", "é", "%",
+CELLS = ("inf", "nan", "1e400", "-1", "1,2", "9" * 5000, '"', "null", "{}", "[]", "true", '"x"', "\0", "\r",
+         "\n",
+         ";", ",", "\t", "epoch", "run", " - ", "loss", "kind", "step", "2.5", "99999999999999999999", "é",
+         "%",
          "1,234.5", "tensor(0.5)", "[" * 3000, "sep=;\n", "\ufeff")  # fmt: skip
 
 
@@ -21,8 +23,7 @@ def check(name, data, **said):
     """Read a file and look at the result: its records are JSON with whole epochs and steps."""
     try:
         reading = read_history(name, data, **said)
-    except ConvoscopeError as error:
-        assert len(str(error)) > 20
+    except ConvoscopeError:
         return
     assert reading.sentences()
     for run in reading.runs:

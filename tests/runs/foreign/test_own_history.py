@@ -30,7 +30,7 @@ def test_the_csv_of_the_page_comes_back():
     found = plain_histories(read_history("runs.csv", text))
     assert found["a"] == [
         {"kind": "step", "epoch": 1, "step": 1, "loss": 2.0, "accuracy": 0.25},
-        {"kind": "epoch", "epoch": 1, "step": 1, "train_loss": 2.0, "validation_loss": 1.5, "learning_rate": 0.1,
-         "seconds": 3.5},
+        {"kind": "epoch", "epoch": 1, "step": 1, "train_loss": 2.0, "validation_loss": 1.5,
+         "learning_rate": 0.1, "seconds": 3.5},
     ]  # fmt: skip
     assert math.isnan(found["b"][0]["validation_loss"])

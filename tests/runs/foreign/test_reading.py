@@ -1,4 +1,4 @@
-"""What people bring, each with its right value: rows A1 to A22 of what public reports describe, and variants."""
+"""What people bring, each with its right value: rows A1 to A22 of public reports, and variants."""
 
 import json
 import math
@@ -47,8 +47,10 @@ def test_a1_top_k_accuracy_is_not_the_accuracy():
         ("val_acc", "best_val_acc", "validation_accuracy"), ("eval_loss", "eval_loss_ema", "validation_loss"),
         ("val/accuracy", "val/accuracy_top5,val/accuracy_class_3", "validation_accuracy"),
         ("loss", "loss_scale", "train_loss"), ("train_total_loss", "train_loss_cls", "train_loss"),
-        ("val_acc", "val_mean_class_acc", "validation_accuracy"), ("valLoss", "valLossStd", "validation_loss"),
-        ("accuracy", "balanced_accuracy,acc@5", "train_accuracy"), ("train_loss", "val_train_loss", "train_loss"),
+        ("val_acc", "val_mean_class_acc", "validation_accuracy"),
+        ("valLoss", "valLossStd", "validation_loss"),
+        ("accuracy", "balanced_accuracy,acc@5", "train_accuracy"),
+        ("train_loss", "val_train_loss", "train_loss"),
         ("val_acc1", "val_acc5", "validation_accuracy"), ("lr", "lr_scale", "learning_rate"),
     ],
 )  # fmt: skip
@@ -126,7 +128,7 @@ def test_a8_two_runs_of_weights_and_biases_and_the_mean_of_a_group():
         "good": [1.3, 1.1],
         "bad": [9.3, 9.1],
     }
-    group = b'"Step","Group: a - val_loss","Group: a - val_loss__MIN","Group: a - val_loss__MAX"\n0,5,1,9\n1,4,1,9\n'
+    group = b"Step,Group: a - val_loss,Group: a - val_loss__MIN,Group: a - val_loss__MAX\n0,5,1,9\n1,4,1,9\n"
     assert [row[2] for row in epochs("w.csv", group)] == [5.0, 4.0]
 
 
@@ -390,9 +392,9 @@ def test_what_was_said_is_taken_and_wrong_words_are_refused():
     data = b"epoch,a,b\n1,2,3\n2,1,2\n"
     assert "no loss and no accuracy" in read_history("h.csv", data).problem
     assert epochs("h.csv", data, said={"a": "train_loss", "b": "validation_loss"})[1][:3] == (2, 1, 2)
-    with pytest.raises(BadHistory, match="no column 'c' in h.csv. Choose one of a, b, epoch"):
+    with pytest.raises(BadHistory, match=r"no column 'c' in h.csv. Choose one of a, b, epoch"):
         read_history("h.csv", data, {"c": "train_loss"})
-    with pytest.raises(BadHistory, match="cannot be 'nonsense'. Say that a is one of train_loss"):
+    with pytest.raises(BadHistory, match=r"cannot be 'nonsense'. Say that a is one of train_loss"):
         read_history("h.csv", data, {"a": "nonsense"})
 
 
