@@ -9,9 +9,9 @@ from core.runs.foreign.column_names import NameMeaning, meaning_of, role_of_run,
 from core.runs.foreign.table import STEP, BadHistory, Numbers, Table
 
 CURVES = {
-    "train_loss": "training loss", "validation_loss": "validation loss", 
-    "train_accuracy": "training accuracy", "validation_accuracy": "validation accuracy", "learning_rate": "learning rate",
-    "gradient_norm": "gradient norm",
+    "train_loss": "training loss", "validation_loss": "validation loss",
+    "train_accuracy": "training accuracy", "validation_accuracy": "validation accuracy",
+    "learning_rate": "learning rate", "gradient_norm": "gradient norm",
 }  # fmt: skip
 MEANINGS = (*CURVES, "epoch", "step", "run", "other")  # what a column can be said to be
 _LONGEST_NAME = 300
@@ -91,7 +91,11 @@ def _could_be_accuracy(numbers: Numbers) -> bool:
 
 
 def _check(file: str, said: Mapping[str, str], names: set[str]) -> None:
+    curves = [meaning for name, meaning in said.items() if meaning in CURVES and " - " not in name]
     for name, meaning in said.items():
+        if curves.count(meaning) > 1:
+            both = " and ".join(n for n, m in said.items() if m == meaning)
+            raise BadHistory(f"{both} cannot all be the {CURVES[meaning]}. Choose one of them.")
         if name not in names:
             known = ", ".join(sorted(names)[:12])
             raise BadHistory(f"There is no column {name!r} in {file}. Choose one of {known}.")

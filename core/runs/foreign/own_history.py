@@ -109,14 +109,12 @@ def _whole(where: str, key: str, value: Any) -> int:
 
 def _float(where: str, key: str, value: Any) -> float:
     value = _WORDS.get(value, value) if isinstance(value, str) else value
-    if (
-        isinstance(value, bool | str)
-        or not isinstance(value, int | float)
-        or abs(value) > 1e308
-        and isinstance(value, int)
-    ):
-        raise BadHistory(f"{where}: {key} is {_short(value)}, which is no number.")
-    return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:  # a whole number of more than 308 digits
+            pass
+    raise BadHistory(f"{where}: {key} is {_short(value)}, which is no number.")
 
 
 def _short(value: Any) -> str:

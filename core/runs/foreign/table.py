@@ -162,6 +162,7 @@ def _commas_are_decimal(table: Table) -> bool:
     if decimals and points:
         raise BadHistory(
             f"{table.file}, line {decimals[0]}, has the number {decimals[1]!r} with a decimal "
-            f"comma and line {points[0]} has {points[1]!r} with a decimal point. Write all numbers of the file in one way."
+            f"comma and line {points[0]} has {points[1]!r} with a decimal point. "
+            "Write all numbers of the file in one way."
         )
     return not (thousands and points)

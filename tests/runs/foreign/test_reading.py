@@ -394,6 +394,8 @@ def test_what_was_said_is_taken_and_wrong_words_are_refused():
     assert epochs("h.csv", data, said={"a": "train_loss", "b": "validation_loss"})[1][:3] == (2, 1, 2)
     with pytest.raises(BadHistory, match=r"no column 'c' in h.csv. Choose one of a, b, epoch"):
         read_history("h.csv", data, {"c": "train_loss"})
+    with pytest.raises(BadHistory, match="a and b cannot all be the training loss"):
+        read_history("h.csv", data, {"a": "train_loss", "b": "train_loss"})
     with pytest.raises(BadHistory, match=r"cannot be 'nonsense'. Say that a is one of train_loss"):
         read_history("h.csv", data, {"a": "nonsense"})
 
