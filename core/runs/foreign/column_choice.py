@@ -65,11 +65,17 @@ def choose_columns(
     _check(table.file, said, set(table.columns) | {metric for _, metric in split.values()})
     meanings = {metric: _meaning(table, metric) for _, metric in split.values()}
     points: dict[str, int] = defaultdict(int)
+    counts: set[str] = set()
     for name, (_, metric) in split.items():
         points[metric] = max(points[metric], len(numbers[name].values))
         if meanings[metric].quantity == "accuracy" and not _could_be_accuracy(numbers[name]):
             meanings[metric] = replace(meanings[metric], plain=False)
-    chosen = _chosen(meanings, points, said)
+            counts.add(metric)
+    apart = table.columns[0] != STEP and _measured_apart(meanings, numbers)
+    chosen = _chosen(meanings, points, said, apart)
+    for metric in counts:
+        reason = "its values are neither shares of 1 nor percents"
+        chosen[metric] = replace(chosen[metric], reason=reason)
     found = []
     for name, (run, metric) in split.items():
         column = replace(chosen[metric], name=name, run=run)
@@ -83,6 +89,15 @@ def choose_columns(
                 column = replace(column, taken_for="other", reason=reason, is_guess=False)
         found.append(column)
     return tuple(found)
+
+
+def _measured_apart(meanings: Mapping[str, NameMeaning], numbers: Mapping[str, Numbers]) -> bool:
+    """Whether an accuracy that names no part of the data never shares a row with the training loss."""
+    rows: dict[str, set[int]] = {"loss": set(), "accuracy": set()}
+    for metric, meaning in meanings.items():
+        if meaning.quantity in rows and meaning.plain and meaning.role in ("", "train") and metric in numbers:
+            rows[meaning.quantity] |= numbers[metric].values.keys()
+    return all(rows.values()) and not rows["loss"] & rows["accuracy"]
 
 
 def _could_be_accuracy(numbers: Numbers) -> bool:
@@ -115,9 +130,9 @@ def _meaning(table: Table, metric: str) -> NameMeaning:
 
 
 def _chosen(
-    meanings: Mapping[str, NameMeaning], points: Mapping[str, int], said: Mapping[str, str]
+    meanings: Mapping[str, NameMeaning], points: Mapping[str, int], said: Mapping[str, str], apart: bool
 ) -> dict[str, Column]:
-    """The meaning of every metric, by its name."""
+    """The meaning of every metric, by its name; `apart` as `_measured_apart` finds it."""
     taken = {m: Column(m, m, "", "other", n.level, _reason(n)) for m, n in meanings.items()}
     free = {m: n for m, n in meanings.items() if m not in said}
     for axis in ("epoch", "step", "run"):
@@ -127,6 +142,8 @@ def _chosen(
             taken[first] = replace(taken[first], taken_for=axis, level="", reason="by its name")
     held_out = _held_out(free, points, set(said.values()))
     bare = _bare_role(free, held_out, points)
+    if apart and not any(n.quantity == "accuracy" and n.role == held_out for n in free.values()):
+        bare["accuracy"] = "validation"
     groups: dict[tuple[str, str], list[str]] = defaultdict(list)
     for m, n in free.items():
         if n.quantity in _QUANTITIES and n.role != "unclear" and points[m]:
@@ -227,7 +244,7 @@ def _why(meaning: NameMeaning, curve: str, bare: Mapping[str, str], others: list
     if meaning.left_over and meaning.quantity in ("loss", "accuracy"):
         return f"nothing plainer is there (it also says {' '.join(meaning.left_over)})", True
     if not meaning.role and curve == "validation_accuracy" and bare["accuracy"] == "validation":
-        return "its name tells no part of the data; losses of both are there, so it is of validation", True
+        return "its name tells no part of the data; the training figures stand elsewhere", True
     if others:
         return f"it is plainer than {', '.join(others[:3])}{' and others' if len(others) > 3 else ''}", False
     return "by its name", False

@@ -9,11 +9,13 @@ from itertools import pairwise
 from statistics import median
 
 from core.runs.foreign.column_choice import Column
+from core.runs.foreign.column_names import words_of
 from core.runs.foreign.rows import Measurement
 
 _MOST_EPOCHS = 1000  # more points than that, one a step, are batches
 _MOST_EPOCHS_BETWEEN = 10  # validations; more places than that between two of them are batches
 _FRACTION_LEFT = 0.02  # of an epoch: a trainer that drops its last batch ends epoch 1 at 0.998 or 1.003
+_BATCHES = {"iter", "iteration", "iterations", "batch", "batches", "minibatch"}
 STEPS_ARE = ("epochs", "batches")
 
 
@@ -57,12 +59,15 @@ class _Point:
     step: int | None
 
 
-def placed(found: list[Measurement], curves: Mapping[str, Column], steps_are: str = "") -> Placed:
+def placed(
+    found: list[Measurement], curves: Mapping[str, Column], steps_are: str = "", axis: str = ""
+) -> Placed:
     """Bring the measurements of one run to epochs.
 
     Args:
         curves: The columns that are drawn, by metric.
         steps_are: What steps count where no column has the epoch: "epochs", "batches" or "" to be guessed.
+        axis: The name of the column of steps: one called "iteration" counts batches.
     """
     guess = ""
     by = "epoch"
@@ -70,7 +75,7 @@ def placed(found: list[Measurement], curves: Mapping[str, Column], steps_are: st
     if any(m.epoch is not None for m in found):
         points, notes = _by_epoch_column(found, curves)
     elif any(m.step is not None for m in found):
-        points, guess, by = _by_steps(found, curves, steps_are)
+        points, guess, by = _by_steps(found, curves, steps_are, axis)
     else:
         rows = [m for m in found if m.values]
         points = [_Point(k, v, i, None) for i, m in enumerate(rows, 1) for k, v in m.values.items()]
@@ -110,7 +115,7 @@ def _by_epoch_column(
         def number(epoch: float) -> int:
             return int(epoch) + base
 
-    epochs = _epochs_of_rows(found)
+    epochs = _epochs_of_rows(found, curves)
     points = []
     for m, epoch in zip(found, epochs, strict=True):
         step = int(m.step) if m.step is not None else None
@@ -118,8 +123,11 @@ def _by_epoch_column(
     return points, notes
 
 
-def _epochs_of_rows(found: list[Measurement]) -> list[float]:
-    """The epoch of each row; a row without one belongs to the epoch that is running at its step or place."""
+def _epochs_of_rows(found: list[Measurement], curves: Mapping[str, Column]) -> list[float]:
+    """The epoch of each row; one without belongs to the epoch that is running at its step or place.
+
+    Without a step, figures belong to the epoch before them, which they measure, and rates to the next one.
+    """
     marks = sorted((m.step, m.epoch) for m in found if m.step is not None and m.epoch is not None)
     steps = [step for step, _ in marks]
     result = []
@@ -135,12 +143,13 @@ def _epochs_of_rows(found: list[Measurement]) -> list[float]:
         elif m.step is not None and marks:
             result.append(marks[min(bisect_left(steps, m.step), len(marks) - 1)][1])
             continue
-        result.append(m.epoch if m.epoch is not None else after if after is not None else before)
+        figures = any(_is_figure(curves, metric) for metric in m.values)
+        result.append(before if m.epoch is not None or figures or after is None else after)
     return result
 
 
 def _by_steps(
-    found: list[Measurement], curves: Mapping[str, Column], steps_are: str
+    found: list[Measurement], curves: Mapping[str, Column], steps_are: str, axis: str
 ) -> tuple[list[_Point], str, str]:
     """Epochs where only steps are counted: those of tags written once an epoch, or the steps themselves."""
     places: dict[str, list[float]] = defaultdict(list)
@@ -162,7 +171,8 @@ def _by_steps(
         return _counted_apart(found, places, {*own_count, *same}, batches), "", "epoch"
     units = steps_are
     if not units:
-        units = "batches" if named or (batches and not open_) else _units(drawn, open_, held)
+        counts_batches = named or (batches and not open_) or _BATCHES & set(words_of(axis))
+        units = "batches" if counts_batches else _units(drawn, open_, held)
         if open_ and not named:
             guess = (
                 f"No column counts epochs; the steps were taken for {units}"

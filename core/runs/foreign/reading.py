@@ -164,12 +164,13 @@ def _understood(name: str, table: Table, said: Mapping[str, str], steps_are: str
     runs: list[ReadRun] = []
     guesses: dict[str, None] = {}
     several = len(by_run) > 1
+    axis = next((c.metric for c in columns if c.taken_for == "step"), "")
     for label, found in by_run.items():
         found = without_unmeasured(found, curves, table)
         parts, restarts = separate_runs(found, drawn, table.line_word)
         notes += restarts
         for number, part in enumerate(parts, 1):
-            own = placed(part, curves, steps_are)
+            own = placed(part, curves, steps_are, axis)
             if not own.epochs and not own.steps and several:
                 continue
             title = label or name

@@ -118,6 +118,10 @@ def _separated(name: str, lines: list[str], start: int, separator: str) -> list[
                     "Close it, or remove it."
                 )
             before = start + reader.line_num
+            if separator == "|":  # a table of Markdown has bars at both ends and a line below its heading
+                row = row[1:] if not row[:1] or not row[0].strip() else row
+                if all(set(cell.strip()) <= set("-:") for cell in row):
+                    continue
             cells.append((before, row))
     except csv.Error as error:
         raise BadHistory(

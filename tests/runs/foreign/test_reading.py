@@ -435,3 +435,44 @@ def test_the_sentences_say_what_was_taken_for_what():
 def test_what_cannot_be_read_is_named(data, words):
     with pytest.raises(BadHistory, match=words):
         plain_histories(read_history("h.file", data))
+
+
+def test_accuracies_that_are_written_after_an_epoch_belong_to_it():
+    """mmpretrain's log: records of training count iterations, those of validation stand between them."""
+    lines = [
+        {"lr": 0.1, "loss": 2.3, "epoch": 1, "iter": 100}, {"accuracy/top1": 45.5, "accuracy/top5": 80.0},
+        {"lr": 0.1, "loss": 1.9, "epoch": 2, "iter": 200}, {"accuracy/top1": 55.5, "accuracy/top5": 85.0},
+    ]  # fmt: skip
+    data = "\n".join(map(json.dumps, lines)).encode()
+    assert epochs("log.json", data) == [(1, 2.3, None, None, 0.455), (2, 1.9, None, None, 0.555)]
+    assert column(read_history("log.json", data), "accuracy/top1").is_guess
+
+
+def test_a_column_called_iteration_counts_batches():
+    data = b"iter,loss,val_loss\n" + b"".join(
+        b"%d,2,%s\n" % (i, b"1" if i % 5 == 4 else b"") for i in range(20)
+    )
+    assert [row[0] for row in epochs("h.csv", data)] == [1, 2, 3, 4]
+    assert len(read_history("h.csv", data).runs[0].placed.steps) == 20
+
+
+def test_a_count_of_right_answers_is_no_accuracy():
+    reading = read_history("h.csv", b"epoch,train_loss,val_acc\n1,2,8500\n2,1,8600\n")
+    assert column(reading, "val_acc").reason == "its values are neither shares of 1 nor percents"
+    assert plain_records(reading.runs[0])[0] == {"kind": "epoch", "epoch": 1, "train_loss": 2.0}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "| epoch | loss | val_loss |\n|---|---|---|\n| 1 | 2 | 3 |\n| 2 | 1 | 2 |\n",
+        "epoch  loss  val_loss\n    1     2         3\n    2     1         2\n",
+        "sep=;\nepoch;loss;val_loss\n1;2;3\n2;1;2\n",
+        "# epoch loss val_loss\n1 2 3\n2 1 2\n",
+        "\ufeff,epoch,loss,val_loss\n0,1,2,3\n1,2,1,2\n",
+        "epoch,loss,val_loss\n1,tensor(2.),\"tensor(3., device='cuda:0')\"\n2,tensor(1.0000),2\n",
+    ],
+)
+def test_tables_in_every_dress(text):
+    for data in (text.encode(), text.encode("utf-16")):
+        assert [row[:3] for row in epochs("h.txt", data)] == [(1, 2, 3), (2, 1, 2)]
