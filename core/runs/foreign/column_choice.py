@@ -259,4 +259,6 @@ def _reason(meaning: NameMeaning) -> str:
         return "another column counts already"
     if meaning.quantity in ("loss", "accuracy") and not meaning.plain:
         return f"it is something more special than the {meaning.quantity}"
+    if meaning.quantity in _QUANTITIES:
+        return "another column is drawn as that curve"
     return "it is none of loss, accuracy, learning rate and gradient norm"

@@ -97,7 +97,7 @@ class HistoryReading:
             elif column.taken_for == "other":
                 what = "kept as an extra curve" if column.is_number else "left out"
                 kept.setdefault(f"{what}: {column.reason}", []).append(column.metric)
-            elif column.name != STEP:
+            elif column.name != STEP and column.metric.lower() != column.taken_for:
                 found.append(f"{column.metric} is the {column.taken_for}.")
         for why, metrics in kept.items():
             more = f" and {len(metrics) - 8} more" if len(metrics) > 8 else ""

@@ -100,11 +100,12 @@ def _what_it_was_taken_for(key: str, dropped: _Dropped) -> None:
         st.error(plain(reading.problem), icon=":material/error:")
     title = f"{plain(dropped.name)}: what it was taken for" + (", please check" if reading.is_open else "")
     with st.expander(title, expanded=reading.is_open, icon=":material/table_view:"):
-        st.markdown("\n".join(f"- {plain(sentence)}" for sentence in reading.sentences()))
+        words, form = st.columns([3, 2])
+        words.markdown("\n".join(f"- {plain(sentence)}" for sentence in reading.sentences()))
         columns = {c.metric: c.taken_for for c in reading.columns if c.is_number or c.taken_for == "run"}
         if not columns:
             return
-        with st.form(f"tm_form_{key}", border=False):
+        with form, st.form(f"tm_form_{key}", border=False):
             said = _columns_asked(key, columns)
             counted = any(c.taken_for == "step" for c in reading.columns)
             steps_are = dropped.steps_are
