@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from core.runs.foreign.column_names import NameMeaning, meaning_of, role_of_run, split_run
+from core.runs.foreign.column_names import NameMeaning, meaning_of, role_of_run, split_run, words_of
 from core.runs.foreign.table import STEP, BadHistory, Numbers, Table
 
 CURVES = {
@@ -60,8 +60,8 @@ def choose_columns(
                 f"{table.file} has a column whose name begins with {name[:40]!r} and has {len(name):,} "
                 f"letters; up to {_LONGEST_NAME} are read. Shorten the name."
             )
-    split = {name: split_run(name) if table.joined else (table.run, name) for name in table.columns}
-    split = {name: (run, metric) for name, (run, metric) in split.items()}
+    joined = _is_joined(table)
+    split = {name: split_run(name) if joined else (table.run, name) for name in table.columns}
     _check(table.file, said, set(table.columns) | {metric for _, metric in split.values()})
     meanings = {metric: _meaning(table, metric) for _, metric in split.values()}
     points: dict[str, int] = defaultdict(int)
@@ -71,7 +71,7 @@ def choose_columns(
         if meanings[metric].quantity == "accuracy" and not _could_be_accuracy(numbers[name]):
             meanings[metric] = replace(meanings[metric], plain=False)
             counts.add(metric)
-    apart = table.columns[0] != STEP and _measured_apart(meanings, numbers)
+    apart = STEP not in table.columns and _measured_apart(meanings, numbers)
     chosen = _chosen(meanings, points, said, apart)
     for metric in counts:
         reason = "its values are neither shares of 1 nor percents"
@@ -89,6 +89,18 @@ def choose_columns(
                 column = replace(column, taken_for="other", reason=reason, is_guess=False)
         found.append(column)
     return tuple(found)
+
+
+def _is_joined(table: Table) -> bool:
+    """Whether names such as "a - b" are a run and a metric; "Loss - train" and "train - loss" are not."""
+    if not table.joined:
+        return False
+    pairs = [split_run(name) for name in table.columns if " - " in name]
+    metrics = [meaning_of(metric) for _, metric in pairs]
+    if not any(meaning.quantity in _QUANTITIES for meaning in metrics):
+        return False
+    names_parts = all(role_of_run(run) and len(words_of(run)) == 1 for run, _ in pairs)
+    return not (names_parts and not any(meaning.role for meaning in metrics))
 
 
 def _measured_apart(meanings: Mapping[str, NameMeaning], numbers: Mapping[str, Numbers]) -> bool:

@@ -68,6 +68,10 @@ def json_table(name: str, text: str) -> Table:
             raise BadHistory(
                 f"{name} has more than {_MOST_COLUMNS:,} names in its records. Keep those of the curves."
             )
+    if not names:
+        raise BadHistory(
+            f"{name} is JSON whose records hold neither numbers nor words: there is nothing to draw."
+        )
     return Table(
         name, f"{form}, {len(rows)} records", tuple(names), tuple(rows), notes, line_word="record",
         joined=any(" - " in column for column in names),

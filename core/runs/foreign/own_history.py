@@ -9,6 +9,10 @@ from core.runs.foreign.table import BadHistory, Row, Table, numbers_of
 
 _KINDS = ("start", "features", "step", "epoch", "end")
 _WORDS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+_FIGURES = (
+    "loss", "accuracy", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy",
+    "learning_rate", "gradient_norm", "largest_gradient_norm", "images_per_second", "seconds",
+)  # fmt: skip
 _WHOLE = ("epoch", "step", "skipped_steps")
 
 
@@ -75,7 +79,7 @@ def _run_of(row: Row) -> str:
 
 
 def _checked(where: str, record: dict[str, Any]) -> dict[str, Any]:
-    """A record with numbers where numbers belong; the settings of a start and the words of an end stay."""
+    """A record of the figures that we know; the settings of a start and the words of an end stay."""
     kind = record["kind"]
     if kind in ("start", "features", "end"):
         for key, value in list(record.items()):
@@ -88,7 +92,7 @@ def _checked(where: str, record: dict[str, Any]) -> dict[str, Any]:
     for key, value in record.items():
         if key in _WHOLE:
             checked[key] = _whole(where, key, value)
-        elif key != "kind" and value is not None and not isinstance(value, list | dict):
+        elif key in _FIGURES and value is not None:
             checked[key] = _float(where, key, value)
     for key in ("epoch", "step") if kind == "step" else ("epoch",):
         if key not in checked:

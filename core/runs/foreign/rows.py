@@ -87,7 +87,7 @@ def without_unmeasured(
     numbers stands for "not measured" if the same epoch has a number of that column in another row, or if the
     column has numbers again later while the training's loss was finite.
     """
-    if table.columns[0] == STEP or not any(math.isnan(v) for m in found for v in m.values.values()):
+    if STEP in table.columns or not any(math.isnan(v) for m in found for v in m.values.values()):
         return found
     measured = set().union(*(m.values for m in found))
     if any(len(m.values) < len(measured) for m in found if m.values):

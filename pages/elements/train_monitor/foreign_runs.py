@@ -14,6 +14,7 @@ from core.runs.run_list import Run
 from pages.elements.as_text import plain
 
 _KEPT = 10  # files
+_KEPT_BYTES = 40 * 2**20  # of a session: older files are forgotten
 _WORDS = {**CURVES, "epoch": "epoch", "step": "step", "run": "name of the run", "other": "something else"}
 _STEPS = {"": "as guessed", "epochs": "epochs", "batches": "batches"}
 
@@ -54,7 +55,9 @@ def drop_zone() -> None:
             continue
         seen.add(file.file_id)
         held[str(file.file_id)] = _Dropped(file.name, file.getvalue(), reading, {})
-        st.session_state["tm_foreign"] = held = dict(list(held.items())[-_KEPT:])
+        while len(held) > 1 and (len(held) > _KEPT or sum(len(d.data) for d in held.values()) > _KEPT_BYTES):
+            del held[next(iter(held))]
+        st.session_state["tm_foreign"] = held
         names = list(_named_runs())
         if reading.runs and not reading.problem and names:
             st.session_state["tm_run_next"] = names[-1]

@@ -422,6 +422,7 @@ def test_the_sentences_say_what_was_taken_for_what():
         (b"epoch,loss\n1,2\n2,\x00\n", "line 3 holds a byte that is no text"),
         (b"[" * 100_000, "objects within objects"),
         (b'{"a": {"b": []}}', "JSON in which no table is found"),
+        (b"[{}]", "neither numbers nor words"),
         (b'{"loss": [1, 2', "not valid JSON"),
         (b'{"kind": "epoch", "loss": 1}\n', "no whole number called 'epoch'"),
         (
@@ -476,3 +477,11 @@ def test_a_count_of_right_answers_is_no_accuracy():
 def test_tables_in_every_dress(text):
     for data in (text.encode(), text.encode("utf-16")):
         assert [row[:3] for row in epochs("h.txt", data)] == [(1, 2, 3), (2, 1, 2)]
+
+
+@pytest.mark.parametrize("heading", ["train - loss,val - loss", "Loss - train,Loss - val"])
+def test_a_part_of_the_data_before_a_dash_is_no_run(heading):
+    assert [row[:3] for row in epochs("h.csv", f"epoch,{heading}\n1,2,3\n2,1,2\n".encode())] == [
+        (1, 2, 3),
+        (2, 1, 2),
+    ]
