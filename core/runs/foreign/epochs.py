@@ -116,11 +116,33 @@ def _by_epoch_column(
             return int(epoch) + base
 
     epochs = _epochs_of_rows(found, curves)
+    before = _steps_before(found, epochs)
+    if any(before.values()):
+        notes.append("The steps begin again in every epoch, so they are added up.")
     points = []
     for m, epoch in zip(found, epochs, strict=True):
-        step = int(m.step) if m.step is not None else None
+        step = int(m.step) + before[epoch] if m.step is not None else None
         points += [_Point(k, v, number(epoch), step) for k, v in m.values.items()]
     return points, notes
+
+
+def _steps_before(found: list[Measurement], epochs: list[float]) -> dict[float, int]:
+    """How many steps lie before each epoch where every epoch counts its steps anew; 0 where none does."""
+    first: dict[float, float] = {}
+    last: dict[float, float] = {}
+    for m, epoch in zip(found, epochs, strict=True):
+        if m.step is not None:
+            first[epoch] = min(first.get(epoch, m.step), m.step)
+            last[epoch] = max(last.get(epoch, m.step), m.step)
+    ordered = sorted(first)
+    before = dict.fromkeys(epochs, 0)
+    anew = [first[b] < last[a] for a, b in pairwise(ordered)]
+    if anew and all(anew) and all(epoch == int(epoch) for epoch in ordered):
+        total = 0
+        for epoch in ordered:
+            before[epoch] = total
+            total += int(last[epoch]) + (1 if first[epoch] == 0 else 0)
+    return before
 
 
 def _epochs_of_rows(found: list[Measurement], curves: Mapping[str, Column]) -> list[float]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
@@ -20,6 +20,7 @@ from core.runs.foreign.own_history import (
 from core.runs.foreign.rows import (
     curve_metrics,
     measurements,
+    mixed_units,
     percent_columns,
     separate_runs,
     without_unmeasured,
@@ -161,6 +162,12 @@ def _understood(name: str, table: Table, said: Mapping[str, str], steps_are: str
     percent = percent_columns(numbers, columns)
     if percent:
         notes.append(f"{', '.join(percent)} {'is' if len(percent) == 1 else 'are'} given in percent.")
+    if unsure := mixed_units(numbers, columns):
+        notes.append(
+            f"{', '.join(unsure)} stays at or below 1, so it was taken for shares of 1 although another "
+            "accuracy is in percent. If it is in percent too, write % behind its values."
+        )
+        columns = tuple(replace(c, is_guess=True) if c.metric in unsure else c for c in columns)
     runs: list[ReadRun] = []
     guesses: dict[str, None] = {}
     several = len(by_run) > 1

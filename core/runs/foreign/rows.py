@@ -188,7 +188,7 @@ def _without_later_checks(
     if len(runs) > 1 and sum(bool(curves & m.values.keys()) for m in runs[-1]) == 1:
         *before, last = runs
         if len(before[-1]) > 2 and len({_key(m) for m in before[-1]}) > 1:
-            notes.append(f"The row {last[0].line} stands alone at the end, so it is left out.")
+            notes[-1] = f"Row {last[0].line} stands alone after the training's end, so it is left out."
             return before
     return runs
 
@@ -223,6 +223,15 @@ def _scales(numbers: Mapping[str, Numbers], columns: tuple[Column, ...]) -> dict
 def percent_columns(numbers: Mapping[str, Numbers], columns: tuple[Column, ...]) -> list[str]:
     """The accuracies that are given in percent."""
     return [metric for metric, scale in _scales(numbers, columns).items() if scale < 1]
+
+
+def mixed_units(numbers: Mapping[str, Numbers], columns: tuple[Column, ...]) -> list[str]:
+    """The accuracies that stay at or below 1 in a file whose other accuracies are in percent."""
+    scales = {m: s for m, s in _scales(numbers, columns).items() if m in curve_metrics(columns)}
+    accuracies = [
+        c.metric for c in columns if c.taken_for.endswith("accuracy") and scales.get(c.metric) == 1.0
+    ]
+    return list(dict.fromkeys(accuracies)) if any(scale < 1 for scale in scales.values()) else []
 
 
 def curve_metrics(columns: tuple[Column, ...]) -> dict[str, Column]:

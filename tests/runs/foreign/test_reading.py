@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 
 import pandas as pd
 import pytest
@@ -485,3 +486,48 @@ def test_a_part_of_the_data_before_a_dash_is_no_run(heading):
         (1, 2, 3),
         (2, 1, 2),
     ]
+
+
+@pytest.mark.parametrize("data", [LIGHTNING, HF, FASTAI, WANDB])
+def test_the_order_of_columns_and_the_separator_change_nothing(data):
+    rows = [line.split(",") for line in data.decode().splitlines()]
+    whole = [plain_records(run) for run in read_history("h.csv", data).runs]
+    chance = random.Random(0)
+    for separator in (",", "\t", ";"):
+        order = chance.sample(range(len(rows[0])), len(rows[0]))
+        text = "\n".join(separator.join(row[i] for i in order) for row in rows)
+        found = [plain_records(run) for run in read_history("h.csv", text.encode()).runs]
+        assert sorted(map(str, map(_sorted, found))) == sorted(map(str, map(_sorted, whole)))
+
+
+def _sorted(records):
+    return [sorted(record.items()) for record in records]
+
+
+def test_batches_that_begin_again_in_every_epoch_are_added_up():
+    data = b"epoch,batch,loss,val_loss\n0,0,3,\n0,1,2.5,\n0,,,2.8\n1,0,2,\n1,1,1.5,\n1,,,2.0\n"
+    records = records_of("h.csv", data)
+    assert [(r["step"], r["loss"]) for r in records if r["kind"] == "step"] == [
+        (0, 3),
+        (1, 2.5),
+        (2, 2),
+        (3, 1.5),
+    ]
+    assert [(r["epoch"], r["step"], r["validation_loss"]) for r in records if r["kind"] == "epoch"] == [
+        (1, 1, 2.8), (2, 3, 2.0),
+    ]  # fmt: skip
+
+
+def test_one_accuracy_in_percent_and_one_below_1_is_asked():
+    reading = read_history("h.csv", b"epoch,train_acc,val_acc\n1,10.5,0.4\n2,20.9,0.8\n")
+    assert column(reading, "val_acc").is_guess
+    assert any("val_acc stays at or below 1" in note for note in reading.notes)
+    in_percent = epochs("h.csv", b"epoch,train_acc,val_acc\n1,10.5,0.4%\n2,20.9,0.8%\n")
+    assert [row[4] for row in in_percent] == pytest.approx([0.004, 0.008])
+
+
+def test_a_network_that_is_measured_again_after_its_training_is_no_run():
+    data = b"epoch,train_loss,val_loss\n0,3,\n0,,3.1\n1,2,\n1,,2.1\n0,,2.05\n"
+    reading = read_history("h.csv", data)
+    assert [row[:3] for row in epochs("h.csv", data)] == [(1, 3, 3.1), (2, 2, 2.1)]
+    assert reading.notes == ("Row 6 stands alone after the training's end, so it is left out.",)
