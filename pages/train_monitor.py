@@ -6,7 +6,7 @@ from core.runs.run_list import list_runs
 from pages.elements.address import tell_choice
 from pages.elements.page import errors_shown, page
 from pages.elements.train_monitor.ablation_view import ablation_view
-from pages.elements.train_monitor.foreign_runs import drop_zone, foreign_runs
+from pages.elements.train_monitor.foreign_runs import drop_zone, extra_curves, foreign_runs
 from pages.elements.train_monitor.run_comparison import run_comparison
 from pages.elements.train_monitor.run_view import run_view
 from pages.elements.train_monitor.training_form import start, training_form
@@ -42,5 +42,6 @@ with page("Train monitor", "Start a training, watch it learn, and read what its 
             drop_zone()
             if foreign_runs():
                 run_view(foreign_runs(), right)
+                extra_curves()
         case _:
             run_view(list_runs() + foreign_runs(), right)

@@ -283,16 +283,6 @@ def test_the_table_of_an_ablation():
         save_ablation("try", "tiny", base, [change], [0, 1])
 
 
-def test_a_dropped_history_gets_a_verdict():
-    page = open_page(tm_part="From elsewhere")
-    text = b"epoch,loss,accuracy,val_loss,val_accuracy\n0,2,.3,2,.3\n1,1,.6,1,.55\n2,.5,.8,.9,.6\n"
-    page.get("file_uploader")[0].set_value([("keras.csv", text, "text/csv")]).run()
-    assert not page.exception
-    assert page.selectbox(key="tm_run").value == "dropped/keras.csv"
-    page.get("file_uploader")[0].set_value([("bad.csv", b"a,b\n1,2\n", "text/csv")]).run()
-    assert "no loss and no accuracy" in page.error[0].value.replace("\\", "")
-
-
 def test_names_and_lines_of_settings():
     (home("runs") / "a").mkdir()
     assert free_name("a") == "a_2"

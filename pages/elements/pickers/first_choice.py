@@ -1,4 +1,4 @@
-"""What a page shows before anyone has chosen: a classifier whose data set is here, not the first of a list."""
+"""What a page shows before anyone has chosen: a classifier whose data set can be opened here."""
 
 import streamlit as st
 
