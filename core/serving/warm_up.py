@@ -51,19 +51,19 @@ def _warm_up() -> None:
 
 
 def _ask(step: "Callable[[Classifier, Progress], Answer]") -> None:
-    """One short question to the default network. Between two of them those of visitors have their turn."""
+    """One question to the default network. Those of visitors have their turns in between."""
     from core import store
     from core.models.pretrained import DEFAULT
     from core.serving import worker
 
     key = store.key_of(DEFAULT, step.__name__, (os.getpid(), time.time()))
-    task = worker.submit(key, DEFAULT, step, short=False)
+    task = worker.submit(key, DEFAULT, step, session="warm-up", short=False)
     try:
         while not task.wait(1.0):
             pass
         task.answer()
     finally:
-        task.leave()
+        task.leave("warm-up")
 
 
 def _look_once(classifier: "Classifier", progress: Progress) -> Answer:

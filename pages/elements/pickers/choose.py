@@ -165,7 +165,8 @@ def predicted(classifier: str, pixels: np.ndarray, sha256: str) -> np.ndarray:
     def analysis(classifier: "Classifier", progress: Progress) -> Answer:
         return {"logits": classifier.predict_logits(pixels[None], progress=progress)[0]}
 
-    answer = ask("prediction", classifier, analysis, depends_on=(sha256,), message="Looking at the image")
+    answer = ask("prediction", classifier, analysis, depends_on=(sha256,), quick=True,
+                 message="Looking at the image")  # fmt: skip
     logits: np.ndarray = answer["logits"]
     return logits
 
