@@ -1,7 +1,6 @@
 """`python -m core train`: train a network, or go on with a run; every setting of `train` is an option."""
 
 import argparse
-import re
 import signal
 import sys
 from pathlib import Path
@@ -9,10 +8,9 @@ from types import FrameType
 from typing import Any
 
 from core.compute.malloc import keep_freed_memory
-from core.errors import ConvoscopeError, SettingError
+from core.errors import ConvoscopeError
 from core.history import FILE, append_record, rewrite_history
 from core.paths import home
-from core.serving.jobs import as_job, note_stop, train_command
 from core.settings import add_options, check_settings, settings_of
 
 
@@ -32,6 +30,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from core.serving.jobs import as_job, note_stop, stop_asked, train_command
     from core.training.train import train
 
     declared = settings_of(train)
@@ -43,12 +42,12 @@ def run(args: argparse.Namespace) -> int:
     with as_job(folder, train_command(folder.name, given), device=_queue(settings["device"])):
         _forget_what_was_lost(folder)
         ended = False
-        for record in train(folder, **settings, stop=lambda: bool(stopping)):
+        for record in train(folder, **settings, stop=lambda: bool(stopping) or stop_asked(folder)):
             append_record(folder / FILE, record)
             ended = record["kind"] == "end"
             if ended or not args.quiet:
                 print(_line(record), flush=True)
-        if stopping and not ended:
+        if not ended and (stopping or stop_asked(folder)):
             note_stop(folder)
             print("Stopped. The same command goes on from here.", flush=True)
     return 0
@@ -61,10 +60,9 @@ def _queue(device: str) -> str:
 
 
 def _name(name: str | None, settings: dict[str, Any]) -> str:
-    name = name or f"{settings['dataset']}_{settings['architecture']}"
-    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
-        raise SettingError(f"The name {name!r} is no name of a folder: use letters, digits, _ and - only.")
-    return name
+    from core.serving.jobs import check_name
+
+    return check_name(name or f"{settings['dataset']}_{settings['architecture']}")
 
 
 def _stop_on_signals() -> list[int]:

@@ -39,32 +39,31 @@ def watch(folder: Path, command: list[str]) -> int:
                 mark = processes.mark_of(child.pid)
                 if mark is not None:
                     _note(folder / CHILD, mark)
-                if asked and not processes.WINDOWS:
-                    child.send_signal(signal.SIGTERM)
-                code = _wait(child, folder)
+                if asked:
+                    processes.ask_to_stop({"pid": child.pid}, group=False)
+                code = _wait(child, folder, asked)
     _note(folder / EXIT, {"code": code, "ended": time.time()})
     return code
 
 
-def _wait(child: "subprocess.Popen[bytes]", folder: Path) -> int:
+def _wait(child: "subprocess.Popen[bytes]", folder: Path, asked: list[int]) -> int:
+    """Wait for the command, and see to it that it ends once it should."""
     about = read_json(folder / JOB)
     longest = about.get("longest") if isinstance(about, dict) else None
-    if not isinstance(longest, int | float) and not processes.WINDOWS:
-        return child.wait()
-    began, asked_at = time.monotonic(), None
+    if not isinstance(longest, int | float) and processes.HAS_GROUPS:
+        return child.wait()  # it hears all signals itself
+    began, told_at = time.monotonic(), None
     while True:
         try:
             return child.wait(LOOK_EVERY)
         except subprocess.TimeoutExpired:
             now = time.monotonic()
-        if asked_at is None and (folder / STOP).exists():
-            asked_at = now
-        if asked_at is None and isinstance(longest, int | float) and now - began > longest:
+        if isinstance(longest, int | float) and now - began > longest:
             (folder / STOP).touch()
-            if not processes.WINDOWS:
-                child.send_signal(signal.SIGTERM)
-            asked_at = now
-        if processes.WINDOWS and asked_at is not None and now - asked_at > PATIENCE:
+        if told_at is None and (asked or (folder / STOP).exists()):
+            told_at = now
+            processes.ask_to_stop({"pid": child.pid}, group=False)
+        if processes.WINDOWS and told_at is not None and now - told_at > PATIENCE:
             child.kill()
 
 

@@ -50,7 +50,9 @@ def parent(tmp_path):
             jobs.stop(job.name, parent=tmp_path)
     for job in jobs.jobs(parent=tmp_path):
         if job.state in ("running", "stopping"):
-            os.killpg(json.loads((job.folder / jobs.PROCESS).read_text())["pid"], signal.SIGKILL)
+            for file in (jobs.PROCESS, jobs.CHILD):
+                if (job.folder / file).exists():
+                    processes.end(json.loads((job.folder / file).read_text()))
 
 
 def test_a_job_runs_to_its_end_and_keeps_its_log(parent):
@@ -114,7 +116,7 @@ def test_a_killed_process_is_seen_as_dead_by_its_last_words(parent):
     while not (folder / jobs.LOG).exists() or not (folder / jobs.LOG).read_text():
         assert time.monotonic() < until
         time.sleep(0.02)
-    os.killpg(json.loads((folder / jobs.PROCESS).read_text())["pid"], signal.SIGKILL)
+    processes.end(json.loads((folder / jobs.PROCESS).read_text()))
     failed = wait_for(parent, "doomed", "failed")
     assert "killed" in failed.message
     assert failed.message.endswith("Its last words: half way")
