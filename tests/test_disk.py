@@ -34,7 +34,7 @@ def test_entries_are_the_largest_first_with_all_that_is_in_them():
     runs = disk.area_named("runs")
     assert [(e.name, e.bytes // MB) for e in disk.entries(runs)] == [("b", 5), ("a", 4)]
     assert disk.size_of(runs) // MB == 9
-    with pytest.raises(UnknownName, match="no area named 'rnus'.*'runs'"):
+    with pytest.raises(UnknownName, match=r"no area named 'rnus'.*'runs'"):
         disk.area_named("rnus")
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from core import roles
+from core.disk import require_room
 from core.errors import ConvoscopeError, SettingError, one_of
 from core.paths import PROJECT, home
 from core.serving import processes
@@ -31,6 +32,7 @@ __all__ = [
     "note_stop", "remove", "resume", "share_done", "start_next", "stop", "submit", "train_command",
 ]  # fmt: skip
 LONGEST_NAME = 100
+LEAST_ROOM = 20 * 2**20  # bytes: weights, their state and a history of a small network
 _UNDER_A_WATCHER = "CONVOSCOPE_JOB"  # tells a command that its folder is looked after
 
 
@@ -79,8 +81,11 @@ def submit(
         SettingError: The name cannot be that of a folder.
         JobError: A job of that name waits, runs or has finished.
         NotAllowed: The visitor has as many jobs waiting as are allowed, or the job is someone else's.
+        NoRoom: The runs have reached their limit, or the disk is full.
     """
     check_name(name)
+    if parent is None:
+        require_room("runs", LEAST_ROOM, f"The run {name!r}")
     parent = parent or home("runs")
     visitor = roles.visitor()
     with _queue_lock(parent):
@@ -89,7 +94,9 @@ def submit(
         before = next((j for j in found if j.name == name), None)
         if before is not None:
             if before.state not in ("stopped", "failed"):
-                raise JobError(f"There is a job {name!r} already, which is {before.state}. Choose another name.")
+                raise JobError(
+                    f"There is a job {name!r} already, which is {before.state}. Choose another name."
+                )
             visitor.require_own(before.owner, f"the run {name!r}")
         visitor.require_room_for_a_job(sum(j.owner == visitor.name for j in found if j.state == "waiting"))
         folder.mkdir(parents=True, exist_ok=True)

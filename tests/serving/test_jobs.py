@@ -217,7 +217,7 @@ def test_work_started_in_a_shell_is_a_job_like_any_other(parent):
 
 @pytest.mark.parametrize("name", ["-rf", "--help", ".hidden", "", "a/b", "a\0b", "x" * 300, "<img>", ".."])
 def test_a_name_that_is_none_on_some_system_is_refused_with_a_reason(parent, name):
-    with pytest.raises(SettingError, match="cannot be that of a folder|too long"):
+    with pytest.raises(SettingError, match=r"cannot be that of a folder|too long"):
         jobs.submit(name, QUICK, parent=parent)
     assert not [path for path in parent.iterdir() if path.name != ".lock"]
 
@@ -231,7 +231,9 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize(("file", "value"), [(file, value) for file in FORMS for value in FORMS[file]], ids=str)
+@pytest.mark.parametrize(
+    ("file", "value"), [(file, value) for file in FORMS for value in FORMS[file]], ids=str
+)
 def test_a_damaged_job_is_one_line_and_all_others_work(parent, file, value):
     good = {"name": "bad", "title": "bad", "command": QUICK, "device": "cpu", "queued": 1.0}
     (parent / "bad").mkdir()

@@ -6,6 +6,7 @@ from core.errors import ConvoscopeError
 from core.runs.foreign_history import read_foreign
 from core.runs.run_list import Run
 from pages.elements.as_text import plain
+from pages.elements.visitor import taken
 
 _KEPT = 30
 
@@ -35,6 +36,7 @@ def drop_zone() -> None:
             st.error(plain(str(error)), icon=":material/error:")
             continue
         seen.add(file.file_id)
+        taken(file)
         for name, records in found.items():
             stem = f"dropped/{name}"
             free = next(n for i in range(1, 1000) if (n := stem if i == 1 else f"{stem} {i}") not in held)
