@@ -16,9 +16,11 @@ from starlette.middleware import Middleware
 from streamlit import config
 
 from pages.elements.front_door import FrontDoor
+from pages.elements.page import ICON, SIDEBAR
 
 log = logging.getLogger(__name__)
 FEWEST_DESCRIPTORS = 1024
+DESCRIPTORS_A_VISITOR = 7
 
 if __name__ != "__main__":  # no session yet: that is as it should be, and need not be said once per page
     logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").setLevel(logging.ERROR)
@@ -65,7 +67,7 @@ async def lifespan(app: st.App) -> AsyncIterator[None]:
     if descriptors is not None and descriptors < FEWEST_DESCRIPTORS:
         log.warning(
             "this system lets the server open %d files at once, which is enough for about %d visitors",
-            descriptors, descriptors // 7,
+            descriptors, descriptors // DESCRIPTORS_A_VISITOR,
         )  # fmt: skip
     warm_up()
     if roles.class_mode():
@@ -85,9 +87,8 @@ def prepare_server() -> None:
     address = config.get_option("server.address") or ""
     if not is_own(address):
         os.environ.setdefault(roles.CLASS, "1")
-        if not config.is_manually_set(
-            "browser.serverAddress"
-        ):  # or Streamlit asks a host of the internet for it
+        # Otherwise Streamlit asks a host of the internet for it.
+        if not config.is_manually_set("browser.serverAddress"):
             config.set_option("browser.serverAddress", address_for_others(address))
     if not config.get_option("server.allowedHosts"):
         config.set_option("server.allowedHosts", hosts_of(address))
@@ -96,6 +97,9 @@ def prepare_server() -> None:
 if __name__ != "__main__":
     prepare_server()
 app = st.App(__file__, lifespan=lifespan, middleware=[Middleware(FrontDoor)])
+st.set_page_config(
+    "Convoscope", ICON, layout="wide", initial_sidebar_state=SIDEBAR
+)  # before the first page is known
 chosen = st.navigation(PAGES)
 if __name__ == "__main__":
     chosen.run()

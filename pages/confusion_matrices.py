@@ -49,9 +49,7 @@ def follow_classifier(classifier: str, card: ModelCard) -> None:
     choose_next("cm", card.dataset)
 
 
-with page(
-    "Confusion matrices", "What does this network mix up, which images, and how sure was it?", icon="🔢"
-):
+with page("Confusion matrices", "What does this network mix up, which images, and how sure was it?"):
     part = st.segmented_control(
         "Part", PARTS, default="Matrix", key="cm_part", bind="query-params", label_visibility="collapsed",
         required=True,

@@ -80,7 +80,7 @@ def _delete(area: Area, entry: Entry) -> None:
         st.session_state["st_refused"] = str(error)
 
 
-with page("Storage", "See what takes room on this machine, and delete what you no longer need.", icon="🗄️"):
+with page("Storage", "See what takes room on this machine, and delete what you no longer need."):
     if refused := st.session_state.pop("st_refused", ""):
         st.error(plain(refused), icon=":material/error:")
     free = disk.free_bytes(disk.home())

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from core.by_hand.conv_arithmetic import fed_by, forward, terms, unread
+from core.by_hand.conv_arithmetic import forward
 from core.by_hand.conv_exercise import Exercise, to_address
 from core.by_hand.conv_layer import Layer
 from core.by_hand.conv_presets import preset, presets
 from core.by_hand.template_matching import filtered, gray, kernel, match
 from core.data.samples import sample_image
 from pages.elements.conv_arithmetic.photo_kernel import small
+from tests.by_hand.conv_terms import fed_by, terms, unread
 
 pytestmark = pytest.mark.browser
 rng = np.random.default_rng(3)
