@@ -60,8 +60,8 @@ class Visitor:
         """
         if not self.may_all and waiting >= JOBS_WAITING:
             raise NotAllowed(
-                f"{waiting} of your trainings are waiting already, and {JOBS_WAITING} may: stop one of them, or "
-                "wait until one has begun."
+                f"{waiting} of your trainings are waiting already, and {JOBS_WAITING} may: stop one of them, "
+                "or wait until one has begun."
             )
 
     def require_teacher(self, what: str) -> None:
@@ -123,5 +123,9 @@ def set_visitor(find: Callable[[], Visitor]) -> None:
     _visitor = find
 
 
+def _user() -> Visitor:
+    return USER
+
+
 _token: str | None = None
-_visitor: Callable[[], Visitor] = lambda: USER
+_visitor: Callable[[], Visitor] = _user

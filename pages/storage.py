@@ -33,7 +33,8 @@ def area_view(area: Area) -> None:
             "made or fetched again when it is needed" if area.again else "gone for good once it is deleted"
         )
         st.caption(
-            f"`{disk.home(area.folder)}`, {len(found):,} entries, {again}. {area.variable} sets the limit in MB."
+            f"`{disk.home(area.folder)}`, {len(found):,} entries, {again}. "
+            f"{area.variable} sets the limit in MB."
         )
         if area.again and found:
             st.button(

@@ -215,6 +215,9 @@ def stop(name: str, *, parent: Path | None = None) -> Job:
         process = _read(current.folder / PROCESS)
         if current.state in ACTIVE and isinstance(process, dict) and not asked_before:
             processes.ask_to_stop(process, group=not process.get("shell"))
+            child = _read(current.folder / CHILD)
+            if not processes.HAS_GROUPS and processes.is_alive(child):
+                processes.ask_to_stop(child, group=False)
     return job(name, parent=parent)
 
 

@@ -35,7 +35,7 @@ def taken(file: UploadedFile) -> None:
 
 
 def _is_listed_teacher() -> bool:
-    """Whether this visitor has logged in (`st.login`) with an address that secrets.toml lists as a teacher's."""
+    """Whether this visitor has logged in (`st.login`) with an address among `teachers` in secrets.toml."""
     try:
         teachers = st.secrets.get("teachers", [])
     except (FileNotFoundError, KeyError):

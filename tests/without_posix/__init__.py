@@ -1,1 +1,1 @@
-"""A machine without what only POSIX has: `sitecustomize.py` here is run by every Python that finds it first."""
+"""A machine without what only POSIX has: any Python that finds `sitecustomize.py` first runs it."""

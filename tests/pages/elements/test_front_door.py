@@ -1,4 +1,4 @@
-"""What stands before Streamlit: limits of uploads, the teacher's link, and the cookie by which one is known."""
+"""What stands before Streamlit: limits of uploads, the teacher's link, and each browser's own cookie."""
 
 import asyncio
 from collections import Counter
