@@ -194,6 +194,11 @@ def sentence_of(error: OSError) -> ConvoscopeError | None:
             f"{place} cannot be written or read ({os.strerror(error.errno)}): change its rights, or set "
             "CONVOSCOPE_HOME to a folder that can be written."
         )
+    if error.errno in (errno.ENOTDIR, errno.EEXIST) and os.environ.get("CONVOSCOPE_HOME"):
+        return SettingError(
+            f"CONVOSCOPE_HOME is {os.environ['CONVOSCOPE_HOME']!r}, where no folder can be made "
+            f"({os.strerror(error.errno)}): name a folder."
+        )
     if error.errno == errno.ENAMETOOLONG:
         name = os.path.basename(str(error.filename or ""))
         return SettingError(

@@ -107,3 +107,30 @@ def test_deleting_what_another_has_deleted_is_as_good():
     disk.delete(entry)
     disk.delete(entry)
     assert not path.exists()
+
+
+@pytest.mark.parametrize(("number", "words"), [(errno.EROFS, "Read-only"), (errno.ENOSPC, "is full")])
+def test_a_clone_that_cannot_be_written_is_one_sentence_on_the_command_line(
+    tmp_path, monkeypatch, capsys, number, words
+):
+    from core.__main__ import main
+
+    def refuse(path, *args, **options):
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path / "not" / "there"))
+    monkeypatch.setattr("core.paths.Path.mkdir", refuse)
+    assert main(["classifiers"]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert "CONVOSCOPE_HOME" in said
+    assert "Traceback" not in said
+
+
+def test_a_home_that_is_a_file_is_named(tmp_path, monkeypatch, capsys):
+    from core.__main__ import main
+
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path / "file"))
+    assert main(["classifiers"]) == 2
+    assert "CONVOSCOPE_HOME is" in capsys.readouterr().err
