@@ -43,11 +43,25 @@ def _warm_up() -> None:
             _ask(step)
     except ConvoscopeError as error:  # whoever asks for it on a page is told there
         log.warning("the default network is not ready: %s", error)
+    _import_what_shapes_need()
     # All that was imported stays: no collection need ever look at these objects again, which took it 200 ms
     # each time, for everybody.
     gc.collect()
     gc.freeze()
     log.info("warm after %.1f s", time.perf_counter() - began)
+
+
+def _import_what_shapes_need() -> None:
+    """PyTorch imports its compiler when shapes are first found for a network that pads.
+
+    That takes 5 seconds, and 15 on a busy server. Here it is done in no question's turn, so that nobody's
+    prediction waits for it.
+    """
+    from torch import nn
+
+    from core.network.trace import trace_layers
+
+    trace_layers(nn.ZeroPad2d(1), (4, 4), 1, [])
 
 
 def _ask(step: "Callable[[Classifier, Progress], Answer]") -> None:

@@ -25,6 +25,8 @@ from core.store import Answer
 T = TypeVar("T")
 SECONDS_WITHOUT_BAR = 0.3  # what takes less gets no progress bar, which would flicker
 SECONDS_WITHOUT_CANCEL = 1.5
+LOOK_EVERY = 0.1  # seconds
+DRAW_EVERY = 0.5  # what has not changed, and what waits in the line
 LABELS_SHOWN = 3  # of the questions before one's own
 
 
@@ -168,13 +170,18 @@ def _wait(
 def _show(task: worker.Task, key: str, place: Any, shown: Shown) -> None:
     with place.container(horizontal=True, vertical_alignment="center"):
         bar = st.progress(0.0, shown.message)
-        waited = SECONDS_WITHOUT_BAR
+        waited, drawn_at, drawn = SECONDS_WITHOUT_BAR, 0.0, (0.0, "")
         button = False
-        # Drawing is also where a script that was superseded ends, and with it the waiting.
-        while not task.wait(0.1):
-            waited += 0.1
-            text = in_words(task.place(), shown.message) or task.message or shown.message
-            bar.progress(min(1.0, max(0.0, task.share)), text)
+        # Drawing is also where a script that was superseded ends, and with it the waiting. A class that waits
+        # would keep the interpreter busy with bars that have not moved.
+        while not task.wait(LOOK_EVERY):
+            waited += LOOK_EVERY
+            if task.running or waited - drawn_at >= DRAW_EVERY:
+                text = in_words(task.place(), shown.message) or task.message or shown.message
+                now = min(1.0, max(0.0, task.share)), text
+                if now != drawn or waited - drawn_at >= DRAW_EVERY:
+                    bar.progress(*now)
+                    drawn, drawn_at = now, waited
             if waited > SECONDS_WITHOUT_CANCEL and not button:
                 button = True
                 st.button(shown.cancel, key=f"cancel_{key[:16]}", on_click=canceled().add, args=(key,))
