@@ -134,3 +134,26 @@ def test_a_home_that_is_a_file_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path / "file"))
     assert main(["classifiers"]) == 2
     assert "CONVOSCOPE_HOME is" in capsys.readouterr().err
+
+
+def test_copies_of_a_data_set_in_other_settings_stay_within_the_limit(tmp_path, monkeypatch):
+    import numpy as np
+    from PIL import Image
+
+    from core.data.catalogue import open_dataset
+
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        for i in range(20):
+            pixels = rng.integers(0, 256, (64, 64, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "mine" / name / f"{i}.png")
+    monkeypatch.setenv("CONVOSCOPE_INDEXED_MB", "1")
+    monkeypatch.setattr(disk, "JUST_USED", -1)
+    sizes = []
+    for size in (40, 48, 56, 64, 72):
+        open_dataset("image_folder", folder=str(tmp_path / "mine"), size=size)
+        sizes.append(disk.size_of(disk.area_named("data/indexed")))
+    assert max(sizes) <= 1.05 * MB
+    with pytest.raises(NoRoom, match="The data set 'mine' at 400 pixels needs"):
+        open_dataset("image_folder", folder=str(tmp_path / "mine"), size=400)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from core.disk import keep_within_limits
 from core.errors import ConvoscopeError
 from core.progress import Progress
 from core.store import Answer
@@ -44,6 +45,10 @@ def _warm_up() -> None:
     except ConvoscopeError as error:  # whoever asks for it on a page is told there
         log.warning("the default network is not ready: %s", error)
     _import_what_shapes_need()
+    try:
+        keep_within_limits()
+    except (ConvoscopeError, OSError) as error:  # the page Storage says so as well
+        log.warning("the stored files were not looked through: %s", error)
     # All that was imported stays: no collection need ever look at these objects again, which took it 200 ms
     # each time, for everybody.
     gc.collect()

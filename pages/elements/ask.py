@@ -21,6 +21,7 @@ from core.progress import Progress
 from core.serving import worker
 from core.serving.worker import Analysis
 from core.store import Answer
+from pages.elements.as_text import as_written
 
 T = TypeVar("T")
 SECONDS_WITHOUT_BAR = 0.3  # what takes less gets no progress bar, which would flicker
@@ -153,7 +154,7 @@ def _wait(
     place = st.empty()
     if key in canceled():
         with place.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"{shown.message}: canceled.")
+            st.markdown(f"{as_written(shown.message)}: canceled.")
             st.button("Start again", key=f"again_{key[:16]}", on_click=canceled().discard, args=(key,))
         st.stop()
     session = this_session()
@@ -169,7 +170,7 @@ def _wait(
 
 def _show(task: worker.Task, key: str, place: Any, shown: Shown) -> None:
     with place.container(horizontal=True, vertical_alignment="center"):
-        bar = st.progress(0.0, shown.message)
+        bar = st.progress(0.0, as_written(shown.message))
         waited, drawn_at, drawn = SECONDS_WITHOUT_BAR, 0.0, (0.0, "")
         button = False
         # Drawing is also where a script that was superseded ends, and with it the waiting. A class that waits
@@ -177,7 +178,7 @@ def _show(task: worker.Task, key: str, place: Any, shown: Shown) -> None:
         while not task.wait(LOOK_EVERY):
             waited += LOOK_EVERY
             if task.running or waited - drawn_at >= DRAW_EVERY:
-                text = in_words(task.place(), shown.message) or task.message or shown.message
+                text = as_written(in_words(task.place(), shown.message) or task.message or shown.message)
                 now = min(1.0, max(0.0, task.share)), text
                 if now != drawn or waited - drawn_at >= DRAW_EVERY:
                     bar.progress(*now)

@@ -22,6 +22,7 @@ from core.models.classifier import Classifier
 from core.models.question import Question
 from core.network.feature_maps import feature_maps
 from core.progress import Progress
+from pages.elements.as_text import plain
 from pages.elements.ask import asked
 from pages.elements.attribution.overlay import Panel, View, attribution_view
 from pages.elements.page import errors_shown
@@ -186,14 +187,15 @@ def _downloads(chosen: Chosen, results: Sequence[Attribution], panels: Sequence[
             stem = named(image, chosen.card.class_names[result.target], result.method)
             facts = facts_of(result, chosen.card, chosen.classifier, chosen.image.name)
             st.download_button(
-                f"{panel.title}: values (NPZ)",
+                f"{plain(panel.title)}: values (NPZ)",
                 partial(npz_bytes, result, facts, chosen.pixels),
                 f"{stem}.npz", "application/octet-stream", key=f"att_npz_{number}", on_click="ignore",
                 icon=":material/data_array:",
             )  # fmt: skip
             st.download_button(
-                f"{panel.title}: script", script_text(facts, f"{stem}.npz", sample=sample), f"{stem}.py",
-                "text/x-python",
+                f"{plain(panel.title)}: script",
+                script_text(facts, f"{stem}.npz", sample=sample),
+                f"{stem}.py", "text/x-python",
                 key=f"att_py_{number}", on_click="ignore", icon=":material/code:",
-                help=f"Makes the map “{panel.title}” again from the NPZ and compares.",
+                help=f"Makes the map “{plain(panel.title)}” again from the NPZ and compares.",
             )  # fmt: skip

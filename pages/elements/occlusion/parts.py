@@ -142,7 +142,7 @@ def _draw(chosen: Chosen, choice: OcclusionChoice, found: OcclusionMap, coarse: 
         low, high = _amount(drawn.min(), value), _amount(drawn.max(), value)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(
-                f"{VALUE_TITLES[value]} of {chosen.target_name}, {low} to {high}. Each pixel has the "
+                f"{VALUE_TITLES[value]} of {plain(chosen.target_name)}, {low} to {high}. Each pixel has the "
                 f"mean of the windows over it. Window {found.window}, stride {found.stride}, {choice.fill}. "
                 f"{ENGINES.get(found.engine, '')}"
             )
@@ -197,7 +197,8 @@ def all_windows(chosen: Chosen, choice: OcclusionChoice) -> None:
     maps = [f.map(chosen.target, "drop") for f in found]
     scale = scale_of(np.stack(maps), "drop")
     with place:
-        pictures = [(_rgb(chosen.pixels), f"Image: {chosen.target_name} {found[0].base(chosen.target):.1%}")]
+        whole = f"Image: {plain(chosen.target_name)} {found[0].base(chosen.target):.1%}"
+        pictures = [(_rgb(chosen.pixels), whole)]
         for one_found, drawn in zip(found, maps, strict=True):
             least = one_found.weakest(chosen.target)[2]
             pictures.append((
@@ -212,7 +213,7 @@ def all_windows(chosen: Chosen, choice: OcclusionChoice) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             color_bar(scale)
             st.caption(
-                f"Drop of {chosen.target_name}: red where hiding hurts, blue where it helps. "
+                f"Drop of {plain(chosen.target_name)}: red where hiding hurts, blue where it helps. "
                 f"Stride {choice.stride}, fill {choice.fill}."
             )
         note = remark(np.stack(maps), "drop", found[0].base(chosen.target))

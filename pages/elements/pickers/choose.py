@@ -205,7 +205,7 @@ def show_prediction(chosen: Chosen) -> None:
     """The top classes as bars."""
     for name, share in top_classes(chosen.card, chosen.logits):
         true = " (true)" if name == chosen.image.label else ""
-        st.progress(share, f"{name}{true} · {share:.1%}")
+        st.progress(share, f"{plain(name)}{true} · {share:.1%}")
 
 
 def what_the_network_sees(image: ReadImage, card: ModelCard) -> None:

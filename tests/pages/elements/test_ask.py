@@ -47,3 +47,40 @@ def test_who_is_before_a_question_and_about_how_long_is_said():
     many = in_words(Place(9, ("a", "b", "a", "c_d", "e"), 200.0), "Map")
     assert many == "Map: 9 questions are before yours (a, b, c d, …), about 3 min"
     assert in_words(Place(2, (), 0.2), "Map").endswith("less than a second")
+
+
+def _bars():
+    from types import SimpleNamespace as Simple
+
+    import numpy as np
+
+    from pages.elements.pickers.choose import show_prediction
+
+    card = Simple(class_names=("**b** ~~s~~", "[x](http://a.b)"))
+    show_prediction(Simple(card=card, logits=np.array([3.0, 0.0]), image=Simple(label="")))
+
+
+def test_markup_in_a_class_name_is_shown_and_not_obeyed():
+    app = AppTest.from_function(_bars, default_timeout=60).run()
+    assert not app.exception
+    first, second = (bar.proto.text for bar in app.get("progress"))
+    assert first.startswith("\\*\\*b\\*\\* \\~\\~s")
+    assert second.startswith("\\[x\\]\\(")
+
+
+def _full():
+    import errno
+
+    from pages.elements.page import errors_shown
+
+    with errors_shown():
+        raise OSError(errno.ENOSPC, "No space left on device", "/tmp/x")
+    with errors_shown():
+        raise FileNotFoundError(2, "No such file", "/tmp/x")
+
+
+def test_a_full_disk_is_a_sentence_on_a_page_and_not_a_defect():
+    app = AppTest.from_function(_full, default_timeout=60).run()
+    assert "is full" in app.error[0].value
+    assert "CONVOSCOPE" in app.error[0].value
+    assert "defect" in app.error[1].value
