@@ -1,8 +1,8 @@
 """The table of pages. Nothing that a page depends on: each page also runs alone.
 
 `streamlit run app.py` finds `app` below and imports this file once when the server starts, then runs it for
-every session. The import alone makes the table known: without it, whoever opens the link of a page before
-anyone has opened `/` would see the names of files in the sidebar.
+every session. The import alone makes the table known: without it, a visitor who opens the link of a page
+before anyone has opened `/` would see the names of files in the sidebar.
 """
 
 import logging

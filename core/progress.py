@@ -8,4 +8,4 @@ Progress = Callable[[float, str], None]
 
 
 def no_progress(share: float, message: str) -> None:
-    """For whoever does not care how far it is."""
+    """For callers that do not care how far it is."""

@@ -120,7 +120,7 @@ def _path(key: str) -> Path:
 
 
 def _clear(path: Path) -> None:
-    """Delete what stands in an entry's place, whatever it is; where that is not allowed, it stays a miss."""
+    """Delete the file or folder in the place of an entry; where that is not allowed, it stays a miss."""
     with suppress(OSError):
         if path.is_dir():
             shutil.rmtree(path)

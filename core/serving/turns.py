@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 QUICK = 0.1  # seconds: what took less the last times goes first
-STILL_QUICK = 2.0  # seconds: what goes on for longer is not quick, whatever it was said to be
+STILL_QUICK = 2.0  # seconds: what goes on for longer is not quick, even if it was said to be
 SHORT_TURN = 5.0
 LONG_TURN = 0.5
 
@@ -91,7 +91,7 @@ class Turns:
         self._since = self._now()
 
     def restarts(self, task: Waiting) -> None:
-        """What it did so far, such as loading its classifier, is no part of how long it takes."""
+        """What it did so far, such as loading its classifier, does not count."""
         self._since = self._now()
         task.seconds = task.in_turn = 0.0
 

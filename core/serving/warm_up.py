@@ -42,7 +42,7 @@ def _warm_up() -> None:
     try:
         for step in STEPS:
             _ask(step)
-    except ConvoscopeError as error:  # whoever asks for it on a page is told there
+    except ConvoscopeError as error:  # a visitor who asks for it is told so on the page
         log.warning("the default network is not ready: %s", error)
     _import_what_shapes_need()
     try:

@@ -6,7 +6,7 @@ only the thread that has the turn computes; the others wait where they last repo
 never inside a hook. Equal questions share one answer. A question that nobody waits for ends at its next
 batch.
 
-Who has the next turn (`core.serving.turns` decides): first predictions and whatever takes under a tenth of a
+Who has the next turn (`core.serving.turns` decides): first predictions and all that takes under a tenth of a
 second, between the batches of every other analysis; then the sessions by turns.
 """
 
@@ -332,5 +332,5 @@ def _classifier(task: Task, progress: Progress) -> Classifier:
     _classifiers[name] = (catalogue.fingerprint_of(name), classifier)
     while len(_classifiers) > CLASSIFIERS_KEPT:
         _classifiers.popitem(last=False)
-    _turns.restarts(task)  # loading is no part of how long such a question takes
+    _turns.restarts(task)  # loading does not count
     return classifier

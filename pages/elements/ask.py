@@ -58,7 +58,7 @@ def ask(
     cancel: str = "Cancel",
     watch: Callable[[], None] | None = None,
 ) -> Answer:
-    """The answer of an analysis: stored, shared with whoever asks the same, or computed now with a bar.
+    """The answer of an analysis: stored, shared with all who ask the same, or computed now with a bar.
 
     Args:
         label: What is asked; the same words are always the same analysis.
@@ -90,7 +90,7 @@ def asked(
     cancel: str = "Cancel",
     watch: Callable[[], None] | None = None,
 ) -> T:
-    """The answer to a question: stored, shared with whoever asks the same, or computed now with a bar.
+    """The answer to a question: stored, shared with all who ask the same, or computed now with a bar.
 
     Args:
         question: What is asked, of whom, and all that the answer depends on.
