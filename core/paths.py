@@ -47,7 +47,7 @@ def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
 
 
 def replace_file(temporary: Path, path: Path) -> None:
-    """Put a file in the place of another. Windows refuses that while somebody reads it: then again."""
+    """Put a file in the place of another. Windows refuses that while it is read: then a moment later."""
     for pause in PAUSES:
         try:
             os.replace(temporary, path)

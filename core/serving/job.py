@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from core.history import FILE, Record, read_history
+from core.history import FILE, PlainRecord, read_plain_records
 from core.paths import write_whole
 from core.serving import processes
 
@@ -144,10 +144,10 @@ def progress_in(folder: Path) -> float:
 
 @lru_cache(maxsize=1000)
 def _share_done_in(path: Path, mtime: int, size: int) -> float:
-    return share_done(read_history(path))
+    return share_done(read_plain_records(path))
 
 
-def share_done(history: list[Record]) -> float:
+def share_done(history: list[PlainRecord]) -> float:
     """0…1, by the last record that tells: its `progress` where it has one, otherwise its step."""
     total = 0.0
     for record in history:
