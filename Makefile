@@ -1,12 +1,14 @@
 # Two commands: `make app` runs Convoscope, `make test` checks everything. Both start from a bare clone.
 PYTHON ?= python3
 PORT ?= 8501
+# Who reaches the app: localhost is this machine only, 0.0.0.0 the whole network, as a class needs it.
+HOST ?= localhost
 BIN := .venv/bin
 
 .PHONY: app test check format benchmarks clean
 
 app: .venv/.app
-	$(BIN)/streamlit run app.py --server.port $(PORT)
+	$(BIN)/streamlit run app.py --server.port $(PORT) --server.address $(HOST)
 
 test: .venv/.test
 	@command -v chromium >/dev/null || tests/browser/install_chromium.sh || true

@@ -14,7 +14,7 @@ class ConvoscopeError(Exception):
 
 
 class UnknownName(ConvoscopeError):
-    """A name that is in no list of ours."""
+    """A name that is in none of our lists."""
 
     def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
         known = list(known)
@@ -55,6 +55,10 @@ class Unavailable(ConvoscopeError):
 
 class OutOfMemory(ConvoscopeError):
     """Even one image at a time does not fit in the memory of the device."""
+
+
+class NoRoom(ConvoscopeError):
+    """A disk that is full, or a limit of Convoscope's own that is reached."""
 
 
 class Abandoned(Exception):

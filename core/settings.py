@@ -165,7 +165,7 @@ def check_settings(settings: Iterable[Setting], values: Mapping[str, Any]) -> di
     """All settings with a value each: the given one, checked, or the default.
 
     Raises:
-        SettingError: A value is not allowed, or its name is no setting.
+        SettingError: A value is not allowed, or there is no setting of that name.
     """
     settings = list(settings)
     values = {RENAMED.get(name, name): value for name, value in values.items()}

@@ -6,26 +6,14 @@ import numpy as np
 import streamlit as st
 
 from core.data.dataset import ImageDataset, Split
-from core.embedding.embed import (
-    embed,
-    feature_layers,
-    feature_space,
-    features_of,
-    last_before_head,
-    place,
-    sample_rows,
-)
-from core.embedding.nearest_neighbors import nearest_to
-from core.embedding.projections import PROJECTIONS, FeatureSpace
+from core.embedding.embed import sample_rows
+from core.embedding.projections import PROJECTIONS
 from core.errors import BadDataset
 from core.evaluation.prediction import match_classes
 from core.evaluation.probabilities import probabilities
 from core.models import catalogue
-from core.models.classifier import Classifier
-from core.progress import Progress
-from core.store import Answer
 from pages.elements.as_text import plain
-from pages.elements.ask import ask
+from pages.elements.embedding.questions import features, layers_of, picture_of, placed_image, space_of
 from pages.elements.embedding.scatter import NEAR, ImageMap, Sprite, make_sprite, scatter
 from pages.elements.page import page
 from pages.elements.pickers.bar import draw_bar
@@ -41,16 +29,6 @@ AUTOMATIC = "automatic"
 MOST_COMPARED = 2
 
 
-def layers_of(classifier: str) -> Answer:
-    """The layers that features can be taken from, and the one that is taken where none is chosen."""
-
-    def analysis(classifier: Classifier, progress: Progress) -> Answer:
-        layers = [[layer.name, layer.title] for layer in feature_layers(classifier)]
-        return {"layers": layers, "default": last_before_head(classifier)}
-
-    return ask("feature layers", classifier, analysis, message="Looking at the layers")
-
-
 @st.cache_data(max_entries=8, show_spinner=False)
 def sprite_of(key: tuple[str, int], _images: np.ndarray) -> Sprite:
     return make_sprite(_images)
@@ -62,85 +40,42 @@ def mapped(
 ) -> tuple[ImageMap, dict[str, Any], bool, str]:  # fmt: skip
     """One classifier's map of these images: the map, a line of the table, whether it predicts their classes,
     and a note on how classes were matched."""
-    where = (part.fingerprint, layer)
-
-    def named(progress: Progress) -> Progress:
-        return lambda share, text: progress(share, f"{title}: {text}")
-
-    def look(classifier: Classifier, progress: Progress) -> Answer:
-        features, logits = features_of(classifier, part.images, layer, progress=named(progress))
-        return {"features": features, "logits": logits}
-
-    seen = ask(
-        "features of a layer", classifier,
-        look,
-        depends_on=where, short=False, message=f"{title}: features of {len(part):,} images",
-    )  # fmt: skip
-
-    def compare(classifier: Classifier, progress: Progress) -> Answer:
-        space = feature_space(seen["features"], layer, named(progress))
-        return {"indices": space.indices, "distances": space.distances}
-
-    near = ask(
-        "neighbors in the features", classifier, compare, depends_on=where, short=False,
-        message=f"{title}: every image beside every other",
-    )  # fmt: skip
-    space = FeatureSpace(seen["features"], near["indices"], near["distances"])
-    picture = ask(
-        "embedding", classifier,
-        lambda classifier, progress: embed(space, part.labels, progress=named(progress), **how),
-        depends_on=(*where, how), short=False,
-    )  # fmt: skip
+    seen = features(classifier, title, layer, part)
+    space = space_of(classifier, title, layer, part, seen)
+    picture = picture_of(classifier, title, layer, part, space, how)
     try:
         matching, note = match_classes(data.class_names, catalogue.card_of(classifier).class_names)
-        theirs = np.full(seen["logits"].shape[1], data.number_of_classes)
+        theirs = np.full(seen.logits.shape[1], data.number_of_classes)
         theirs[matching[matching >= 0]] = np.flatnonzero(matching >= 0)
-        predicted, judges = theirs[seen["logits"].argmax(axis=1)], True
+        predicted, judges = theirs[seen.logits.argmax(axis=1)], True
     except BadDataset:
         predicted, judges = np.full(len(part), data.number_of_classes), False
         note = f"{title} knows other classes than {data.title}: its predictions are not shown."
     placed = None
     if new is not None:
-        placed = placed_image(
-            classifier, layer, space, picture, how, new, new_title, (*where, how, new_sha256)
-        )
-    kept, chance = float(picture["preserved"].mean()), NEAR / (len(part) - 1)
+        found = placed_image(classifier, layer, part, space, picture, how, new, new_sha256)
+        placed = {"point": list(found.point), "nearest": list(found.nearest), "title": new_title}
+    kept, chance = float(picture.preserved.mean()), NEAR / (len(part) - 1)
     words = f"{kept:.0%} of the {NEAR} nearest neighbors are kept (by chance {min(1, chance):.0%})"
-    if picture["silhouette"] is not None:
-        apart = f" · silhouette {picture['silhouette']:.2f} in the features"
-        words += f"{apart}, {picture['silhouette_shown']:.2f} in the picture".replace("-", "−")
-    if "explained" in picture:
-        words += f" · {picture['explained'].sum():.0%} of the variance"
+    if picture.silhouette is not None and picture.silhouette_shown is not None:
+        apart = f" · silhouette {picture.silhouette:.2f} in the features"
+        words += f"{apart}, {picture.silhouette_shown:.2f} in the picture".replace("-", "−")
+    if picture.explained is not None:
+        words += f" · {picture.explained:.0%} of the variance"
     line = {
         "classifier": title,
         "layer": layer,
-        "features": seen["features"].shape[1],
+        "features": seen.features.shape[1],
         "accuracy here": float((predicted == part.labels).mean()) if judges else None,
-        "silhouette in the features": picture["silhouette"],
-        "silhouette in the picture": picture["silhouette_shown"],
+        "silhouette in the features": picture.silhouette,
+        "silhouette in the picture": picture.silhouette_shown,
         "neighbors kept": kept,
     }
     shown = ImageMap(
-        title, words, picture["points"], predicted, probabilities(seen["logits"]).max(axis=1),
-        picture["preserved"], space.indices, picture["shown"], placed,
+        title, words, picture.points, predicted, probabilities(seen.logits).max(axis=1),
+        picture.preserved, space.indices, picture.shown, placed,
     )  # fmt: skip
     return shown, line, judges, note
-
-
-def placed_image(
-    classifier: str, layer: str, space: FeatureSpace, picture: Answer, how: dict[str, Any],
-    pixels: np.ndarray, title: str, depends_on: tuple[Any, ...],
-) -> dict[str, Any]:  # fmt: skip
-    """Where the chosen image belongs in a finished map, and which images are like it."""
-
-    def analysis(classifier: Classifier, progress: Progress) -> Answer:
-        features, _ = features_of(classifier, pixels[None], layer)
-        at = place(features, space, picture, projection=how["projection"], settings=how["settings"])
-        nearest, _ = nearest_to(features, space.features, NEAR)
-        return {"point": at[0].tolist(), "nearest": nearest[0].tolist()}
-
-    answer = ask("placed in a map", classifier, analysis, depends_on=depends_on, message="Placing the image")
-    return {**answer, "title": title}
 
 
 with page(
@@ -168,7 +103,7 @@ with page(
             "Upload one of yours to try.",
         )  # fmt: skip
     found = layers_of(first)
-    layers = dict(found["layers"])
+    layers = found.titles
     if not st.session_state.get("em_set_shown") and not st.query_params.get("em_set") and card.dataset:
         choose_next("em", card.dataset)
     with bar.drawer():
@@ -219,9 +154,9 @@ with page(
         if titles.count(title) > 1:  # two trainings of one network: their names tell which is which
             title = name
         if name == first:
-            chosen_layer = layer if layer in layers else found["default"]
+            chosen_layer = layer if layer in layers else found.default
         else:
-            chosen_layer = layers_of(name)["default"]
+            chosen_layer = layers_of(name).default
         new = image.pixels if wanted and picked < 0 else None
         drawn, line, known, note = mapped(
             name, title, chosen_layer, part, data, how, new, image.name, image.sha256

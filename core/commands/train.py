@@ -1,7 +1,6 @@
 """`python -m core train`: train a network, or go on with a run; every setting is an option."""
 
 import argparse
-import re
 import signal
 import sys
 from pathlib import Path
@@ -9,10 +8,9 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from core.compute.malloc import keep_freed_memory
-from core.errors import ConvoscopeError, SettingError
+from core.errors import ConvoscopeError
 from core.history import EndRecord, EpochRecord, FeaturesRecord, Record, StartRecord, StepRecord
 from core.paths import home
-from core.serving.jobs import as_job, note_stop, train_command
 from core.settings import add_options, settings_of
 
 if TYPE_CHECKING:
@@ -35,6 +33,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from core.serving.jobs import as_job, note_stop, stop_asked, train_command
     from core.training.folder import write_record
     from core.training.train import claim_run, train
     from core.training.training_settings import TrainingSettings
@@ -47,24 +46,21 @@ def run(args: argparse.Namespace) -> int:
     stopping = _stop_on_signals()
     with as_job(folder, train_command(folder.name, given), device=device):
         ended = False
-        for record in train(folder, settings, stop=lambda: bool(stopping)):
+        for record in train(folder, settings, stop=lambda: bool(stopping) or stop_asked(folder)):
             write_record(folder, record)
             ended = isinstance(record, EndRecord)
             if ended or not args.quiet:
                 print(_line(record), flush=True)
-        if stopping and not ended:
+        if not ended and (stopping or stop_asked(folder)):
             note_stop(folder)
             print("Stopped. The same command goes on from here.", flush=True)
     return 0
 
 
 def _name(name: str | None, settings: "TrainingSettings") -> str:
-    name = name or f"{settings.dataset}_{settings.architecture}"
-    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
-        raise SettingError(
-            f"The name of the run is {name!r}: use letters, digits, _, - and . only, and no . at the start."
-        )
-    return name
+    from core.serving.jobs import check_name
+
+    return check_name(name or f"{settings.dataset}_{settings.architecture}")
 
 
 def _stop_on_signals() -> list[int]:

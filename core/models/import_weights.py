@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from core import roles
 from core.data.preprocessing import Preprocessing
+from core.disk import require_room
 from core.errors import BadCheckpoint, ConvoscopeError, SettingError, UnknownName
 from core.models.architectures import models
 from core.models.card import ModelCard
@@ -272,7 +274,15 @@ def free_folder(name: str) -> Path:
 
 
 def keep(folder: Path, module: nn.Module, card: ModelCard) -> Classifier:
-    """Write the checkpoint folder and load it back, as every page will."""
+    """Write the checkpoint folder and load it back, as every page will.
+
+    Raises:
+        NoRoom: The imported checkpoints have reached their limit, or the disk is full.
+        NotAllowed: In a class, by anyone but the teacher.
+    """
+    roles.visitor().require_teacher("import a checkpoint")
+    size = sum(value.numel() * value.element_size() for value in module.state_dict().values())
+    require_room("imported", size, f"The checkpoint {folder.name!r}")
     save_checkpoint(folder, module, dataclasses.replace(card, name=folder.name))
     return load_checkpoint(folder)
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import streamlit as st
 
+from core.disk import sentence_of
 from core.errors import ConvoscopeError
+from pages.elements import visitor  # noqa: F401  (importing it tells core who asks)
 from pages.elements.address import adopt_old_words
 from pages.elements.as_text import as_written
 
@@ -21,8 +23,8 @@ SIDEBAR = 220  # pixels
 def page(title: str, lead: str) -> Iterator[None]:
     """Everything a page draws goes inside: `with page("Occlusion", "Hide a part …"):`.
 
-    An error that the user can put right is shown as its own sentence, where it happened. Any other is
-    a defect of ours: it is logged in full and said to be one. Either way the page lives on.
+    An error that the user can put right is shown as its own sentence, where it happened; so is what the disk
+    refuses. Any other is a defect of ours: it is logged in full and said to be one. The page lives on.
     """
     st.set_page_config(f"{title} · Convoscope", ICON, layout="wide", initial_sidebar_state=SIDEBAR)
     adopt_old_words()
@@ -42,10 +44,20 @@ def errors_shown() -> Iterator[None]:
         yield
     except ConvoscopeError as error:
         st.error(as_written(error), icon=":material/error:")
-    except Exception as error:
-        log.exception("a page failed")
-        st.error(
-            f"This is a defect in Convoscope, not something you did ({type(error).__name__}). "
-            "The server's log has the details; everything you chose is still here.",
-            icon=":material/bug_report:",
-        )
+    except OSError as error:
+        sentence = sentence_of(error)
+        if sentence is None:
+            _show_defect(error)
+        else:
+            st.error(as_written(sentence), icon=":material/error:")
+    except Exception as error:  # noqa: BLE001
+        _show_defect(error)
+
+
+def _show_defect(error: Exception) -> None:
+    log.error("a page failed", exc_info=error)
+    st.error(
+        f"This is a defect in Convoscope, not something you did ({type(error).__name__}). "
+        "The server's log has the details; everything you chose is still here.",
+        icon=":material/bug_report:",
+    )

@@ -46,7 +46,7 @@ def test_it_opens_with_maps_to_look_at():
     assert not at.exception
     assert not at.error
     assert "Integrated gradients: values (NPZ)" in _labels(at, "download_button")
-    assert "Grad-CAM: values (NPZ)" in _labels(at, "download_button")
+    assert "Grad\\-CAM: values (NPZ)" in _labels(at, "download_button")
 
 
 @pytest.mark.parametrize("method", methods.names())

@@ -212,7 +212,7 @@ def test_the_form_starts_what_it_shows(submitted):
     ("field", "value", "words"),
     [
         ("tm_learning_rate", "fast", "learning_rate is 'fast': choose a number from 1e-06 to 10"),
-        ("tm_name", "../up", "'../up' is no name of a folder"),
+        ("tm_name", "../up", "'../up' cannot be that of a folder"),
         ("tm_small_cnn_widths", "8,,", "widths is '8,,'"),
     ],
 )

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,10 +19,11 @@ from core.data.images import encode, enlarge
 from core.data.preprocessing import for_the_eye
 from core.data.samples import SAMPLES
 from core.models.classifier import Classifier
+from core.models.question import Question
 from core.network.feature_maps import feature_maps
 from core.progress import Progress
-from core.store import Answer
-from pages.elements.ask import ask
+from pages.elements.as_text import plain
+from pages.elements.ask import asked
 from pages.elements.attribution.overlay import Panel, View, attribution_view
 from pages.elements.page import errors_shown
 from pages.elements.pickers.choose import Chosen
@@ -30,6 +31,13 @@ from pages.elements.settings_form import settings_form
 
 # What a percentage of nothing says nothing about.
 _ALIKE = "image and baseline score alike, so there is nothing to share out"
+
+
+@dataclass(frozen=True)
+class FeatureMaps:
+    """The layers of a classifier whose outputs are maps, in their order."""
+
+    layers: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -115,37 +123,25 @@ def facts_in_words(chosen: Chosen, result: Attribution) -> tuple[str, ...]:
 def _explanation(chosen: Chosen, one: Asked) -> Attribution:
     title = methods[one.method].title
 
-    def analysis(classifier: Classifier, progress: Progress) -> Answer:
+    def analysis(classifier: Classifier, progress: Progress) -> Attribution:
         def told(share: float, words: str) -> None:
             progress(share, f"{title}: {words}" if words else title)
 
-        method = methods[one.method]
-        result = method(classifier, chosen.pixels, one.target, **one.settings, progress=told)
-        return {
-            "values": result.values,
-            "score": result.score,
-            "signed": result.signed,
-            "expected": result.expected,
-            "note": result.note,
-            "found": result.found,
-        }
+        found: Attribution = methods[one.method](
+            classifier, chosen.pixels, one.target, **one.settings, progress=told
+        )
+        return replace(found, settings=one.settings)
 
-    answer = ask(
-        f"attribution {one.method}",
-        chosen.classifier,
-        analysis,
-        depends_on=(chosen.sha256, one.target, one.settings),
-        message=title,
-    )
-    return Attribution(**answer, target=one.target, method=one.method, settings=one.settings)
+    depends_on = (chosen.sha256, one.target, one.settings)
+    question = Question(f"attribution {one.method}", chosen.classifier, Attribution, depends_on)
+    return asked(question, analysis, message=title)
 
 
 def _layers(chosen: Chosen) -> list[str]:
-    def analysis(classifier: Classifier, progress: Progress) -> Answer:
-        return {"layers": list(feature_maps(classifier))}
+    def analysis(classifier: Classifier, progress: Progress) -> FeatureMaps:
+        return FeatureMaps(tuple(feature_maps(classifier)))
 
-    layers: list[str] = ask("feature maps", chosen.classifier, analysis)["layers"]
-    return layers
+    return list(asked(Question("feature maps", chosen.classifier, FeatureMaps), analysis, quick=True).layers)
 
 
 def _show_baseline(chosen: Chosen, settings: dict[str, Any]) -> None:
@@ -191,14 +187,15 @@ def _downloads(chosen: Chosen, results: Sequence[Attribution], panels: Sequence[
             stem = named(image, chosen.card.class_names[result.target], result.method)
             facts = facts_of(result, chosen.card, chosen.classifier, chosen.image.name)
             st.download_button(
-                f"{panel.title}: values (NPZ)",
+                f"{plain(panel.title)}: values (NPZ)",
                 partial(npz_bytes, result, facts, chosen.pixels),
                 f"{stem}.npz", "application/octet-stream", key=f"att_npz_{number}", on_click="ignore",
                 icon=":material/data_array:",
             )  # fmt: skip
             st.download_button(
-                f"{panel.title}: script", script_text(facts, f"{stem}.npz", sample=sample), f"{stem}.py",
-                "text/x-python",
+                f"{plain(panel.title)}: script",
+                script_text(facts, f"{stem}.npz", sample=sample),
+                f"{stem}.py", "text/x-python",
                 key=f"att_py_{number}", on_click="ignore", icon=":material/code:",
-                help=f"Makes the map “{panel.title}” again from the NPZ and compares.",
+                help=f"Makes the map “{plain(panel.title)}” again from the NPZ and compares.",
             )  # fmt: skip

@@ -13,6 +13,7 @@ from pages.elements.as_text import plain
 from pages.elements.data.image_sheet import image_sheet
 from pages.elements.page import errors_shown
 from pages.elements.pickers.dataset_picker import choose_next
+from pages.elements.visitor import taken
 
 SHEET_CLASSES, SHEET_IMAGES = 10, 5
 PAIRS_SHOWN = 40
@@ -253,6 +254,7 @@ def upload() -> None:
     finally:
         place.empty()
     st.session_state["data_upload_done"] = file.file_id
+    taken(file)
     images = sum(len(split) for split in dataset.splits.values())
     st.session_state["data_report"] = (
         f"{plain(dataset.title)}: {images:,} images in {dataset.number_of_classes} classes were read at "

@@ -17,6 +17,7 @@ _QUESTIONS = (
     ("embedding", "Embedding", "Which images lie close together for it?"),
     ("import_checkpoint", "Import a checkpoint", "Use your own weights on every page."),
     ("conv_arithmetic", "Convolution arithmetic", "How does a convolution work, number by number?"),
+    ("storage", "Storage", "What takes room on this machine?"),
     ("losses", "Loss lab", "What do cross-entropy and softmax do?"),
 )
 _PICTURES = Path(__file__).with_name("pictures")  # made by `make pictures`

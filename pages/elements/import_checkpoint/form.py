@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 from torch import Tensor
 
+from core import roles
 from core.data.catalogue import catalogue, open_dataset
 from core.data.samples import SAMPLES, sample_image, sample_names
 from core.errors import Unavailable
@@ -58,6 +59,7 @@ def import_form() -> None:
                 "file."
             )
             return
+        roles.visitor().require_teacher("import a checkpoint")
         data = file.getvalue()
         tensors, notes = _read(hashlib.sha256(data).hexdigest(), data, file.name)
         count = sum(tensor.numel() for tensor in tensors.values())

@@ -189,7 +189,8 @@ def predicted(classifier: str, pixels: np.ndarray, sha256: str) -> np.ndarray:
     def analysis(classifier: "Classifier", progress: Progress) -> Answer:
         return {"logits": classifier.predict_logits(pixels[None], progress=progress)[0]}
 
-    answer = ask("prediction", classifier, analysis, depends_on=(sha256,), message="Looking at the image")
+    answer = ask("prediction", classifier, analysis, depends_on=(sha256,), quick=True,
+                 message="Looking at the image")  # fmt: skip
     logits: np.ndarray = answer["logits"]
     return logits
 
@@ -204,7 +205,7 @@ def show_prediction(chosen: Chosen) -> None:
     """The top classes as bars."""
     for name, share in top_classes(chosen.card, chosen.logits):
         true = " (true)" if name == chosen.image.label else ""
-        st.progress(share, f"{name}{true} · {share:.1%}")
+        st.progress(share, f"{plain(name)}{true} · {share:.1%}")
 
 
 def what_the_network_sees(image: ReadImage, card: ModelCard) -> None:

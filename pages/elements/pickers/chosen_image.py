@@ -23,6 +23,7 @@ from core.errors import BadImage, ConvoscopeError, UnknownName
 from core.models.card import ModelCard
 from pages.elements.address import new_address, remember
 from pages.elements.as_text import as_written, plain
+from pages.elements.visitor import taken
 
 KEY = "image"
 UPLOADS_LIMIT = 512 * 2**20
@@ -196,7 +197,9 @@ def _take(file: "st.runtime.uploaded_file_manager.UploadedFile", once: str, name
     st.session_state["image_taken"] = once
     st.session_state["image_refused"] = None
     try:
-        _choose(keep_upload(file.getvalue(), name or file.name))
+        data = file.getvalue()
+        taken(file)
+        _choose(keep_upload(data, name or file.name))
     except BadImage as error:
         st.session_state["image_refused"] = str(error)
         st.error(as_written(error), icon=":material/error:")

@@ -12,6 +12,7 @@ from core.runs.foreign.reading import HistoryReading, ReadRun, read_history
 from core.runs.foreign.records import plain_records
 from core.runs.run_list import Run
 from pages.elements.as_text import plain
+from pages.elements.visitor import taken
 
 _KEPT = 10  # files
 _KEPT_BYTES = 40 * 2**20  # of a session: older files are forgotten
@@ -55,6 +56,7 @@ def drop_zone() -> None:
             continue
         seen.add(file.file_id)
         held[str(file.file_id)] = _Dropped(file.name, file.getvalue(), reading, {})
+        taken(file)
         while len(held) > 1 and (len(held) > _KEPT or sum(len(d.data) for d in held.values()) > _KEPT_BYTES):
             del held[next(iter(held))]
         st.session_state["tm_foreign"] = held
