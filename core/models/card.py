@@ -101,7 +101,7 @@ LARGEST_SIDE = 8192  # pixels
 
 
 def _check_form(values: Any) -> None:
-    """Raise ValueError where a field of a card is not of its kind; missing and unknown ones are seen later."""
+    """Raise ValueError where a field of a card is not of its kind; missing ones are seen later."""
     if not isinstance(values, dict):
         raise ValueError(f"it holds {type(values).__name__}, not fields by name")
     for name, value in values.items():
@@ -122,7 +122,7 @@ def _check_form(values: Any) -> None:
 
 def _check_preprocessing(given: dict[str, Any]) -> None:
     size, channels = given["input_size"], given.get("channels", 3)
-    if not (isinstance(size, list) and len(size) == 2 and all(_is_whole(side, LARGEST_SIDE) for side in size)):
+    if not (isinstance(size, list) and len(size) == 2 and all(_is_whole(s, LARGEST_SIDE) for s in size)):
         raise ValueError(f"input_size is {_short(size)}, not two sides of 1 to {LARGEST_SIDE} pixels")
     if channels not in (1, 3) or type(channels) is not int:
         raise ValueError(f"channels is {_short(channels)}, not 1 or 3")
@@ -157,8 +157,8 @@ def load_card(folder: Path) -> ModelCard:
         text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         raise BadCheckpoint(
-            f"{folder.name}/{CARD} is not a model card: byte {error.start} is not UTF-8. Save it as UTF-8, or "
-            "train or import it again."
+            f"{folder.name}/{CARD} is not a model card: byte {error.start} is not UTF-8. Save it as UTF-8, "
+            "or train or import it again."
         ) from None
     except OSError:
         raise BadCheckpoint(

@@ -13,6 +13,9 @@ from core.errors import ConvoscopeError, OutOfMemory, SettingError
 # What makes tensors from nothing. Numbers that a constructor computes with come from the last three.
 _WEIGHT_MAKERS = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.eye}
 _WEIGHT_MAKERS |= {torch.empty_strided, torch.randint, torch.normal}
+# What sets the numbers of a tensor and leaves its shape: nothing to do where there are none.
+_FILLERS = {torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.erfinv_, torch.Tensor.clamp_}
+_FILLERS |= {torch.Tensor.mul_, torch.Tensor.add_, torch.Tensor.zero_, torch.Tensor.fill_, torch.Tensor.div_}
 _NUMBER_MAKERS = {torch.tensor, torch.arange, torch.linspace}
 
 
@@ -27,6 +30,8 @@ class _OnMeta(TorchFunctionMode):
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        if func in _FILLERS and args and args[0].is_meta:
+            return args[0]
         if func in self.makers and kwargs.get("device") is None:
             kwargs = {**kwargs, "device": "meta"}
         return func(*args, **kwargs)

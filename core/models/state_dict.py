@@ -10,7 +10,7 @@ import re
 import threading
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -141,8 +141,9 @@ def _look(held: Mapping[Any, Any], place: str, found: list[WeightSet], seen: set
 
 
 def _keeps_order(tensors: Mapping[str, Tensor]) -> bool:
-    """Names in the order of the alphabet were sorted, and say nothing about the order of the layers."""
-    return list(tensors) != sorted(tensors)
+    """Whether the order is that of the layers: in the alphabet's, biases stand before weights."""
+    paths = {name.removesuffix(".bias") for name in tensors if name.endswith(".bias")}
+    return list(tensors) != sorted(tensors) or not any(f"{path}.weight" in tensors for path in paths)
 
 
 def _versions(held: Mapping[Any, Any]) -> dict[str, int]:
@@ -232,9 +233,7 @@ def _check_sizes(sets: tuple[WeightSet, ...], data: bytes, name: str) -> None:
 
 def _check_tensor(value: Tensor, what: str) -> None:
     if value.layout != torch.strided or value.is_quantized or value.is_complex() or value.is_nested:
-        raise BadCheckpoint(
-            f"{what} is sparse, quantized or complex: save the weights as plain floats."
-        )
+        raise BadCheckpoint(f"{what} is sparse, quantized or complex: save the weights as plain floats.")
     if value.is_meta:
         raise BadCheckpoint(
             f"{what} is on the device 'meta': it has a shape and no numbers. Load the weights into the "
@@ -265,6 +264,20 @@ def _no_tensors(name: str, keys: list[str]) -> BadCheckpoint:
         f"{name!r} holds no tensors by name, but {shown}. Save a model's weights with "
         "torch.save(model.state_dict(), file)."
     )
+
+
+SMALL = 16  # numbers; what a normalizer holds
+
+
+def shapes_only(sets: tuple[WeightSet, ...]) -> tuple[WeightSet, ...]:
+    """The same names and shapes without the numbers, but for those of small tensors: light enough to keep."""
+    return tuple(
+        replace(weights, tensors={
+            key: value.clone() if value.numel() <= SMALL else torch.empty_like(value, device="meta")
+            for key, value in weights.tensors.items()
+        })
+        for weights in sets
+    )  # fmt: skip
 
 
 def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
