@@ -8,7 +8,6 @@ defect of ours and is shown as one.
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-
 LONGEST_NAME = 80  # letters of a name that a message quotes
 
 

@@ -18,14 +18,14 @@ def add_parser(subparsers: Any) -> None:
         "import",
         help="bring weights of your own",
         description="Check weights (a state dict or safetensors), try them on an image and, with a data set, "
-        "measure them; then keep them as a checkpoint that every page can open. What is guessed is printed on "
-        "stderr.",
+        "measure them; then keep them as a checkpoint that every page can open. What is guessed is printed "
+        "on stderr.",
     )
     parser.add_argument("weights", type=Path, help="a .pth, .pt or .safetensors file; nothing in it is run")
     parser.add_argument(
         "--architecture",
         default="",
-        help="such as resnet18, torchvision/resnet50, timm/resnet26 (default: recognized by names and shapes)",
+        help="such as resnet18, torchvision/resnet50, timm/resnet26 (default: by names and shapes)",
     )
     parser.add_argument(
         "--settings", default="", help='of the architecture, such as "activation=tanh; dropout=0.5"'
@@ -89,9 +89,8 @@ def run(args: argparse.Namespace) -> int:
     if not (wishes.mean or wishes.std) and set(preprocessing.mean) == {0.0}:
         _say("Mean and std are not given: pixels of 0 to 1 were taken as they are (--mean, --std).")
     height, width = preprocessing.input_size
-    print(
-        f"{trial.tensors} tensors fit {architecture}; images of {height} × {width} × {preprocessing.channels}."
-    )
+    size = f"{height} × {width} × {preprocessing.channels}"
+    print(f"{trial.tensors} tensors fit {architecture}; images of {size}.")
     print(f"On {args.image}: " + ", ".join(f"{name} {p:.1%}" for name, p in trial.answer[:3]))
     if trial.measured is not None:
         print(trial.measured.verdict)

@@ -87,7 +87,7 @@ def submit(key: str, classifier: str, analysis: Analysis, *, short: bool = True)
 
     Args:
         key: What the answer is stored under; an equal key is the same question.
-        classifier: Its name in the catalogue.
+        classifier: Its name in the catalogue, or "" for work on what is no classifier yet.
         analysis: Gets the classifier and a progress function; called in the worker's thread.
         short: It takes seconds. Long ones let short ones go between their batches.
     """
@@ -218,6 +218,8 @@ def _next_short() -> Task | None:
 
 def _classifier(task: Task) -> Classifier:
     name = task.classifier
+    if not name:
+        return None  # type: ignore[return-value]  # work that belongs here and is about no classifier yet
     fingerprint = catalogue.fingerprint_of(name)
     known = _classifiers.get(name)
     if known is not None and known[0] == fingerprint:

@@ -30,7 +30,7 @@ def test_weights_become_a_checkpoint(file: Path, capsys: pytest.CaptureFixture[s
     card = load("imported/pets").card
     assert card.class_names == ("cat", "dog")
     assert card.preprocessing.std == (0.25, 0.25, 0.25)
-    assert card.settings == {"stem": "small", "width": 1 / 16}
+    assert card.settings == {"stem": "small", "width": 1 / 16, "single_logit": False}
 
 
 @pytest.mark.parametrize(

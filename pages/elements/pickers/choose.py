@@ -17,6 +17,7 @@ from core.models.card import ModelCard
 from core.progress import Progress
 from core.store import Answer
 from pages.elements.address import keep_choice, take_choice
+from pages.elements.as_text import as_written, plain
 from pages.elements.ask import ask
 from pages.elements.pickers.chosen_image import choose_image, set_chosen_image
 
@@ -93,6 +94,8 @@ def _fitted(image: ReadImage, preprocessing: Preprocessing) -> tuple[np.ndarray,
 def choose_classifier() -> str:
     """The picker of the classifier; its name stands in the address as `classifier`."""
     names = catalogue.names()
+    for one in catalogue.damaged():
+        st.caption(f":material/warning: {plain(one.name)} is left out: {as_written(one.reason)}")
     default = names[0]
     take_choice("classifier", default)
     given = st.session_state.get("classifier")
@@ -118,7 +121,7 @@ def choose_target(card: ModelCard, logits: np.ndarray, label: str | None) -> int
     if st.session_state.get("target") not in (None, *options):
         del st.session_state["target"]  # a class of another classifier
     name = st.selectbox(
-        f"Target: {card.class_names[first]}, the {'true' if known else 'predicted'} class",
+        f"Target: {plain(card.class_names[first])}, the {'true' if known else 'predicted'} class",
         options,
         key="target",
         on_change=_redraw,
@@ -180,7 +183,7 @@ def show_prediction(chosen: Chosen) -> None:
     """The top classes as bars."""
     for name, share in top_classes(chosen.card, chosen.logits):
         true = " (true)" if name == chosen.image.label else ""
-        st.progress(share, f"{name}{true} · {share:.1%}")
+        st.progress(share, f"{plain(name)}{true} · {share:.1%}")
 
 
 def what_the_network_sees(image: ReadImage, card: ModelCard) -> None:
