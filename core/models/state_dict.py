@@ -106,7 +106,7 @@ def _safetensors(data: bytes, name: str) -> tuple[WeightSet, ...]:
 
 
 def _pickled(data: bytes, name: str) -> tuple[WeightSet, ...]:
-    held = _unpickle(data, name)
+    held, objects = _unpickle(data, name)
     if not isinstance(held, Mapping):
         what = "a Tensor" if isinstance(held, Tensor) else f"a {type(held).__name__}"
         raise BadCheckpoint(
@@ -117,6 +117,8 @@ def _pickled(data: bytes, name: str) -> tuple[WeightSet, ...]:
     _look(held, "", found, set(), name)
     # A table of figures beside the weights is a matrix too, but nothing in it is called a weight.
     named = [s for s in found if any(key.endswith("weight") for key in s.tensors)]
+    if not found and any(isinstance(value, PythonObject) for value in held.values()):
+        raise _python_objects(name, objects)
     if not found:
         raise _no_tensors(name, [key for key in held if isinstance(key, str)])
     return tuple(sorted(named or found, key=lambda s: s.is_average))
@@ -157,7 +159,8 @@ def _versions(held: Mapping[Any, Any]) -> dict[str, int]:
 _standing_in = threading.Lock()  # PyTorch keeps what its reader may take in one place for all threads
 
 
-def _unpickle(data: bytes, name: str) -> Any:
+def _unpickle(data: bytes, name: str) -> tuple[Any, list[str]]:
+    """What the pickle holds, and the names of the Python objects that were stood in for."""
     if data[:2] == b"PK":
         _check_archive(data, name)
     objects: list[str] = []
@@ -176,7 +179,7 @@ def _unpickle(data: bytes, name: str) -> Any:
         objects += [unknown[1]] if "." in unknown[1] else [f"builtins.{unknown[1]}", unknown[1]]
     if isinstance(held, PythonObject):
         raise _python_objects(name, objects)
-    return held
+    return held, objects
 
 
 def _unreadable(data: bytes, name: str, text: str, objects: list[str]) -> BadCheckpoint:
