@@ -18,7 +18,7 @@ from core.models.classifier import Classifier
 from core.models.pretrained import unique_names
 from core.models.recognition import Guess, blank_card, guess, recognize
 from core.models.state_dict import WeightSet, not_finite
-from core.models.weight_fit import COUNTER, Fit, Reading, fit, in_order, readings
+from core.models.weight_fit import COUNTER, Fit, NearMiss, Reading, fit, in_order, readings
 from core.paths import home
 from core.settings import check_settings
 
@@ -132,7 +132,7 @@ def _tried(
         if wishes.order:
             reading = in_order(reading, wishes.order)
         found = guess(architecture, reading)
-        card = _with_settings(blank_card(name, architecture, found), wishes)
+        card = _with_settings(blank_card(name, architecture, found), found, wishes)
         return _Tried(reading, found, card, fit(skeleton(card).state_dict(), reading, every))
     except ZeroDivisionError:
         return BadCheckpoint("A layer of the file has no outputs: choose another checkpoint.")
@@ -140,9 +140,9 @@ def _tried(
         return error
 
 
-def _with_settings(card: ModelCard, wishes: Wishes) -> ModelCard:
+def _with_settings(card: ModelCard, found: Guess, wishes: Wishes) -> ModelCard:
     chosen = card.settings | dict(wishes.settings)
-    size = wishes.input_size or card.preprocessing.input_size
+    size = wishes.input_size or found.input_size
     if min(size) < 1:
         raise SettingError(
             "The number of inputs of the first layer is that of no square image: say the image size."
@@ -160,7 +160,10 @@ def _best_explanation(
     """The error of the reading that comes closest, and the architectures that would fit."""
     pairs = [(error, reading) for error, reading in zip(tried, every, strict=True)
              if isinstance(error, ConvoscopeError)]  # fmt: skip
-    error, _ = min(pairs, key=lambda pair: (pair[1].layers_outside, -len(pair[1].prefix)))
+    error, _ = min(
+        pairs,
+        key=lambda pair: (not isinstance(pair[0], NearMiss), pair[1].layers_outside, -len(pair[1].prefix)),
+    )
     if "do not fit" not in str(error):
         return error
     others = [name for name in recognize(every) if name != architecture][:4]

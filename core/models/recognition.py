@@ -134,7 +134,8 @@ def _guess_published(network: str, reading: Reading, outputs: int, channels: int
     size = usual_size(network)
     expected = published_shapes(network, size)
     given = {name: tuple(value.shape) for name, value in reading.tensors.items()}
-    known = [(shape, given[n]) for n, shape in expected.items() if len(given.get(n, ())) == len(shape)]
+    known = [(shape, given[n]) for n, shape in expected.items() if n in given]
+    known = [(ours, theirs) for ours, theirs in known if len(ours) == len(theirs)]
     rows = [theirs[0] for ours, theirs in known if ours and ours[0] == UNLIKELY_CLASSES]
     inputs = [theirs[1] for ours, theirs in known if len(ours) == 4 and ours[1] == 3]
     outputs, channels = (rows or [outputs])[0], (inputs or [channels])[0]
@@ -211,13 +212,14 @@ def blank_card(name: str, architecture: str, found: Guess) -> ModelCard:
     expected = 2 if found.outputs == 1 else found.outputs
     member, fixed = resolve(architecture)
     known = {setting.name for setting in models[member].settings}
+    size = (max(1, found.input_size[0]), max(1, found.input_size[1]))
     return ModelCard(
         name=name,
         architecture=member,
         settings={k: v for k, v in (fixed | found.settings).items() if k in known},
         class_names=tuple(f"class {index}" for index in range(expected)),
         preprocessing=Preprocessing(
-            found.input_size, (0.0,) * found.channels, (1.0,) * found.channels, channels=found.channels
+            size, (0.0,) * found.channels, (1.0,) * found.channels, channels=found.channels
         ),
         source="imported",
     )

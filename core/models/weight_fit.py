@@ -100,6 +100,10 @@ class Fit:
     std: tuple[float, ...] = ()
 
 
+class NearMiss(BadCheckpoint):
+    """Weights that all but fit: a layer too many, or layers whose order is not known."""
+
+
 def readings(sets: Sequence[WeightSet], leave_out: Sequence[str] = ()) -> list[Reading]:
     """Every way of taking a prefix off every set of weights, the whole set first.
 
@@ -197,7 +201,7 @@ def _check_left_over(
         if name not in twins and not _is_counter(name) and not _trains(name, reading) and _acts(name, value)
     ]  # fmt: skip
     if layers:
-        raise BadCheckpoint(
+        raise NearMiss(
             f"The file also holds {layers[0]} ({_shape(rest[layers[0]])}), which the architecture lacks "
             f"({len(layers)} such tensors). If it was a part of the network, choose another architecture; if "
             "it served training only, leave it out by its name."
@@ -327,7 +331,7 @@ def _by_number(paths: list[str], theirs: Mapping[str, Tensor]) -> list[str]:
     # Names that differ in their numbers alone, each number at the same place.
     patterns = {tuple("#" if w.isdecimal() else w for w in parts) for parts in words.values()}
     if len(patterns) > 1:
-        raise BadCheckpoint(
+        raise NearMiss(
             f"The layers {', '.join(map(repr, paths[:6]))} have the same shapes, and neither their names nor "
             "the file say which comes first. Save the weights as .pth, which keeps the order, or give the "
             f"order of all layers, such as {', '.join(list(_layers(theirs))[:12])}."
