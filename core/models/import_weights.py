@@ -95,10 +95,10 @@ def plan_import(sets: Sequence[WeightSet], name: str, architecture: str, wishes:
     fitting = [found for found in tried if isinstance(found, _Tried)]
     chosen = [f for f in fitting if f.reading.is_called(wishes.which)]
     if wishes.which and not chosen:
-        labels = ", ".join(dict.fromkeys(f.reading.label for f in fitting)) or "none that fits"
+        fit_too = ", ".join(dict.fromkeys(f.reading.label for f in fitting)) or "none that fits"
         raise BadCheckpoint(
             f"There are no weights called {wishes.which[:80]!r} that fit {architecture} in the file. "
-            f"Choose one of: {labels}."
+            f"Choose one of: {fit_too}."
         )
     if not chosen:
         raise _best_explanation(tried, every, architecture)

@@ -227,7 +227,8 @@ def blank_card(name: str, architecture: str, found: Guess) -> ModelCard:
 
 def recognize(readings: Sequence[Reading]) -> list[str]:
     """Names of the architectures that the tensors fit, the likeliest first: ours, torchvision's, timm's."""
-    by_name, by_order = [], []
+    by_name: list[str] = []
+    by_order: list[str] = []
     for reading in readings:
         for architecture in [*architecture_names(), *networks_with(reading.layers)]:
             try:

@@ -22,7 +22,7 @@ TORCHVISION = torchvision.models.list_models(module=torchvision.models)
 QUICK = """
     alexnet densenet121 efficientnet_b0 googlenet mnasnet0_5 mobilenet_v3_small resnet18
     regnet_y_400mf shufflenet_v2_x0_5 squeezenet1_1
-""".split()
+"""
 TIMM = """
     convmixer_768_32 convnext_atto crossvit_tiny_240 cspdarknet53 deit_tiny_patch16_224 densenet121
     dla46_c dpn48b edgenext_xx_small efficientformer_l1 efficientnet_lite0 efficientvit_b0
@@ -30,10 +30,10 @@ TIMM = """
     mobilenetv3_small_050 mobileone_s0 mobilevit_xxs nf_resnet26 nfnet_l0 poolformer_s12 regnetx_002
     repvgg_a0 res2net50_14w_8s resnetv2_50 rexnet_100 skresnet18 swin_tiny_patch4_window7_224
     tinynet_e vgg11_bn vit_tiny_patch16_224 xception41
-""".split()
+"""
 QUICK_TIMM = """
     efficientnet_lite0 lcnet_035 levit_128s mobilevit_xxs tinynet_e
-""".split()
+"""
 
 
 def parameters(names: list[str], quick: list[str], library: str) -> list[object]:
@@ -45,7 +45,10 @@ def parameters(names: list[str], quick: list[str], library: str) -> list[object]
     ]
 
 
-NETWORKS = [*parameters(TORCHVISION, QUICK, "torchvision"), *parameters(TIMM, QUICK_TIMM, "timm")]
+NETWORKS = [
+    *parameters(TORCHVISION, QUICK.split(), "torchvision"),
+    *parameters(TIMM.split(), QUICK_TIMM.split(), "timm"),
+]
 
 
 def card_for(network: str, side: int, classes: int = 5) -> ModelCard:

@@ -91,7 +91,8 @@ def _timm(name: str, channels: int, rows: int, input_size: tuple[int, int]) -> n
     usual = timm.get_pretrained_cfg(name, allow_unregistered=True)
     # Transformers are built for one size of image; convolutional networks do not know the word.
     fixed = usual is not None and tuple(usual.input_size[1:]) == tuple(input_size)
-    for size in ({},) if fixed else ({"img_size": input_size}, {}):
+    sizes: tuple[dict[str, Any], ...] = ({},) if fixed else ({"img_size": input_size}, {})
+    for size in sizes:
         try:
             module: nn.Module = timm.create_model(
                 name, pretrained=False, num_classes=rows, in_chans=channels, **size
