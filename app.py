@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 
 import streamlit as st
 
+from pages.elements.page import ICON, SIDEBAR
+
 if __name__ != "__main__":  # no session yet: that is as it should be, and need not be said once per page
     logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").setLevel(logging.ERROR)
 
@@ -56,6 +58,9 @@ async def lifespan(app: st.App) -> AsyncIterator[None]:
 
 
 app = st.App(__file__, lifespan=lifespan)
+st.set_page_config(
+    "Convoscope", ICON, layout="wide", initial_sidebar_state=SIDEBAR
+)  # before the first page is known
 chosen = st.navigation(PAGES)
 if __name__ == "__main__":
     chosen.run()

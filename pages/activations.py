@@ -19,9 +19,7 @@ from pages.elements.pickers.unit_picker import (
 
 VIEWS = ("One layer", "One filter of every layer")
 
-with page(
-    "Activations", "Follow an image through the network and see what every channel makes of it.", icon="🔬"
-):
+with page("Activations", "Follow an image through the network and see what every channel makes of it."):
     with st.container(horizontal=True, vertical_alignment="bottom"):
         with st.container(width="stretch"):
             classifier = choose_classifier()

@@ -12,7 +12,7 @@ from pages.elements.pickers.dataset_picker import dataset_picker, dataset_settin
 
 PARTS = ("Overview", "Batch", "Duplicates", "Left out", "Upload")
 
-with page("Data", "Look at the images before you train on them, or bring your own.", icon="🗂️"):
+with page("Data", "Look at the images before you train on them, or bring your own."):
     follow = st.session_state.pop("data_part_next", None)
     if follow:
         st.session_state["data_part"] = follow

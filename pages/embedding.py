@@ -144,7 +144,6 @@ def placed_image(
 with page(
     "Embedding",
     "Each dot is an image, beside those that look alike to the network: which classes does it keep apart?",
-    icon="🗺️",
 ):
     with st.container(horizontal=True, vertical_alignment="bottom"):
         with st.container(width="stretch"):

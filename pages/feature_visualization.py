@@ -14,9 +14,7 @@ from pages.elements.pickers.unit_picker import choose_unit, layers_of
 STARTS = ("Noise", "The chosen image")
 
 with page(
-    "Feature visualization",
-    "Let a channel, a neuron or a class paint what it answers to most, step by step.",
-    icon="✨",
+    "Feature visualization", "Let a channel, a neuron or a class paint what it answers to most, step by step."
 ):
     with st.container(horizontal=True, vertical_alignment="bottom"):
         with st.container(width="stretch"):

@@ -60,7 +60,7 @@ def choose_layer() -> None:
         st.query_params.pop("fl_channel", None)
 
 
-with page("Filters", "Find what every filter looks for, then switch it off and see what breaks.", icon="🎛️"):
+with page("Filters", "Find what every filter looks for, then switch it off and see what breaks."):
     found = chosen_filters()
     off = {}
     with errors_shown():

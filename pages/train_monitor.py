@@ -13,7 +13,7 @@ from pages.elements.train_monitor.training_form import start, training_form
 
 PARTS = ("Watch", "New run", "Compare", "Ablation", "From elsewhere")
 
-with page("Train monitor", "Start a training, watch it learn, and be told what its curves mean.", icon="📈"):
+with page("Train monitor", "Start a training, watch it learn, and be told what its curves mean."):
     follow = st.session_state.pop("tm_part_next", None)
     if follow:
         st.session_state["tm_part"] = follow

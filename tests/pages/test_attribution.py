@@ -64,12 +64,12 @@ def test_without_a_method_it_says_what_to_do():
     at = _page()
     at.session_state["att_methods"] = []
     at.run()
-    assert "Choose a method above" in at.info[0].value
+    assert "Choose a method behind the gear" in at.info[0].value
     assert not at.exception
 
 
 @pytest.mark.parametrize("parameters", [
-    {"att_mode": "sideways", "att_opacity": "much", "att_grid": "7"},
+    {"att_view": "sideways", "att_sigma": "much", "att_share": "7", "att_main": "-3", "att_scale": "none"},
     {"att_method": "magic", "att_compare": "Classes"},
     {"att_integrated_gradients_n_steps": "-3"},
     {"att_integrated_gradients_baseline": "pink"},

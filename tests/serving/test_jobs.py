@@ -154,7 +154,7 @@ def test_a_failure_says_its_code_and_last_line(parent):
 
 def test_it_survives_the_process_that_started_it(parent):
     code = (
-        "import sys; from pathlib import Path; from core import jobs; "
+        "import sys; from pathlib import Path; from core.serving import jobs; "
         "jobs.submit('long', [sys.executable, '-c', 'import time; time.sleep(60)'], parent=Path(sys.argv[1]))"
     )
     subprocess.run([sys.executable, "-c", code, str(parent)], check=True, cwd=jobs.PROJECT)
@@ -191,7 +191,7 @@ def test_progress_is_read_from_any_records():
 
 def test_work_started_in_a_shell_is_a_job_like_any_other(parent):
     code = (
-        "import sys, time; from pathlib import Path; from core import jobs\n"
+        "import sys, time; from pathlib import Path; from core.serving import jobs\n"
         "with jobs.as_job(Path(sys.argv[1]), ['x'], title='By hand'):\n"
         "    print('in', flush=True); time.sleep(float(sys.argv[2]))\n"
     )

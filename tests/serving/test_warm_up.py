@@ -12,7 +12,7 @@ def test_pytorch_and_the_default_network_are_ready_afterwards(tmp_path):
         "import sys, core.serving.warm_up as w\n"
         "assert 'torch' not in sys.modules  # whoever only imports it pays nothing\n"
         "w.warm_up().join()\n"
-        "from core import worker\n"
+        "from core.serving import worker\n"
         "from core.models.pretrained import DEFAULT\n"
         "assert DEFAULT in worker._classifiers and worker.computed() == len(w.STEPS)\n"
         "import gc\n"

@@ -127,13 +127,13 @@ def _draw(chosen: Chosen, choice: OcclusionChoice, found: OcclusionMap, coarse: 
     with errors_shown():
         chosen, value = chosen_anew(chosen), choice.value
         drawn = found.map(chosen.target, value)
-        st.markdown(in_words(found, chosen))
         scrubber(
             found, chosen.pixels, filled_image(chosen.pixels, choice.fill, choice.window, choice.seed),
             chosen.card.class_names, chosen.target, value, scale_of(drawn, value),
             question=f"{chosen.classifier} {chosen.sha256} {choice.window} {choice.fill}",
             name=_key(chosen, choice, found.stride), key="occ_scrubber",
         )  # fmt: skip
+        st.markdown(in_words(found, chosen))
         note = remark(drawn, value, found.base(chosen.target))
         if note:
             st.info(note, icon=":material/info:")
