@@ -10,11 +10,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
+from core.compute.torch_internals import set_state_versions, state_versions
 from core.errors import BadCheckpoint
 from core.models.architectures import models
 from core.models.card import CARD, WEIGHTS, ModelCard, load_card
@@ -154,9 +154,8 @@ def versions_in(header: Mapping[str, str]) -> dict[str, int]:
 
 
 def module_versions(module: nn.Module) -> dict[str, int]:
-    """The version of each module's format, by the module's name: PyTorch keeps it beside a state dict."""
-    metadata: Mapping[str, Mapping[str, Any]] = getattr(module.state_dict(), "_metadata", {})
-    return {path: m["version"] for path, m in metadata.items() if m.get("version") is not None}
+    """The version of each module's format, by the module's name."""
+    return state_versions(module.state_dict())
 
 
 def difference(expected: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]) -> str:
@@ -206,9 +205,7 @@ def load_tensors(
     for key, value in tensors.items():
         expected[key] = value.to(expected[key].dtype)
     # Some modules read their state by the version of its format (torchvision's MNASNet needs one).
-    metadata: dict[str, dict[str, Any]] = getattr(expected, "_metadata", {})
-    for path, version in (versions or {}).items():
-        metadata.setdefault(path, {})["version"] = version
+    set_state_versions(expected, versions or {})
     try:
         module.load_state_dict(expected, strict=True, assign=False)
     except (RuntimeError, ValueError) as error:

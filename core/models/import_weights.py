@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from core.compute.torch_internals import state_versions
 from core.data.preprocessing import Preprocessing
 from core.errors import BadCheckpoint, ConvoscopeError, SettingError
 from core.models.architectures import models
@@ -73,9 +74,7 @@ class Plan:
 
 def weight_set(tensors: Mapping[str, Tensor]) -> WeightSet:
     """A module's state dict as a set of weights."""
-    metadata: Mapping[str, Mapping[str, Any]] = getattr(tensors, "_metadata", {})
-    versions = {path: m["version"] for path, m in metadata.items() if m.get("version") is not None}
-    return WeightSet("", dict(tensors), versions=versions)
+    return WeightSet("", dict(tensors), versions=state_versions(tensors))
 
 
 def plan_import(sets: Sequence[WeightSet], name: str, architecture: str, wishes: Wishes = Wishes()) -> Plan:

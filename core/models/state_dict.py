@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core.compute.torch_internals import state_versions
 from core.errors import BadCheckpoint
 from core.models.checkpoint import header_of, tensors_of, versions_in
 
@@ -136,7 +137,7 @@ def _look(held: Mapping[Any, Any], place: str, found: list[WeightSet], seen: set
         others = sum(not isinstance(v, Tensor | Mapping) for v in held.values())
         notes = [f"The weights were under {place!r}."] if place else []
         notes += [f"{others} entries that are no tensors were left out."] if others else []
-        found.append(WeightSet(place, tensors, _keeps_order(tensors), _versions(held), tuple(notes)))
+        found.append(WeightSet(place, tensors, _keeps_order(tensors), state_versions(held), tuple(notes)))
     for key, value in held.items():
         if isinstance(key, str) and isinstance(value, Mapping):
             _look(value, f"{place}.{key}" if place else key, found, seen, name)
@@ -146,14 +147,6 @@ def _keeps_order(tensors: Mapping[str, Tensor]) -> bool:
     """Whether the order is that of the layers: in the alphabet's, biases stand before weights."""
     paths = {name.removesuffix(".bias") for name in tensors if name.endswith(".bias")}
     return list(tensors) != sorted(tensors) or not any(f"{path}.weight" in tensors for path in paths)
-
-
-def _versions(held: Mapping[Any, Any]) -> dict[str, int]:
-    metadata = getattr(held, "_metadata", None)
-    if not isinstance(metadata, Mapping):
-        return {}
-    found = {path: m.get("version") for path, m in metadata.items() if isinstance(m, Mapping)}
-    return {path: v for path, v in found.items() if isinstance(path, str) and type(v) is int}
 
 
 _standing_in = threading.Lock()  # PyTorch keeps what its reader may take in one place for all threads

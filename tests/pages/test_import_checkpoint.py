@@ -1,10 +1,13 @@
 """The import page: from a file to a checkpoint that is listed, and words for what goes wrong."""
 
 import io
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import torchvision
 from streamlit.testing.v1 import AppTest
 
 from core.models.architectures import models
@@ -137,3 +140,29 @@ def test_nothing_of_size_stays_in_the_session(app: AppTest) -> None:
     file = app.session_state["import_outline"]
     sizes = [t.numel() for s in file.sets for t in s.tensors.values() if not t.is_meta]
     assert max(sizes) <= 16
+
+
+def test_networks_are_built_traced_and_kept_where_the_models_are(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tracing in another thread breaks every forward of the thread that owns the models."""
+    threads = []
+    trace = torch.fx.Tracer.trace
+
+    def recorded(self: Any, *args: Any, **kwargs: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return trace(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.fx.Tracer, "trace", recorded)
+    buffer = io.BytesIO()
+    torch.save(torchvision.models.mobilenet_v3_small(num_classes=10).state_dict(), buffer)
+    with_file(app, buffer.getvalue())
+    assert app.selectbox(key="import_architecture").value == "torchvision/mobilenet_v3_small"
+    app.selectbox(key="import_dataset").set_value("digits").run()
+    app.text_input(key="import_size_torchvision/mobilenet_v3_small").set_value("32").run()
+    app.button(key="import_try").click().run()
+    assert not app.exception
+    assert not app.error
+    app.button(key="import_keep").click().run()
+    assert "Kept as **imported/mine**" in texts(app)
+    assert set(threads) == {"worker"}

@@ -1,4 +1,4 @@
-"""The picker of the classifier: a damaged checkpoint is a line, and a strange name in a link is a sentence."""
+"""The picker of the classifier: a damaged checkpoint is a line, a strange name in a link a sentence."""
 
 from pathlib import Path
 
