@@ -16,7 +16,7 @@ from core.models.import_weights import fill, plan_import, weight_set
 from core.models.recognition import recognize
 from core.models.weight_fit import readings
 
-SIDES = (32, 64, 96, 128, 160, 192, 224, 256, 299, 384)
+SIDES = (32, 64, 96, 128, 160, 192, 224, 240, 256, 299, 384)
 TORCHVISION = torchvision.models.list_models(module=torchvision.models)
 # One of each family that is built in its own way, and small enough for every run of the tests.
 QUICK = """
