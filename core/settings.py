@@ -6,6 +6,9 @@
 
 Every keyword-only parameter that is annotated with `Range`, `Choice` or `Text`, or is a `bool`, is a
 setting. Its help is the parameter's entry in the docstring's `Args:`, so that one text is kept true.
+Where settings are many, they are the keyword-only fields of a frozen dataclass, whose docstring has
+`Attributes:`; `check_fields` in its `__post_init__` sees to it that none exists with a value that is not
+allowed.
 """
 
 import argparse
@@ -132,7 +135,7 @@ def _raise(value: Any) -> Any:
 
 
 def settings_of(function: Callable[..., Any]) -> tuple[Setting, ...]:
-    """The settings a function declares, in the order of its signature."""
+    """The settings that a function or a dataclass declares, in the order of its signature."""
     hints = get_type_hints(function, include_extras=True)
     helps = _argument_helps(inspect.getdoc(function) or "")
     found = []
@@ -172,6 +175,16 @@ def check_settings(settings: Iterable[Setting], values: Mapping[str, Any]) -> di
     return {s.name: s.check(values[s.name]) if s.name in values else s.default for s in settings}
 
 
+def check_fields(settings: Any) -> None:
+    """Bring every field of a frozen dataclass of settings to its type: for its `__post_init__`.
+
+    Raises:
+        SettingError: A value is not allowed.
+    """
+    for setting in settings_of(type(settings)):
+        object.__setattr__(settings, setting.name, setting.check(getattr(settings, setting.name)))
+
+
 def add_options(parser: argparse.ArgumentParser, settings: Iterable[Setting]) -> None:
     """Give a command one option for every setting, with its help, default and range."""
     for setting in settings:
@@ -196,8 +209,8 @@ def _metavar(setting: Setting) -> str:
 
 
 def _argument_helps(docstring: str) -> dict[str, str]:
-    """The texts of a Google docstring's `Args:` section, by parameter."""
-    section = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)+)", docstring, re.MULTILINE)
+    """The texts of a Google docstring's `Args:` or `Attributes:` section, by parameter."""
+    section = re.search(r"^(?:Args|Attributes):\n((?:[ \t]+.*\n?|\n)+)", docstring, re.MULTILINE)
     if not section:
         return {}
     helps: dict[str, str] = {}

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.data.catalogue import dataset_names, open_dataset
+from core.data.catalogue import dataset_names
 from core.errors import ConvoscopeError
 from core.models import catalogue
 from core.models.card import ModelCard
@@ -21,30 +21,10 @@ from pages.elements.page import page
 from pages.elements.pickers.bar import draw_bar
 from pages.elements.pickers.choose import choose_classifier
 from pages.elements.pickers.dataset_picker import choose_next, dataset_picker, opened
+from pages.elements.pickers.first_choice import FIRST, data_are_here, start_with_what_is_here
 
-FIRST = "fashion_mnist_cnn"  # what a first visit shows
 UPLOAD, TWO, ONE = "Your own matrix", "Two classifiers", "One against the rest"
 PARTS = ("Matrix", "Findings", "Classes", ONE, "Calibration", "Errors", TWO, UPLOAD)
-
-
-def start_with_what_fits() -> None:
-    """Before anyone has chosen: the first classifier whose data set is here."""
-    if "classifier" in st.query_params or {"classifier", "classifier_in_address"} & set(st.session_state):
-        return
-    names = [name for name in catalogue.names() if "/" not in name.removeprefix("runs/")]
-    for name in (FIRST, *names):
-        if name in names and data_are_here(name):
-            st.session_state["classifier"] = name
-            return
-
-
-def data_are_here(classifier: str) -> bool:
-    """Whether the test images of what it was trained on can be opened at once."""
-    try:
-        dataset = catalogue.card_of(classifier).dataset
-        return dataset in dataset_names() and "test" in open_dataset(dataset).splits
-    except ConvoscopeError:
-        return False
 
 
 def show_what_is_here(classifier: str, error: ConvoscopeError) -> None:
@@ -79,7 +59,7 @@ def draw() -> None:
     if part == UPLOAD:
         upload_part()
         return
-    start_with_what_fits()
+    start_with_what_is_here()
     with bar.chips:
         classifier = choose_classifier()
         card = catalogue.card_of(classifier)

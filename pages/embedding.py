@@ -28,9 +28,11 @@ from pages.elements.as_text import plain
 from pages.elements.ask import ask
 from pages.elements.embedding.scatter import NEAR, ImageMap, Sprite, make_sprite, scatter
 from pages.elements.page import page
+from pages.elements.pickers.bar import draw_bar
 from pages.elements.pickers.choose import choose_classifier, choose_image
 from pages.elements.pickers.chosen_image import set_chosen_image
 from pages.elements.pickers.dataset_picker import choose_next, dataset_picker, opened
+from pages.elements.pickers.first_choice import start_with_what_is_here
 from pages.elements.settings_form import settings_form
 
 COUNTS = (200, 500, 1000, 2000, 5000, 10_000)
@@ -145,66 +147,61 @@ with page(
     "Embedding",
     "Each dot is an image, beside those that look alike to the network: which classes does it keep apart?",
 ):
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        with st.container(width="stretch"):
-            first = choose_classifier()
+    start_with_what_is_here()
+    bar = draw_bar()
+    with bar.chips:
+        chip = st.container(width="content")
+        first = choose_classifier()
         card = catalogue.card_of(first)
-        with st.container(width="stretch"):
-            others = st.multiselect(
-                "Compare with", [name for name in catalogue.names() if name != first], key="em_with",
-                bind="query-params", max_selections=MOST_COMPARED, placeholder="up to two more",
-                help="The same images through each, side by side: point at one and see it in all.",
-            )  # fmt: skip
-        if not st.session_state.get("em_set_shown") and not st.query_params.get("em_set") and card.dataset:
-            choose_next("em", card.dataset)
-        with st.container(width="stretch"):
-            entry = dataset_picker("em")
-        data = opened(entry, {})
-        names = list(data.splits)
-        with st.container(width="content"):
-            split_name = st.segmented_control(
-                "Split", names, default="test" if "test" in names else names[0], key="em_split",
-                bind="query-params", required=True,
-            )  # fmt: skip
-    found = layers_of(first)
-    layers = dict(found["layers"])
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        with st.container(width="stretch"):
-            if st.session_state.get("em_layer") not in (None, AUTOMATIC, *layers):
-                del st.session_state["em_layer"]  # a layer of another classifier
-            layer = st.selectbox(
-                "Layer", [AUTOMATIC, *layers], key="em_layer", bind="query-params",
-                help="Its output, averaged over all places, is what images are compared by. Automatic is the "
-                "last before the head.",
-            )  # fmt: skip
-        with st.container(width="content"):
-            title = st.segmented_control(
-                "Projection", [*PROJECTION_OF], default="t-SNE", key="em_projection", bind="query-params",
-                required=True,
-            )  # fmt: skip
-            projection = PROJECTION_OF[title]
-        with st.container(width="content"):
-            dimensions = st.segmented_control(
-                "Dimensions", [2, 3], default=2, key="em_dimensions", bind="query-params", required=True
-            )
-        with st.container(width="stretch"):
-            count = st.select_slider(
-                "Images", COUNTS, 1000, key="em_count", bind="query-params",
-                help="Drawn at random with every class in its share; always the same ones.",
-            )  # fmt: skip
-    with st.container(horizontal=True, vertical_alignment="center"):
-        settings = {}
-        if PROJECTIONS[projection].settings:
-            with st.popover(f"Settings of {title}", icon=":material/tune:"):
-                settings = settings_form(PROJECTIONS[projection].settings, f"em_{projection}")
-        with st.container(width=300):
+        with chip:
             image = choose_image(card)
+    with bar.controls:
+        title = st.segmented_control(
+            "Projection", [*PROJECTION_OF], default="t-SNE", key="em_projection", bind="query-params",
+            required=True, label_visibility="collapsed",
+        )  # fmt: skip
+        projection = PROJECTION_OF[title]
+    with bar.controls:
         wanted = st.toggle(
             "Place this image in the map ★", key="em_place", bind="query-params",
             help="The finished map stays as it is; the image goes where its features say. "
             "Upload one of yours to try.",
         )  # fmt: skip
-
+    found = layers_of(first)
+    layers = dict(found["layers"])
+    if not st.session_state.get("em_set_shown") and not st.query_params.get("em_set") and card.dataset:
+        choose_next("em", card.dataset)
+    with bar.drawer():
+        dimensions = st.segmented_control(
+            "Dimensions", [2, 3], default=2, key="em_dimensions", bind="query-params", required=True,
+            format_func=lambda n: f"{n}-D",
+        )  # fmt: skip
+        others = st.multiselect(
+            "Compare with", [name for name in catalogue.names() if name != first], key="em_with",
+            bind="query-params", max_selections=MOST_COMPARED, placeholder="up to two more",
+            help="The same images through each, side by side: point at one and see it in all.",
+        )  # fmt: skip
+        entry = dataset_picker("em")
+        data = opened(entry, {})
+        names = list(data.splits)
+        split_name = st.segmented_control(
+            "Split", names, default="test" if "test" in names else names[0], key="em_split",
+            bind="query-params", required=True,
+        )  # fmt: skip
+        if st.session_state.get("em_layer") not in (None, AUTOMATIC, *layers):
+            del st.session_state["em_layer"]  # a layer of another classifier
+        layer = st.selectbox(
+            "Layer", [AUTOMATIC, *layers], key="em_layer", bind="query-params",
+            help="Its output, averaged over all places, is what images are compared by. Automatic is the "
+            "last before the head.",
+        )  # fmt: skip
+        count = st.select_slider(
+            "Images", COUNTS, 1000, key="em_count", bind="query-params",
+            help="Drawn at random with every class in its share; always the same ones.",
+        )  # fmt: skip
+        settings = {}
+        if PROJECTIONS[projection].settings:
+            settings = settings_form(PROJECTIONS[projection].settings, f"em_{projection}")
     split = data.split(split_name)
     rows = sample_rows(split, count)
     part = split if len(rows) == len(split) else split.take(rows)

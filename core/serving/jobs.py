@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import ConvoscopeError, SettingError, one_of
-from core.history import FILE, Record, read_history
+from core.history import FILE, PlainRecord, read_plain_records
 from core.paths import PROJECT, home
 
 JOB, PROCESS, ALIVE, LOG, EXIT, STOP = (
@@ -372,10 +372,10 @@ def _progress(folder: Path) -> float:
 
 @lru_cache(maxsize=1000)
 def _share_done_in(path: Path, mtime: int, size: int) -> float:
-    return share_done(read_history(path))
+    return share_done(read_plain_records(path))
 
 
-def share_done(history: list[Record]) -> float:
+def share_done(history: list[PlainRecord]) -> float:
     """0…1, by the last record that tells."""
     total = 0.0
     for record in history:

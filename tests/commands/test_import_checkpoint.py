@@ -112,7 +112,7 @@ def test_from_scratch_writes_a_run(file: Path, tmp_path: Path, capsys: pytest.Ca
     words = "from-scratch --dataset digits --widths 12 --epochs 2 --activation tanh --implementation pytorch"
     assert main(words.split()) == 0
     folder = tmp_path / "home" / "runs" / "digits_mlp_tanh_pytorch"
-    assert [r["kind"] for r in read_history(folder / "history.jsonl")] == ["start", "epoch", "epoch", "end"]
+    assert [r.kind for r in read_history(folder / "history.jsonl")] == ["start", "epoch", "epoch", "end"]
     card = load("runs/digits_mlp_tanh_pytorch").card
     assert card.command.startswith("python -m core from-scratch --name digits_mlp_tanh_pytorch")
     assert "--epochs 2" in card.command

@@ -54,7 +54,11 @@ def test_every_method_has_its_settings_and_makes_a_map(method):
     at = _page(att_compare="Classes", att_method=methods[method].title)
     assert not at.exception
     assert not at.error
-    drawn = {widget.key for kind in ("number_input", "selectbox", "toggle") for widget in getattr(at, kind)}
+    drawn = {
+        widget.key
+        for kind in ("number_input", "slider", "selectbox", "toggle")
+        for widget in getattr(at, kind)
+    }
     assert {f"att_{method}_{setting.name}" for setting in methods[method].settings} <= drawn
     maps = [label for label in _labels(at, "download_button") if label.endswith("values (NPZ)")]
     assert len(maps) == 3  # the target and the two classes next to it

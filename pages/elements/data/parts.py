@@ -14,8 +14,19 @@ from pages.elements.data.image_sheet import image_sheet
 from pages.elements.page import errors_shown
 from pages.elements.pickers.dataset_picker import choose_next
 
+SHEET_CLASSES, SHEET_IMAGES = 10, 5
 PAIRS_SHOWN = 40
 _MASK_COLORS = {"stitches": (230, 60, 60), "wound": (250, 200, 60), "grid": (70, 130, 230)}
+
+
+def contact_sheet(dataset: ImageDataset) -> None:
+    """The first images of each class, a column a class: what the data set looks like."""
+    split = dataset.splits.get("train") or next(iter(dataset.splits.values()))
+    rows = [np.flatnonzero(split.labels == c)[:SHEET_IMAGES] for c in range(dataset.number_of_classes)]
+    classes = [c for c, found in enumerate(rows) if len(found) == SHEET_IMAGES][:SHEET_CLASSES]
+    if classes:
+        images = np.stack([split.images[rows[c]] for c in classes])
+        image_sheet(images, [dataset.class_names[c] for c in classes], key="data_contact_sheet")
 
 
 def overview(dataset: ImageDataset) -> None:
