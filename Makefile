@@ -5,7 +5,7 @@ PORT ?= 8501
 HOST ?= localhost
 BIN := .venv/bin
 
-.PHONY: app test check format benchmarks clean
+.PHONY: app test test-all check format benchmarks clean
 
 app: .venv/.app
 	$(BIN)/streamlit run app.py --server.port $(PORT) --server.address $(HOST)
@@ -18,6 +18,10 @@ test: .venv/.test
 	@# Two processes of one thread each, whole files to each, in the order of their names: the browser and the pages
 	@# come first and the many short files last, so that both end together. Says how many passed.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15 -rfEs
+
+# What takes minutes and is left out of `make test`: every architecture of torchvision and many of timm.
+test-all: .venv/.test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m all --durations 15 -rfEs
 
 # The quick half of `make test`, for every save.
 check: .venv/.test

@@ -24,6 +24,6 @@ def check_finite(values: np.ndarray, what: str) -> None:
     rows = np.flatnonzero(~np.isfinite(flat).all(axis=1))
     raise NotFinite(
         f"The {what} of {len(rows):,} of {len(flat):,} images are not finite (NaN or infinite), first those "
-        f"of image {rows[0]}: no figure can be made of them. The network's weights are damaged or its training "
-        "diverged; choose another checkpoint or an earlier epoch."
+        f"of image {rows[0]}: no figure can be made of them. The network's weights are damaged or its "
+        "training diverged; choose another checkpoint or an earlier epoch."
     )

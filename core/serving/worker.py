@@ -153,7 +153,7 @@ def submit(
 
     Args:
         key: What the answer is stored under; an equal key is the same question.
-        classifier: Its name in the catalogue.
+        classifier: Its name in the catalogue, or "" for work on what is no classifier yet.
         analysis: Gets the classifier and a progress function; called in a thread of the worker's.
         session: Who asks: turns go from session to session.
         label: What is asked, in words; how long it took is remembered under it.
@@ -319,6 +319,8 @@ def _progress_of(task: Task) -> Progress:
 
 def _classifier(task: Task, progress: Progress) -> Classifier:
     name = task.classifier
+    if not name:
+        return None  # type: ignore[return-value]  # work that belongs here and is about no classifier yet
     fingerprint = catalogue.fingerprint_of(name)
     known = _classifiers.get(name)
     if known is not None and known[0] == fingerprint:

@@ -103,7 +103,7 @@ def asked(
     Raises:
         ConvoscopeError: What the analysis raised.
     """
-    if catalogue.fingerprint_of(question.classifier) is None:
+    if question.fingerprint is None and catalogue.fingerprint_of(question.classifier) is None:
         _fetch(question.classifier)
         question = replace(question)  # its key is made anew, now that the weights are here
     found = question.find()

@@ -17,7 +17,7 @@ from core.models.card import ModelCard
 from core.progress import Progress
 from core.store import Answer
 from pages.elements.address import keep_choice, take_choice
-from pages.elements.as_text import plain
+from pages.elements.as_text import as_written, plain
 from pages.elements.ask import ask
 from pages.elements.pickers.bar import Bar
 from pages.elements.pickers.chosen_image import choose_image, set_chosen_image
@@ -32,6 +32,7 @@ __all__ = [
 
 AUTOMATIC = "automatic"
 REDRAWN = "redrawn_by_target"
+LONGEST_TITLE = 60  # letters of a classifier's name on a chip
 CHIP = "target_chip"  # the fragment
 
 
@@ -107,6 +108,8 @@ def choose_classifier() -> str:
             help="Your checkpoints, those that ship, or any of ImageNet: type torchvision/… or timm/…",
         )  # fmt: skip
         st.caption(_about(name or default))
+        for one in catalogue.damaged():
+            st.caption(f":material/warning: {plain(one.name)} is left out: {as_written(one.reason)}")
     keep_choice("classifier", name or default, default)
     return name or default
 
@@ -114,12 +117,12 @@ def choose_classifier() -> str:
 def _short_title(name: str) -> str:
     """A classifier's name for a chip: its title without what stands in brackets."""
     entry = next((entry for entry in catalogue.entries() if entry.name == name), None)
-    return plain((entry.title if entry else name).partition(" (")[0])
+    return plain((entry.title if entry else name).partition(" (")[0][:LONGEST_TITLE])
 
 
 def _about(name: str) -> str:
     entry = next((entry for entry in catalogue.entries() if entry.name == name), None)
-    return f"`{name}`. {plain(entry.summary)}" if entry else f"`{name}`"
+    return f"`{name}`. {plain(entry.summary)}" if entry else plain(name[:LONGEST_TITLE])
 
 
 def choose_target(card: ModelCard, logits: np.ndarray, label: str | None) -> int:
@@ -140,7 +143,7 @@ def _target_chip(card: ModelCard, logits: np.ndarray, label: str | None) -> None
     shown = _target(card, logits, label)
     with st.popover(f"explains: **{plain(card.class_names[shown])}** {shares[shown]:.1%}", key="chip_target"):
         name = st.selectbox(
-            f"Target: {card.class_names[first]}, the {'true' if known else 'predicted'} class",
+            f"Target: {plain(card.class_names[first])}, the {'true' if known else 'predicted'} class",
             [AUTOMATIC, *card.class_names], key="target", on_change=_redraw, width=320,
             help="Automatic is the true class where it is known, else the class that is predicted.",
         )  # fmt: skip
