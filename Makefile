@@ -5,7 +5,7 @@ PORT ?= 8501
 HOST ?= localhost
 BIN := .venv/bin
 
-.PHONY: app test test-all check format benchmarks clean
+.PHONY: app test test-all check format benchmarks pictures clean
 
 app: .venv/.app
 	$(BIN)/streamlit run app.py --server.port $(PORT) --server.address $(HOST)
@@ -35,6 +35,10 @@ format: .venv/.test
 
 benchmarks: .venv/.test
 	$(BIN)/python -m benchmarks
+
+# The pictures of Home's cards and of the README, taken anew from the running app.
+pictures: .venv/.test
+	$(BIN)/python docs/make_pictures.py
 
 .venv/.app: requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

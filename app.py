@@ -28,7 +28,6 @@ if __name__ != "__main__":  # no session yet: that is as it should be, and need 
 PAGES = {
     "": [
         st.Page("pages/home.py", title="Home", icon=":material/home:", default=True),
-        st.Page("pages/storage.py", title="Storage", icon=":material/hard_drive:"),
     ],
     "Explain one image": [
         st.Page("pages/occlusion.py", title="Occlusion", icon=":material/visibility_off:"),
@@ -51,6 +50,9 @@ PAGES = {
     "By hand": [
         st.Page("pages/conv_arithmetic.py", title="Convolution arithmetic", icon=":material/grid_on:"),
         st.Page("pages/losses.py", title="Loss lab", icon=":material/trending_down:"),
+    ],
+    "This server": [
+        st.Page("pages/storage.py", title="Storage", icon=":material/hard_drive:"),
     ],
 }
 

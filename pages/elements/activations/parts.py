@@ -62,16 +62,16 @@ def layer_view(seen: Seen, layer: str, controls: Any) -> None:
     if chosen is not None:
         _large(seen, layer, maps, chosen)
     silent = int((flat.max(1) <= 0).sum())
-    st.caption(
-        f"{len(maps):,} channels of {maps.shape[1]} × {maps.shape[2]} places. {silent:,} never rise above 0 "
-        f"on this image; the strongest reaches {flat.max():.3g}. {_legend(bool((maps < 0).any()), scale)} "
-        "Click a map to see it large."
-    )
     drawn = painted([maps[c] for c in some], scale, among=maps)
     map_grid(
         drawn, some.tolist(), [str(c) for c in some], [f"to {flat[c].max():.3g}" for c in some],
         key="act_grid", on_pick=_pick, chosen=chosen, title="Click to see it large",
     )  # fmt: skip
+    st.caption(
+        f"{len(maps):,} channels of {maps.shape[1]} × {maps.shape[2]} places. {silent:,} never rise above 0 "
+        f"on this image; the strongest reaches {flat.max():.3g}. {_legend(bool((maps < 0).any()), scale)} "
+        "Click a map to see it large."
+    )
 
 
 def number_view(seen: Seen, controls: Any) -> None:

@@ -104,17 +104,14 @@ def one_map(chosen: Chosen, choice: OcclusionChoice) -> None:
     size = chosen.card.preprocessing.input_size
     strides = coarse_to_fine(size, choice.window, choice.stride)
     found = next((f for s in reversed(strides) if (f := _stored(chosen, choice, s)) is not None), None)
-    waiting = st.container()
     if found is None:
-        with waiting:
-            found = ask_occlusion(chosen, choice, strides[0], None, "The first, coarse map")
+        found = ask_occlusion(chosen, choice, strides[0], None, "The first, coarse map")
     finer = strides[strides.index(found.stride) + 1 :]
     _draw(chosen, choice, found, bool(finer))
     if finer:
         # Everything is drawn already and can be used while the next, sharper map is on its way.
         count = number_of_places(size, choice.window, finer[0])
-        with waiting:
-            ask_occlusion(chosen, choice, finer[0], found, f"Sharper: {count:,} places")
+        ask_occlusion(chosen, choice, finer[0], found, f"Sharper: {count:,} places")
         st.rerun()
     redraw_by_target(DRAWN)
 
