@@ -175,3 +175,10 @@ def test_file_names_say_what_is_in_them():
     }
     for path in [*CORE, *PAGES, *ELEMENTS]:
         assert not set(path.stem.split("_")) & forbidden, name(path)
+
+
+def test_scripts_and_styles_have_short_lines():
+    """As `npx prettier` leaves them with .prettierrc.json; a statement a line, so that they can be read."""
+    for path in [*(ROOT / "pages").rglob("*.js"), *(ROOT / "pages").rglob("*.css")]:
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+            assert len(line) <= 120, f"{name(path)}, line {number} has {len(line)} characters"

@@ -16,7 +16,10 @@ function make(tag, attributes = {}, ...children) {
 /** What `with_head` in component.py packed: the description, and a view of the bytes behind it. */
 function unpacked(data) {
   const length = new DataView(data.buffer, data.byteOffset, 4).getUint32(0, true);
-  return { head: JSON.parse(new TextDecoder().decode(data.subarray(4, 4 + length))), body: data.subarray(4 + length) };
+  return {
+    head: JSON.parse(new TextDecoder().decode(data.subarray(4, 4 + length))),
+    body: data.subarray(4 + length),
+  };
 }
 
 /** A number as people write it: whole, or with at most four digits behind the point. */
@@ -86,15 +89,25 @@ function handsOver(input, take) {
   };
 }
 
-/** A figure that is hidden until the viewer has typed one, where `s.predict` is on. `s.guesses` is emptied by whoever changes the question. */
+/**
+ * A figure that is hidden until the viewer has typed one, where `s.predict` is on. `s.guesses` is emptied by whoever
+ * changes the question.
+ */
 function predicted(s, name, value, redraw) {
   if (!s.predict) return make("strong", { class: "mono", "data-figure": name, "data-value": value }, shown(value));
   const guess = s.guesses[name];
   if (guess === undefined) {
-    const input = make("input", { placeholder: "?", "aria-label": `${name}: your answer`, "data-field": `guess.${name}`, style: "width:80px", autocomplete: "off" });
+    const input = make("input", {
+      placeholder: "?",
+      "aria-label": `${name}: your answer`,
+      "data-field": `guess.${name}`,
+      style: "width:80px",
+      autocomplete: "off",
+    });
     // Leaving the field counts, so that Tab from one answer to the next forgets none.
     handsOver(input, () => {
-      const typed = readNumber(input.value), sound = typed !== null;
+      const typed = readNumber(input.value),
+        sound = typed !== null;
       input.setAttribute("aria-invalid", sound ? "false" : "true");
       if (sound) {
         s.guesses[name] = typed;
@@ -105,6 +118,10 @@ function predicted(s, name, value, redraw) {
     return make("span", { class: "guess plain" }, input);
   }
   const right = guess === value || Math.abs(guess - value) <= 0.005 * Math.max(1, Math.abs(value));
-  return make("span", {}, make("strong", { class: "mono", "data-figure": name, "data-value": value }, shown(value)),
-    make("span", { class: right ? "right" : "problem" }, right ? " ✓ right" : ` you wrote ${shown(guess)}`));
+  return make(
+    "span",
+    {},
+    make("strong", { class: "mono", "data-figure": name, "data-value": value }, shown(value)),
+    make("span", { class: right ? "right" : "problem" }, right ? " ✓ right" : ` you wrote ${shown(guess)}`),
+  );
 }

@@ -37,7 +37,7 @@ def test_json_and_files_hold_what_the_function_finds(tmp_path, capsys):
 def test_in_words(capsys):
     assert main([*ASK, "--stride", "5"]) == 0
     said = capsys.readouterr().out
-    assert "A window of 7 pixels (gray) at 4 × 4 places" in said
+    assert "A window of 3 pixels (gray) at 5 × 5 places" in said
     assert "weakest at row" in said
 
 

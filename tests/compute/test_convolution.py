@@ -24,7 +24,7 @@ from core.compute.convolution import (
 from core.data.preprocessing import Preprocessing
 from core.history import EpochRecord, of_kind
 from core.models.card import ModelCard
-from core.models.classifier import FEW, Classifier
+from core.models.classifier import MOST_UNMEASURED_IMAGES, Classifier
 from core.network.hooks import captured
 from core.network.trace import trace_layers
 from core.training.train import train
@@ -276,7 +276,14 @@ def test_who_waits_for_a_few_images_does_not_wait_for_measuring(monkeypatch):
     assert len(measured) == n
 
 
-@pytest.mark.parametrize(("images", "measures"), [(1, False), (FEW, False), (FEW + 1, True)])
+@pytest.mark.parametrize(
+    ("images", "measures"),
+    [
+        (1, False),
+        (MOST_UNMEASURED_IMAGES, False),
+        (MOST_UNMEASURED_IMAGES + 1, True),
+    ],
+)
 def test_a_classifier_measures_for_many_images_only(monkeypatch, images, measures):
     measured = []
     monkeypatch.setattr(convolution, "_fastest", lambda *a: measured.append(a) or DIRECT)

@@ -1,6 +1,5 @@
 """A server for a class, through its own protocol: what a visitor may not do is refused, the teacher may."""
 
-import asyncio
 from pathlib import Path
 
 import websockets
@@ -8,6 +7,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 from benchmarks.sessions import Session, Visit, server
 from pages.elements.front_door import TEACHER_COOKIE, VISITOR_COOKIE
+from tests.pages.own_loop import in_a_loop_of_its_own
 
 EMPTY = Visit("", "storage", {}, "st_empty_weights", ())
 
@@ -34,7 +34,9 @@ def test_only_the_teachers_token_empties_what_is_stored(tmp_path):
             {VISITOR_COOKIE: "ann", TEACHER_COOKIE: ""},
         ):
             stored.write_bytes(b"weights")
-            asyncio.run(press_empty(port, cookies))
+            in_a_loop_of_its_own(press_empty(port, cookies))
             assert stored.exists(), cookies
-        asyncio.run(press_empty(port, {VISITOR_COOKIE: "eve", TEACHER_COOKIE: "secret-of-this-test"}))
+        in_a_loop_of_its_own(
+            press_empty(port, {VISITOR_COOKIE: "eve", TEACHER_COOKIE: "secret-of-this-test"})
+        )
         assert not stored.exists()

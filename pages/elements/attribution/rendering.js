@@ -13,7 +13,8 @@ function smoothed(plane, height, width, sigma) {
 function blurred(values, length, count, kernel, reach, step, line) {
   const out = new Float64Array(values.length);
   for (let i = 0; i < length; i += 1) {
-    const first = Math.max(0, i - reach), last = Math.min(length - 1, i + reach);
+    const first = Math.max(0, i - reach),
+      last = Math.min(length - 1, i + reach);
     let weights = 0;
     for (let k = first; k <= last; k += 1) weights += kernel[k - i + reach];
     for (let k = first; k <= last; k += 1) {
@@ -26,14 +27,17 @@ function blurred(values, length, count, kernel, reach, step, line) {
 
 /** As NumPy's percentile: between two values, linear. */
 function percentile(values, percent) {
-  const sorted = Float32Array.from(values).sort(), at = (percent / 100) * (sorted.length - 1);
-  const below = Math.floor(at), above = Math.min(sorted.length - 1, below + 1);
+  const sorted = Float32Array.from(values).sort(),
+    at = (percent / 100) * (sorted.length - 1);
+  const below = Math.floor(at),
+    above = Math.min(sorted.length - 1, below + 1);
   return sorted[below] + (at - below) * (sorted[above] - sorted[below]);
 }
 
 /** The value of the full color; 0 for a map that is blank. */
 function limitOf(plane, percent) {
-  const magnitudes = plane.map(Math.abs), limit = percentile(magnitudes, percent);
+  const magnitudes = plane.map(Math.abs),
+    limit = percentile(magnitudes, percent);
   const largest = magnitudes.reduce((most, value) => Math.max(most, value), 0);
   return limit > 1e-12 * largest ? limit : largest;
 }
@@ -50,8 +54,10 @@ function layerOf(plane, look, limit, tables) {
   }
   if (!(limit > 0)) return out;
   for (let i = 0; i < plane.length; i += 1) {
-    const strength = Math.min(Math.abs(plane[i]) / limit, 1), heat = look.view === "heat";
-    const table = heat ? tables.heat : tables.signed, at = 3 * (heat ? level(strength) : Number(plane[i] >= 0));
+    const strength = Math.min(Math.abs(plane[i]) / limit, 1),
+      heat = look.view === "heat";
+    const table = heat ? tables.heat : tables.signed,
+      at = 3 * (heat ? level(strength) : Number(plane[i] >= 0));
     for (let c = 0; c < 3; c += 1) out[4 * i + c] = table[at + c];
     out[4 * i + 3] = level(heat ? Math.min(1, 0.12 + 1.25 * strength) : strength);
   }

@@ -1,8 +1,25 @@
 // Maps of images side by side: each point is an image, and the same image is the same point in every map.
 // Everything moves here; only a click on a point, which chooses the image, goes to the server.
 
-const COLORS = ["#4c78d8", "#f08a24", "#2f9e5c", "#d6455d", "#8e62c4", "#8c5a3c", "#e377b8", "#8a8f98", "#b8ab1f", "#1fb5c9"];
-const SCALE = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
+const COLORS = [
+  "#4c78d8",
+  "#f08a24",
+  "#2f9e5c",
+  "#d6455d",
+  "#8e62c4",
+  "#8c5a3c",
+  "#e377b8",
+  "#8a8f98",
+  "#b8ab1f",
+  "#1fb5c9",
+];
+const SCALE = [
+  [68, 1, 84],
+  [59, 82, 139],
+  [33, 145, 140],
+  [94, 201, 98],
+  [253, 231, 37],
+];
 const STRIP = 240; // pictures shown of a selection
 
 export default function ({ data, parentElement, setTriggerValue }) {
@@ -17,7 +34,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
 }
 
 function read(s, data) {
-  const { head, body } = unpacked(data), bytes = body.slice(); // a copy begins at 0, where typed arrays may begin
+  const { head, body } = unpacked(data),
+    bytes = body.slice(); // a copy begins at 0, where typed arrays may begin
   let at = 0;
   const take = (Kind, count) => {
     const values = new Kind(bytes.buffer, at, count);
@@ -40,7 +58,9 @@ function read(s, data) {
     true_near: take(Uint32Array, n * head.near),
     shown_near: take(Uint32Array, n * head.near),
     view: views[i] ?? null,
-    x: new Float32Array(n), y: new Float32Array(n), depth: new Float32Array(n),
+    x: new Float32Array(n),
+    y: new Float32Array(n),
+    depth: new Float32Array(n),
   }));
   if (!again) {
     s.lasso = null;
@@ -63,7 +83,8 @@ function read(s, data) {
 function normalize(map) {
   const { points, dimensions: d } = map;
   const n = points.length / d;
-  const low = Array(d).fill(Infinity), high = Array(d).fill(-Infinity);
+  const low = Array(d).fill(Infinity),
+    high = Array(d).fill(-Infinity);
   for (let i = 0; i < n * d; i += 1) {
     low[i % d] = Math.min(low[i % d], points[i]);
     high[i % d] = Math.max(high[i % d], points[i]);
@@ -73,7 +94,8 @@ function normalize(map) {
   map.view ??= { zoom: 1, x: 0, y: 0, turn: 0.6, tilt: 0.4 };
 }
 
-const classColor = (k) => (k < COLORS.length ? COLORS[k] : `hsl(${(k * 137.508) % 360} ${55 + (k % 3) * 15}% ${42 + (k % 4) * 7}%)`);
+const classColor = (k) =>
+  k < COLORS.length ? COLORS[k] : `hsl(${(k * 137.508) % 360} ${55 + (k % 3) * 15}% ${42 + (k % 4) * 7}%)`;
 
 function rgb(color) {
   const known = (rgb.known ??= new Map());
@@ -102,7 +124,10 @@ function coloring(s) {
     return { list, of: (map) => (s.color === "true" ? s.labels : map.predicted) };
   }
   if (s.color === "right") {
-    const list = [{ name: "right", color: [120, 150, 190] }, { name: "wrong", color: [225, 70, 40] }];
+    const list = [
+      { name: "right", color: [120, 150, 190] },
+      { name: "wrong", color: [225, 70, 40] },
+    ];
     return { list, of: (map) => Uint8Array.from(s.labels, (label, i) => (map.predicted[i] === label ? 0 : 1)) };
   }
   const list = Array.from({ length: 256 }, (_, k) => ({ name: "", color: ramp(k / 255) }));
@@ -110,24 +135,102 @@ function coloring(s) {
 }
 
 function build(root, s) {
-  const options = [["true", "true class"], ...(s.head.predictions ? [["predicted", "predicted class"], ["right", "right or wrong"], ["confidence", "confidence"]] : []), ["preserved", "neighbors preserved"]];
-  const color = make("select", { "aria-label": "Color by", onchange: () => { s.color = color.value; s.dimmed.clear(); build(root, s); } },
-    ...options.map(([value, text]) => make("option", { value, selected: value === s.color }, text)));
+  const options = [
+    ["true", "true class"],
+    ...(s.head.predictions
+      ? [
+          ["predicted", "predicted class"],
+          ["right", "right or wrong"],
+          ["confidence", "confidence"],
+        ]
+      : []),
+    ["preserved", "neighbors preserved"],
+  ];
+  const color = make(
+    "select",
+    {
+      "aria-label": "Color by",
+      onchange: () => {
+        s.color = color.value;
+        s.dimmed.clear();
+        build(root, s);
+      },
+    },
+    ...options.map(([value, text]) => make("option", { value, selected: value === s.color }, text)),
+  );
   color.value = s.color;
-  const mode = (name, text, title) => make("button", { "aria-pressed": String(s.mode === name), title, onclick: () => { s.mode = name; build(root, s); } }, text);
+  const mode = (name, text, title) =>
+    make(
+      "button",
+      {
+        "aria-pressed": String(s.mode === name),
+        title,
+        onclick: () => {
+          s.mode = name;
+          build(root, s);
+        },
+      },
+      text,
+    );
   const flat = s.maps.every((map) => map.dimensions === 2);
-  const bar = make("div", { class: "bar" },
+  const bar = make(
+    "div",
+    { class: "bar" },
     make("label", { class: "field" }, make("span", {}, "Color by"), color),
     mode("move", flat ? "Move" : "Turn", "Drag to move the map; the wheel zooms"),
     mode("lasso", "Lasso", "Drag around points to see their images (or hold Shift)"),
-    make("button", { onclick: () => { for (const map of s.maps) { map.view = null; normalize(map); } refresh(); } }, "Whole map"),
-    s.lasso ? make("button", { onclick: () => { s.lasso = null; build(root, s); } }, "Drop the selection") : null);
+    make(
+      "button",
+      {
+        onclick: () => {
+          for (const map of s.maps) {
+            map.view = null;
+            normalize(map);
+          }
+          refresh();
+        },
+      },
+      "Whole map",
+    ),
+    s.lasso
+      ? make(
+          "button",
+          {
+            onclick: () => {
+              s.lasso = null;
+              build(root, s);
+            },
+          },
+          "Drop the selection",
+        )
+      : null,
+  );
   const maps = make("div", { class: "maps" });
   s.canvases = s.maps.map((map, i) => {
-    const canvas = make("canvas", { tabindex: 0, role: "application", "data-map": i,
-      "aria-label": `${map.title}: ${s.n} images. Arrow keys ${map.dimensions === 3 ? "turn" : "move"}, plus and minus zoom, N and P step through the images, Enter chooses one.` });
-    maps.append(make("figure", {}, make("figcaption", {}, make("strong", {}, map.title), make("span", { class: "quiet" }, map.note)), canvas));
-    hands(canvas, s, map, i, () => refresh(), () => build(root, s));
+    const canvas = make("canvas", {
+      tabindex: 0,
+      role: "application",
+      "data-map": i,
+      "aria-label":
+        `${map.title}: ${s.n} images. Arrow keys ${map.dimensions === 3 ? "turn" : "move"}, plus and ` +
+        `minus zoom, N and P step through the images, Enter chooses one.`,
+    });
+    maps.append(
+      make(
+        "figure",
+        {},
+        make("figcaption", {}, make("strong", {}, map.title), make("span", { class: "quiet" }, map.note)),
+        canvas,
+      ),
+    );
+    hands(
+      canvas,
+      s,
+      map,
+      i,
+      () => refresh(),
+      () => build(root, s),
+    );
     return canvas;
   });
   const side = make("div", { class: "side" });
@@ -138,10 +241,16 @@ function build(root, s) {
   s.masks = s.groups.map((groups) => mask(s, groups));
   s.built = (s.built ?? 0) + 1;
   const card = make("div", { class: "card", "aria-live": "polite" });
-  side.append(card, legend(s, () => build(root, s)));
+  side.append(
+    card,
+    legend(s, () => build(root, s)),
+  );
   const refresh = () => {
     if (s.frame) return;
-    s.frame = requestAnimationFrame(() => { s.frame = 0; paintAll(); });
+    s.frame = requestAnimationFrame(() => {
+      s.frame = 0;
+      paintAll();
+    });
   };
   const paintAll = () => {
     const began = performance.now();
@@ -149,7 +258,10 @@ function build(root, s) {
     root.dataset.ms = (performance.now() - began).toFixed(1);
     showCard(s, card);
   };
-  s.refresh = () => { refresh(); showStrip(s, strip, refresh); };
+  s.refresh = () => {
+    refresh();
+    showStrip(s, strip, refresh);
+  };
   s.watch?.disconnect();
   s.watch = new ResizeObserver(refresh);
   s.canvases.forEach((canvas) => s.watch.observe(canvas));
@@ -162,5 +274,7 @@ function build(root, s) {
 /** 1 for the points that the legend and the lasso leave, 0 for those in the background; null where all are left. */
 function mask(s, groups) {
   if (!s.dimmed.size && !s.lasso) return null;
-  return Uint8Array.from(groups, (group, i) => ((!s.dimmed.size || s.dimmed.has(group)) && (!s.lasso || s.lasso.has(i)) ? 1 : 0));
+  return Uint8Array.from(groups, (group, i) =>
+    (!s.dimmed.size || s.dimmed.has(group)) && (!s.lasso || s.lasso.has(i)) ? 1 : 0,
+  );
 }

@@ -1,10 +1,14 @@
 // A map under the hand: move, turn, zoom, lasso, pick.
 
 function closest(s, map, x, y, reach) {
-  let best = -1, least = reach * reach;
+  let best = -1,
+    least = reach * reach;
   for (let i = 0; i < s.n; i += 1) {
     const far = (map.x[i] - x) ** 2 + (map.y[i] - y) ** 2;
-    if (far < least && (!s.lasso || s.lasso.has(i))) { least = far; best = i; }
+    if (far < least && (!s.lasso || s.lasso.has(i))) {
+      least = far;
+      best = i;
+    }
   }
   return best;
 }
@@ -13,7 +17,10 @@ function closest(s, map, x, y, reach) {
 function hands(canvas, s, map, index, refresh, rebuild) {
   const at = (event) => {
     const box = canvas.getBoundingClientRect();
-    return [((event.clientX - box.left) * canvas.width) / box.width, ((event.clientY - box.top) * canvas.height) / box.height];
+    return [
+      ((event.clientX - box.left) * canvas.width) / box.width,
+      ((event.clientY - box.top) * canvas.height) / box.height,
+    ];
   };
   const pick = (i) => {
     s.picked = i;
@@ -33,7 +40,10 @@ function hands(canvas, s, map, index, refresh, rebuild) {
     const [x, y] = at(event);
     if (!drag) {
       const found = closest(s, map, x, y, 14 * (window.devicePixelRatio || 1));
-      if (found !== s.hover) { s.hover = found; refresh(); }
+      if (found !== s.hover) {
+        s.hover = found;
+        refresh();
+      }
       canvas.style.cursor = found >= 0 ? "pointer" : s.mode === "lasso" ? "crosshair" : "grab";
       return;
     }
@@ -66,8 +76,17 @@ function hands(canvas, s, map, index, refresh, rebuild) {
     }
     return refresh();
   };
-  canvas.onpointercancel = () => { drag = null; s.drawing = null; refresh(); };
-  canvas.onpointerleave = () => { if (!drag && s.hover >= 0) { s.hover = -1; refresh(); } };
+  canvas.onpointercancel = () => {
+    drag = null;
+    s.drawing = null;
+    refresh();
+  };
+  canvas.onpointerleave = () => {
+    if (!drag && s.hover >= 0) {
+      s.hover = -1;
+      refresh();
+    }
+  };
   const zoom = (factor, x, y) => {
     const before = map.view.zoom;
     map.view.zoom = Math.min(60, Math.max(0.5, before * factor));
@@ -80,15 +99,24 @@ function hands(canvas, s, map, index, refresh, rebuild) {
   };
   canvas.onwheel = (event) => {
     const box = canvas.getBoundingClientRect();
-    zoom(Math.exp(-Math.sign(event.deltaY) * Math.min(0.4, Math.abs(event.deltaY) / 400)), (event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+    zoom(
+      Math.exp(-Math.sign(event.deltaY) * Math.min(0.4, Math.abs(event.deltaY) / 400)),
+      (event.clientX - box.left) / box.width,
+      (event.clientY - box.top) / box.height,
+    );
     event.preventDefault();
   };
   canvas.onkeydown = (event) => {
     const steps = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
     if (event.key in steps) {
       const [x, y] = steps[event.key];
-      if (map.dimensions === 3) { map.view.turn += 0.12 * x; map.view.tilt += 0.12 * y; }
-      else { map.view.x += 0.05 * x; map.view.y += 0.05 * y; }
+      if (map.dimensions === 3) {
+        map.view.turn += 0.12 * x;
+        map.view.tilt += 0.12 * y;
+      } else {
+        map.view.x += 0.05 * x;
+        map.view.y += 0.05 * y;
+      }
       refresh();
     } else if (event.key === "+" || event.key === "=") zoom(1.25, 0.5, 0.5);
     else if (event.key === "-") zoom(0.8, 0.5, 0.5);
@@ -101,8 +129,11 @@ function hands(canvas, s, map, index, refresh, rebuild) {
       s.hover = -1;
       s.refresh();
     } else if (event.key === "Enter" && s.picked >= 0) s.choose(s.picked);
-    else if (event.key === "Escape") { s.lasso = null; s.picked = -1; return rebuild(); }
-    else return undefined;
+    else if (event.key === "Escape") {
+      s.lasso = null;
+      s.picked = -1;
+      return rebuild();
+    } else return undefined;
     event.preventDefault();
     return undefined;
   };
@@ -111,10 +142,16 @@ function hands(canvas, s, map, index, refresh, rebuild) {
 
 /** The points within a closed path; those outside its bounding box are passed over. */
 function inside(map, path, n) {
-  const found = [], xs = Float64Array.from(path, (p) => p[0]), ys = Float64Array.from(path, (p) => p[1]);
-  const left = Math.min(...xs), right = Math.max(...xs), top = Math.min(...ys), bottom = Math.max(...ys);
+  const found = [],
+    xs = Float64Array.from(path, (p) => p[0]),
+    ys = Float64Array.from(path, (p) => p[1]);
+  const left = Math.min(...xs),
+    right = Math.max(...xs),
+    top = Math.min(...ys),
+    bottom = Math.max(...ys);
   for (let i = 0; i < n; i += 1) {
-    const x = map.x[i], y = map.y[i];
+    const x = map.x[i],
+      y = map.y[i];
     if (x < left || x > right || y < top || y > bottom) continue;
     let within = false;
     for (let a = 0, b = xs.length - 1; a < xs.length; b = a, a += 1) {

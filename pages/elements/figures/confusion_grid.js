@@ -11,7 +11,8 @@ export default function ({ parentElement, data, setTriggerValue }) {
     build(s);
   }
   s.pick = (cell) => setTriggerValue("picked", cell);
-  const { head, body } = unpacked(data), bytes = body.slice().buffer;
+  const { head, body } = unpacked(data),
+    bytes = body.slice().buffer;
   Object.assign(s, head);
   s.k = s.names.length;
   s.values = new Float32Array(bytes, 0, s.k * s.k);
@@ -34,10 +35,16 @@ function build(s) {
   s.canvas = make("canvas", { tabindex: "0", role: "application" });
   s.readout = make("p", { class: "readout", "aria-live": "polite" });
   s.scale = make("span", { class: "scale" });
-  const button = (text, label, action) => make("button", { type: "button", title: label, "aria-label": label, onclick: action }, text);
-  const tools = make("span", { class: "tools" },
-    button("−", "Zoom out (key −)", () => zoom(s, 1 / 1.6)), button("+", "Zoom in (key +)", () => zoom(s, 1.6)),
-    button("Whole", "The whole matrix (key 0)", () => zoom(s, 0)), button("PNG", "Save the matrix as a picture", () => save(s)));
+  const button = (text, label, action) =>
+    make("button", { type: "button", title: label, "aria-label": label, onclick: action }, text);
+  const tools = make(
+    "span",
+    { class: "tools" },
+    button("−", "Zoom out (key −)", () => zoom(s, 1 / 1.6)),
+    button("+", "Zoom in (key +)", () => zoom(s, 1.6)),
+    button("Whole", "The whole matrix (key 0)", () => zoom(s, 0)),
+    button("PNG", "Save the matrix as a picture", () => save(s)),
+  );
   s.root.replaceChildren(make("div", { class: "bar" }, s.scale, tools), s.canvas, s.readout);
   s.observer = new ResizeObserver(() => draw(s));
   s.observer.observe(s.root);
@@ -57,27 +64,40 @@ function build(s) {
     s.hover = cellAt(s, event);
     say(s, s.hover);
   };
-  s.canvas.onpointerleave = () => { s.hover = null; say(s, s.cursor); };
+  s.canvas.onpointerleave = () => {
+    s.hover = null;
+    say(s, s.cursor);
+  };
   s.canvas.onpointerup = (event) => {
     const moved = s.drag?.moved;
     s.drag = null;
     if (!moved) choose(s, cellAt(s, event));
   };
-  s.canvas.onpointercancel = () => { s.drag = null; };
+  s.canvas.onpointercancel = () => {
+    s.drag = null;
+  };
   s.canvas.onwheel = (event) => {
     if (!event.ctrlKey && !event.metaKey) return;
     event.preventDefault();
     zoom(s, event.deltaY < 0 ? 1.25 : 0.8, cellAt(s, event));
   };
-  s.canvas.onfocus = () => { s.cursor ??= { i: 0, j: 0 }; draw(s); };
-  s.canvas.onblur = () => { s.cursor = null; draw(s); };
+  s.canvas.onfocus = () => {
+    s.cursor ??= { i: 0, j: 0 };
+    draw(s);
+  };
+  s.canvas.onblur = () => {
+    s.cursor = null;
+    draw(s);
+  };
 }
 
 /** Row and column under the pointer; −1 where it is on the names. */
 function cellAt(s, event) {
   const frame = s.canvas.getBoundingClientRect();
-  const x = event.clientX - frame.left - s.box.left, y = event.clientY - frame.top - s.box.top;
-  const j = x < 0 ? -1 : Math.floor(x / s.box.cell + s.left), i = y < 0 ? -1 : Math.floor(y / s.box.cell + s.top);
+  const x = event.clientX - frame.left - s.box.left,
+    y = event.clientY - frame.top - s.box.top;
+  const j = x < 0 ? -1 : Math.floor(x / s.box.cell + s.left),
+    i = y < 0 ? -1 : Math.floor(y / s.box.cell + s.top);
   return i >= s.k || j >= s.k || (i < 0 && j < 0) ? null : { i, j };
 }
 
@@ -145,10 +165,16 @@ function colors(s) {
   const background = rgb(read("--st-background-color", "#fff"));
   const dark = background[0] + background[1] + background[2] < 380;
   return {
-    dark, background, text: read("--st-text-color", "#222"), line: read("--st-border-color", "#ccc"),
-    muted: rgb(read("--st-secondary-background-color", "#eee")), focus: read("--st-primary-color", "#06c"),
-    right: dark ? [76, 194, 224] : [11, 110, 138], wrong: dark ? [255, 138, 82] : [201, 72, 16],
-    more: dark ? [110, 168, 254] : [29, 78, 216], less: dark ? [255, 138, 82] : [201, 72, 16],
+    dark,
+    background,
+    text: read("--st-text-color", "#222"),
+    line: read("--st-border-color", "#ccc"),
+    muted: rgb(read("--st-secondary-background-color", "#eee")),
+    focus: read("--st-primary-color", "#06c"),
+    right: dark ? [76, 194, 224] : [11, 110, 138],
+    wrong: dark ? [255, 138, 82] : [201, 72, 16],
+    more: dark ? [110, 168, 254] : [29, 78, 216],
+    less: dark ? [255, 138, 82] : [201, 72, 16],
   };
 }
 
@@ -183,7 +209,9 @@ function draw(s) {
   if (!width || !s.names) return;
   s.box = measure(s, width);
   move(s, s.top, s.left);
-  const c = colors(s), most = limit(s), ratio = window.devicePixelRatio || 1;
+  const c = colors(s),
+    most = limit(s),
+    ratio = window.devicePixelRatio || 1;
   const height = s.box.top + s.box.side + 4;
   s.canvas.width = Math.round(width * ratio);
   s.canvas.height = Math.round(height * ratio);
@@ -193,7 +221,10 @@ function draw(s) {
   pen.scale(ratio, ratio);
   paint(s, pen, c, most, width, height);
   Object.assign(s.canvas.dataset, { left: s.box.left, top: s.box.top, cell: s.box.cell });
-  s.canvas.setAttribute("aria-label", `Confusion matrix of ${s.k} classes, rows true, columns predicted. Arrow keys move, Enter shows the images.`);
+  s.canvas.setAttribute(
+    "aria-label",
+    `Confusion matrix of ${s.k} classes, rows true, columns predicted. Arrow keys move, Enter shows the images.`,
+  );
   legend(s, c, most);
   say(s, s.hover ?? s.cursor);
 }
@@ -210,12 +241,17 @@ function paint(s, pen, c, most, width, height) {
   const gap = cell > 14 ? 1 : 0;
   pen.textAlign = "center";
   pen.textBaseline = "middle";
-  const longest = Math.max(2, ...[most, ...(s.mute ? [] : [-most])].map((v) => format(s, s.signed ? -Math.abs(v) : v).length));
+  const longest = Math.max(
+    2,
+    ...[most, ...(s.mute ? [] : [-most])].map((v) => format(s, s.signed ? -Math.abs(v) : v).length),
+  );
   const size = Math.min(15, (cell - 4) / (longest * 0.58), cell * 0.5);
   pen.font = `${size}px ${FONT}`;
   for (let i = first[0]; i < last[0]; i += 1) {
     for (let j = first[1]; j < last[1]; j += 1) {
-      const x = left + (j - s.left) * cell, y = top + (i - s.top) * cell, fill = color(s, c, most, i, j);
+      const x = left + (j - s.left) * cell,
+        y = top + (i - s.top) * cell,
+        fill = color(s, c, most, i, j);
       const value = s.values[i * s.k + j];
       pen.fillStyle = `rgb(${fill})`;
       pen.fillRect(x, y, cell - gap + (gap ? 0 : 0.6), cell - gap + (gap ? 0 : 0.6));
@@ -244,7 +280,8 @@ function frame(pen, stroke, x, y, w, h, thick) {
 function outline(s, pen, stroke, i, j, thick) {
   if (i < 0 && j < 0) return;
   const { left, top, cell } = s.box;
-  const x = j < 0 ? left - s.left * cell : left + (j - s.left) * cell, y = i < 0 ? top - s.top * cell : top + (i - s.top) * cell;
+  const x = j < 0 ? left - s.left * cell : left + (j - s.left) * cell,
+    y = i < 0 ? top - s.top * cell : top + (i - s.top) * cell;
   frame(pen, stroke, x, y, j < 0 ? s.k * cell : cell, i < 0 ? s.k * cell : cell, thick);
 }
 
@@ -261,7 +298,8 @@ function names(s, pen, c) {
   pen.fillStyle = c.text;
   pen.textBaseline = "middle";
   for (let i = 0; i < s.k; i += step) {
-    const y = top + (i + 0.5 - s.top) * cell, x = left + (i + 0.5 - s.left) * cell;
+    const y = top + (i + 0.5 - s.top) * cell,
+      x = left + (i + 0.5 - s.left) * cell;
     if (y > top && y < top + side) {
       pen.textAlign = "right";
       pen.fillText(short(s.names[i]), left - 6, y);
@@ -297,11 +335,16 @@ function format(s, value) {
 function legend(s, c, most) {
   const to = (full) => `linear-gradient(to right, rgb(${c.background}), rgb(${full}))`;
   const unit = s.share ? " %" : "";
-  const ramp = (full, label) => [make("span", { class: "ramp", style: `background:${to(full)}` }), make("span", {}, label)];
+  const ramp = (full, label) => [
+    make("span", { class: "ramp", style: `background:${to(full)}` }),
+    make("span", {}, label),
+  ];
   const end = format({ ...s, signed: false }, most) + unit;
-  s.scale.replaceChildren(...(s.signed
-    ? [...ramp(c.less, s.labels[0]), ...ramp(c.more, s.labels[1]), make("span", {}, `to ${end}`)]
-    : [...(s.mute ? [] : ramp(c.right, "right")), ...ramp(c.wrong, "wrong"), make("span", {}, `0 to ${end}`)]));
+  s.scale.replaceChildren(
+    ...(s.signed
+      ? [...ramp(c.less, s.labels[0]), ...ramp(c.more, s.labels[1]), make("span", {}, `to ${end}`)]
+      : [...(s.mute ? [] : ramp(c.right, "right")), ...ramp(c.wrong, "wrong"), make("span", {}, `0 to ${end}`)]),
+  );
 }
 
 /** What is under the pointer or the cursor, in words. */
@@ -312,25 +355,43 @@ function say(s, cell) {
 
 function words(s, { i, j }) {
   const images = (n) => `${n.toLocaleString("en")} image${Math.abs(n) === 1 ? "" : "s"}`;
-  const percent = (part, all) => (all ? `${(100 * part / all).toFixed(1)} %` : "none");
-  if (i < 0) return `Predicted “${s.names[j]}” though it is not${s.signed ? "" : `: ${images(s.columns[j] - s.counts[j * s.k + j])}`}`;
-  if (j < 0) return `“${s.names[i]}” taken for something else${s.signed ? "" : `: ${images(s.rows[i] - s.counts[i * s.k + i])}`}`;
+  const percent = (part, all) => (all ? `${((100 * part) / all).toFixed(1)} %` : "none");
+  if (i < 0)
+    return (
+      `Predicted “${s.names[j]}” though it is ` +
+      `not${s.signed ? "" : `: ${images(s.columns[j] - s.counts[j * s.k + j])}`}`
+    );
+  if (j < 0)
+    return (
+      `“${s.names[i]}” taken for something ` +
+      `else${s.signed ? "" : `: ${images(s.rows[i] - s.counts[i * s.k + i])}`}`
+    );
   const n = s.counts[i * s.k + j];
   const what = i === j ? `“${s.names[i]}”, rightly recognized` : `“${s.names[i]}” taken for “${s.names[j]}”`;
-  if (s.signed) return `${what}: ${n > 0 ? "+" : ""}${images(n)} (${n > 0 ? s.labels[1] : n < 0 ? s.labels[0] : "no difference"})`.replace("-", "−");
-  return `${what}: ${images(n)}, ${percent(n, s.rows[i])} of “${s.names[i]}”, ${percent(n, s.columns[j])} of what is called “${s.names[j]}”`;
+  if (s.signed)
+    return (
+      `${what}: ${n > 0 ? "+" : ""}${images(n)} ` +
+      `(${n > 0 ? s.labels[1] : n < 0 ? s.labels[0] : "no difference"})`
+    ).replace("-", "−");
+  return (
+    `${what}: ${images(n)}, ${percent(n, s.rows[i])} of “${s.names[i]}”, ${percent(n, s.columns[j])} of what ` +
+    `is called “${s.names[j]}”`
+  );
 }
 
 /** The whole matrix as a PNG file, on the page's background. */
 function save(s) {
-  const old = s.canvas, width = Math.max(900, Math.min(4000, 160 + 18 * s.k));
+  const old = s.canvas,
+    width = Math.max(900, Math.min(4000, 160 + 18 * s.k));
   const whole = { ...s, zoom: 1, top: 0, left: 0, cursor: null };
   whole.box = measure(whole, 780);
-  const scale = width / 780, height = whole.box.top + whole.box.side + 12;
+  const scale = width / 780,
+    height = whole.box.top + whole.box.side + 12;
   const canvas = make("canvas", {});
   canvas.width = Math.round(width);
   canvas.height = Math.round(height * scale);
-  const c = colors(s), pen = canvas.getContext("2d");
+  const c = colors(s),
+    pen = canvas.getContext("2d");
   pen.scale(scale, scale);
   whole.canvas = old;
   paint(whole, pen, c, limit(s), 780, height);

@@ -1,6 +1,5 @@
 """What stands before Streamlit: limits of uploads, the teacher's link, and each browser's own cookie."""
 
-import asyncio
 from collections import Counter
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from core import roles
 from pages.elements import front_door
 from pages.elements.front_door import MB, TEACHER_COOKIE, VISITOR_COOKIE, FrontDoor
+from tests.pages.own_loop import in_a_loop_of_its_own
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def ask(method, path, *, query="", headers=(), door=None):
         "type": "http", "method": method, "path": path, "query_string": query.encode(), "scheme": "http",
         "headers": [(name.lower().encode(), value.encode()) for name, value in headers], "root_path": "",
     }  # fmt: skip
-    asyncio.run((door or FrontDoor(inner))(scope, receive, send))
+    in_a_loop_of_its_own((door or FrontDoor(inner))(scope, receive, send))
     found = [(name.decode(), value.decode()) for name, value in sent[0]["headers"]]
     return sent[0]["status"], found, b"".join(m.get("body", b"") for m in sent[1:]).decode()
 
