@@ -175,12 +175,11 @@ CANNOT_FOLLOW = (
 )  # fmt: skip
 
 
-def traced(
-    module: nn.Module, as_one: tuple[type[nn.Module], ...] = (nn.BatchNorm2d,)
-) -> NetworkGraph | None:
+def traced(module: nn.Module, as_one: tuple[type[nn.Module], ...] = (nn.BatchNorm2d,)) -> NetworkGraph | None:
     """The graph of a network; None where its code cannot be followed in advance.
 
-    A fault of the device is raised (`core.compute.device_faults`), not taken for code that cannot be followed.
+    A fault of the device is raised (`core.compute.device_faults`), and not taken for code that cannot be
+    followed.
     """
     try:
         return NetworkGraph(module, as_one)

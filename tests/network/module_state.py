@@ -19,7 +19,14 @@ def state_of(module: nn.Module) -> dict[str, Any]:
 
 def _seen(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
-        return "tensor", value.data_ptr(), value._version, tuple(value.shape), value.stride(), value.requires_grad
+        return (
+            "tensor",
+            value.data_ptr(),
+            value._version,
+            tuple(value.shape),
+            value.stride(),
+            value.requires_grad,
+        )
     if isinstance(value, Mapping):
         return {str(key): _seen(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | set):

@@ -72,8 +72,10 @@ def test_the_activation_inside_a_batch_norm_stands_for_the_norm():
     for layer in ("bn1.act", "bn2.act", "blocks.1.0.bn2.act"):
         (step,) = graph.steps_of(layer)
         assert step.target == layer.removesuffix(".act")
-        seen = []
-        handle = module.get_submodule(layer).register_forward_hook(lambda *found: seen.append(found[2]))
+        seen: list[torch.Tensor] = []
+        handle = module.get_submodule(layer).register_forward_hook(
+            lambda *found, seen=seen: seen.append(found[2])
+        )
         x = torch.rand(1, 3, 48, 48)
         with torch.no_grad():
             module(x)
