@@ -1,12 +1,14 @@
 # Two commands: `make app` runs Convoscope, `make test` checks everything. Both start from a bare clone.
 PYTHON ?= python3
 PORT ?= 8501
+# Who reaches the app: localhost is this machine only, 0.0.0.0 the whole network, as a class needs it.
+HOST ?= localhost
 BIN := .venv/bin
 
-.PHONY: app test check format benchmarks clean
+.PHONY: app test test-all check format benchmarks clean
 
 app: .venv/.app
-	$(BIN)/streamlit run app.py --server.port $(PORT)
+	$(BIN)/streamlit run app.py --server.port $(PORT) --server.address $(HOST)
 
 test: .venv/.test
 	@command -v chromium >/dev/null || tests/browser/install_chromium.sh || true
@@ -16,6 +18,10 @@ test: .venv/.test
 	@# Two processes of one thread each, whole files to each, in the order of their names: the browser and the pages
 	@# come first and the many short files last, so that both end together. Says how many passed.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15 -rfEs
+
+# What takes minutes and is left out of `make test`: every architecture of torchvision and many of timm.
+test-all: .venv/.test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m all --durations 15 -rfEs
 
 # The quick half of `make test`, for every save.
 check: .venv/.test

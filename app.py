@@ -1,16 +1,26 @@
 """The table of pages. Nothing that a page depends on: each page also runs alone.
 
 `streamlit run app.py` finds `app` below and imports this file once when the server starts, then runs it for
-every session. The import alone makes the table known: without it, whoever opens the link of a page before
-anyone has opened `/` would see the names of files in the sidebar.
+every session. The import alone makes the table known: without it, a visitor who opens the link of a page
+before anyone has opened `/` would see the names of files in the sidebar.
 """
 
 import logging
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import streamlit as st
+from starlette.middleware import Middleware
+from streamlit import config
+
+from pages.elements.front_door import FrontDoor
+from pages.elements.page import ICON, SIDEBAR
+
+log = logging.getLogger(__name__)
+FEWEST_DESCRIPTORS = 1024
+DESCRIPTORS_A_VISITOR = 7
 
 if __name__ != "__main__":  # no session yet: that is as it should be, and need not be said once per page
     logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").setLevel(logging.ERROR)
@@ -18,6 +28,7 @@ if __name__ != "__main__":  # no session yet: that is as it should be, and need 
 PAGES = {
     "": [
         st.Page("pages/home.py", title="Home", icon=":material/home:", default=True),
+        st.Page("pages/storage.py", title="Storage", icon=":material/hard_drive:"),
     ],
     "Explain one image": [
         st.Page("pages/occlusion.py", title="Occlusion", icon=":material/visibility_off:"),
@@ -46,16 +57,49 @@ PAGES = {
 
 @asynccontextmanager
 async def lifespan(app: st.App) -> AsyncIterator[None]:
-    """What the server does besides pages: it gets ready while nobody waits, and ends the models' thread."""
+    """What the server does besides pages: it gets ready while nobody waits, and ends the models' threads."""
+    from core import roles
+    from core.serving.addresses import announce
+    from core.serving.processes import raise_descriptor_limit
     from core.serving.warm_up import warm_up
 
+    descriptors = raise_descriptor_limit()
+    if descriptors is not None and descriptors < FEWEST_DESCRIPTORS:
+        log.warning(
+            "this system lets the server open %d files at once, which is enough for about %d visitors",
+            descriptors, descriptors // DESCRIPTORS_A_VISITOR,
+        )  # fmt: skip
     warm_up()
+    if roles.class_mode():
+        address = config.get_option("server.address") or ""
+        port, base = config.get_option("server.port"), config.get_option("server.baseUrlPath")
+        print(announce(address, port, base), flush=True)
     yield
     if "core.serving.worker" in sys.modules:
         sys.modules["core.serving.worker"].close()
 
 
-app = st.App(__file__, lifespan=lifespan)
+def prepare_server() -> None:
+    """Once, before the first visitor: a server that others reach is one for a class, and has names."""
+    from core import roles
+    from core.serving.addresses import address_for_others, hosts_of, is_own
+
+    address = config.get_option("server.address") or ""
+    if not is_own(address):
+        os.environ.setdefault(roles.CLASS, "1")
+        # Otherwise Streamlit asks a host of the internet for it.
+        if not config.is_manually_set("browser.serverAddress"):
+            config.set_option("browser.serverAddress", address_for_others(address))
+    if not config.get_option("server.allowedHosts"):
+        config.set_option("server.allowedHosts", hosts_of(address))
+
+
+if __name__ != "__main__":
+    prepare_server()
+app = st.App(__file__, lifespan=lifespan, middleware=[Middleware(FrontDoor)])
+st.set_page_config(
+    "Convoscope", ICON, layout="wide", initial_sidebar_state=SIDEBAR
+)  # before the first page is known
 chosen = st.navigation(PAGES)
 if __name__ == "__main__":
     chosen.run()

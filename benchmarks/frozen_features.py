@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks import Row
+from core.history import EpochRecord
 from core.paths import home
 from core.training.train import train
+from core.training.training_settings import TrainingSettings
 
 IMAGES, EPOCHS = 600, 10
 SETTINGS: dict[str, Any] = {
@@ -29,9 +31,9 @@ def measure() -> list[Row]:
         shutil.rmtree(home("cache", "features"))
         with tempfile.TemporaryDirectory() as folder:
             began = time.perf_counter()
-            for record in train(Path(folder), **{**SETTINGS, **changed}):
-                if record["kind"] == "epoch" and record["epoch"] == EPOCHS:
-                    return time.perf_counter() - began, record["train_loss"]
+            for record in train(Path(folder), TrainingSettings.of({**SETTINGS, **changed})):
+                if isinstance(record, EpochRecord) and record.epoch == EPOCHS:
+                    return time.perf_counter() - began, record.train_loss or 0.0
         raise AssertionError("the run ended before its last epoch")
 
     # What is never unfrozen is not cut off either: the same loop, with the whole network in every step.

@@ -1,4 +1,8 @@
-"""Fifty people at one server, clicking what is stored already: how long each of them waits.
+"""Fifty people at one server: how long each of them waits, and what the server holds when they have left.
+
+Some click what is stored already. Others ask for attributions of fifty different images at once, over which
+the worker's turns decide, while newcomers open Home with an image of their own and others walk through pages
+that need no network: a newcomer's first prediction is compared with the time that it takes alone.
 
 The sessions are real ones as far as the server can tell: each is a WebSocket that speaks Streamlit's own
 protocol, opens a page by its link, and every one to three seconds changes something and waits for the end of
@@ -23,6 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
 
+import psutil
 import websockets
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -33,6 +38,10 @@ from benchmarks import Row
 PROJECT = Path(__file__).resolve().parent.parent
 SESSIONS, ACTIONS, PAUSE = 50, 8, (1.0, 3.0)
 LONGEST = 180.0  # seconds for everything that one session does
+NEWCOMERS, BETWEEN_NEWCOMERS = 10, 3.0  # seconds
+SECONDS_TO_SETTLE = 8.0  # after the last visitor has left
+MIXED_PAGES = ("data", "losses", "conv_arithmetic", "train_monitor")
+MB = 2**20
 PHOTO = {"classifier": "efficientnet_lite0", "image": "chelsea", "occ_window": "75", "occ_stride": "24"}
 
 
@@ -145,6 +154,83 @@ async def _crowd(port: int, wanted: Visit) -> list[float]:
     return [seconds for taken in await asyncio.gather(*visitors) for seconds in taken]
 
 
+def _looks(page: str, number: int) -> Visit:
+    """A page with an image that no other visitor has."""
+    address = {"classifier": "efficientnet_lite0", "image": f"fashion_mnist/test/{number}"}
+    return Visit(f"{page}, image {number}", page, address, "", ())
+
+
+async def _opened(port: int, wanted: Visit, stay: float = 0.0) -> float:
+    """Open a page and wait for the end of its run, in which all its questions are answered."""
+    address = f"ws://127.0.0.1:{port}/_stcore/stream"
+    async with websockets.connect(address, subprotocols=["streamlit"], max_size=None) as connection:  # type: ignore[list-item]
+        seconds = await Session(connection, wanted).run()
+        await asyncio.sleep(stay)
+        return seconds
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """What was measured while a crowd asked for attributions.
+
+    Attributes:
+        alone: Seconds of a newcomer's first prediction with nobody else there.
+        beside: The same beside the crowd.
+        pages: Seconds of a full run of pages without a network, beside the crowd.
+    """
+
+    alone: list[float]
+    beside: list[float]
+    pages: list[float]
+
+
+async def _mixed_crowd(port: int) -> Mixed:
+    await _opened(port, _looks("home", 0))  # the network is loaded
+    alone = [await _opened(port, _looks("home", 1 + i)) for i in range(NEWCOMERS)]
+    crowd = [asyncio.create_task(_opened(port, _looks("attribution", 100 + i))) for i in range(SESSIONS)]
+    await asyncio.sleep(BETWEEN_NEWCOMERS)
+    beside, pages = [], []
+    for i in range(NEWCOMERS):
+        page = Visit("", MIXED_PAGES[i % len(MIXED_PAGES)], {}, "", ())
+        taken = await asyncio.gather(_opened(port, _looks("home", 1000 + i)), _opened(port, page))
+        beside.append(taken[0])
+        pages.append(taken[1])
+        await asyncio.sleep(BETWEEN_NEWCOMERS)
+    for task in crowd:
+        task.cancel()
+    await asyncio.gather(*crowd, return_exceptions=True)
+    return Mixed(alone, beside, pages)
+
+
+def measure_turns() -> list[Row]:
+    """A newcomer among people who wait for attributions, and the server's memory after all have left."""
+    with tempfile.TemporaryDirectory() as home, server(home) as port:
+        own = psutil.Process(_process_at(port))
+        found = asyncio.run(_mixed_crowd(port))
+        busy = own.memory_info().rss / MB
+        time.sleep(SECONDS_TO_SETTLE)
+        asyncio.run(_opened(port, _looks("home", 0)))  # lets Streamlit see that the others are gone
+        after, again = own.memory_info().rss / MB, asyncio.run(_mixed_crowd(port))
+        time.sleep(SECONDS_TO_SETTLE)
+        left = own.memory_info().rss / MB
+    medians = [1000 * statistics.median(seconds) for seconds in (found.beside, found.alone)]
+    memory = f"{busy:.0f} MB while busy, {after:.0f} after all had left, {left:.0f} after a second crowd"
+    title = f"a newcomer's first prediction beside {SESSIONS} attributions: p95"
+    words = f"medians {medians[0]:.0f} and {medians[1]:.0f} ms; again {1000 * p95(again.beside):.0f} ms"
+    return [
+        Row(title, "alone", p95(found.beside), p95(found.alone), words),
+        Row("a page without a network beside them: p95", "half a second", p95(found.pages), 0.5, memory),
+    ]
+
+
+def _process_at(port: int) -> int:
+    """The process that listens at a port of this machine."""
+    for child in psutil.Process().children(recursive=True):
+        if any(c.laddr and c.laddr.port == port for c in child.net_connections(kind="tcp")):
+            return child.pid
+    raise RuntimeError(f"nobody listens at port {port}")
+
+
 @contextmanager
 def server(home: str, **settings: str) -> Iterator[int]:
     """A Convoscope on a free port of the loopback."""
@@ -197,4 +283,4 @@ def measure() -> list[Row]:
                 words,
             )
         )
-    return rows
+    return rows + measure_turns()

@@ -14,10 +14,11 @@ from torchvision.transforms import v2
 from benchmarks import Row, alternate
 from core.data.catalogue import open_dataset
 from core.data.dataset import Split
-from core.history import append_record
+from core.history import EpochRecord, StartRecord, append_record
 from core.models.checkpoint import build, load_card
 from core.models.classifier import short_floats
 from core.training.train import train
+from core.training.training_settings import TrainingSettings
 
 IMAGES, BATCH = 4000, 200
 SETTINGS = {
@@ -59,16 +60,16 @@ def measure() -> list[Row]:
     def our_epoch() -> None:
         with tempfile.TemporaryDirectory() as folder:
             began = 0.0
-            for record in train(Path(folder), **SETTINGS):
+            for record in train(Path(folder), TrainingSettings.of(SETTINGS)):
                 append_record(Path(folder) / "history.jsonl", record)
-                if record["kind"] == "start":
+                if isinstance(record, StartRecord):
                     began = time.perf_counter()
-                if record["kind"] == "epoch":
+                if isinstance(record, EpochRecord):
                     seconds.append(time.perf_counter() - began)
                     return
 
     with tempfile.TemporaryDirectory() as folder:
-        list(train(Path(folder), **{**SETTINGS, "train_images": 400}))
+        list(train(Path(folder), TrainingSettings.of({**SETTINGS, "train_images": 400})))
         card = load_card(Path(folder))
     torch.manual_seed(0)
     module = build(card).to(memory_format=torch.channels_last).train()

@@ -8,19 +8,22 @@ defect of ours and is shown as one.
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST_NAME = 80  # letters of a name that a message quotes
+
 
 class ConvoscopeError(Exception):
     """Something the user can put right; its message says how."""
 
 
 class UnknownName(ConvoscopeError):
-    """A name that is in no list of ours."""
+    """A name that is in none of our lists."""
 
     def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
         known = list(known)
-        close = get_close_matches(str(name), known, n=3)
+        shown = str(name) if len(str(name)) <= LONGEST_NAME else f"{str(name)[:LONGEST_NAME]}…"
+        close = get_close_matches(shown, known, n=3)
         hint = f"Did you mean {', '.join(map(repr, close))}?" if close else one_of(known)
-        super().__init__(f"There is no {kind} named {str(name)!r}. {hint}")
+        super().__init__(f"There is no {kind} named {shown!r}. {hint}")
 
 
 class SettingError(ConvoscopeError):
@@ -55,6 +58,10 @@ class Unavailable(ConvoscopeError):
 
 class OutOfMemory(ConvoscopeError):
     """Even one image at a time does not fit in the memory of the device."""
+
+
+class NoRoom(ConvoscopeError):
+    """A disk that is full, or a limit of Convoscope's own that is reached."""
 
 
 class Abandoned(Exception):

@@ -9,8 +9,10 @@
 
 import os
 import tempfile
+import time
 from pathlib import Path
 
+PAUSES = (0.01, 0.03, 0.1, 0.3)  # seconds between tries to replace a file that somebody has open
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -23,14 +25,33 @@ def home(*parts: str) -> Path:
     return folder
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that others see all of it or the one before, after a crash too."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write a file so that others see all of it or the one before, after a crash too.
+
+    Args:
+        durable: Wait until it is on the disk, so that a power failure leaves no empty file. What can be made
+            again need not.
+    """
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        replace_file(Path(temporary), path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def replace_file(temporary: Path, path: Path) -> None:
+    """Put a file in the place of another. Windows refuses that while it is read: then a moment later."""
+    for pause in PAUSES:
+        try:
+            os.replace(temporary, path)
+            return
+        except PermissionError:
+            time.sleep(pause)
+    os.replace(temporary, path)

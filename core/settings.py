@@ -6,6 +6,9 @@
 
 Every keyword-only parameter that is annotated with `Range`, `Choice` or `Text`, or is a `bool`, is a
 setting. Its help is the parameter's entry in the docstring's `Args:`, so that one text is kept true.
+Where settings are many, they are the keyword-only fields of a frozen dataclass, whose docstring has
+`Attributes:`; `check_fields` in its `__post_init__` sees to it that none exists with a value that is not
+allowed.
 """
 
 import argparse
@@ -132,7 +135,7 @@ def _raise(value: Any) -> Any:
 
 
 def settings_of(function: Callable[..., Any]) -> tuple[Setting, ...]:
-    """The settings a function declares, in the order of its signature."""
+    """The settings that a function or a dataclass declares, in the order of its signature."""
     hints = get_type_hints(function, include_extras=True)
     helps = _argument_helps(inspect.getdoc(function) or "")
     found = []
@@ -162,7 +165,7 @@ def check_settings(settings: Iterable[Setting], values: Mapping[str, Any]) -> di
     """All settings with a value each: the given one, checked, or the default.
 
     Raises:
-        SettingError: A value is not allowed, or its name is no setting.
+        SettingError: A value is not allowed, or there is no setting of that name.
     """
     settings = list(settings)
     values = {RENAMED.get(name, name): value for name, value in values.items()}
@@ -170,6 +173,16 @@ def check_settings(settings: Iterable[Setting], values: Mapping[str, Any]) -> di
     if unknown:
         raise SettingError(f"There is no setting {min(unknown)!r} here. {one_of([s.name for s in settings])}")
     return {s.name: s.check(values[s.name]) if s.name in values else s.default for s in settings}
+
+
+def check_fields(settings: Any) -> None:
+    """Bring every field of a frozen dataclass of settings to its type: for its `__post_init__`.
+
+    Raises:
+        SettingError: A value is not allowed.
+    """
+    for setting in settings_of(type(settings)):
+        object.__setattr__(settings, setting.name, setting.check(getattr(settings, setting.name)))
 
 
 def add_options(parser: argparse.ArgumentParser, settings: Iterable[Setting]) -> None:
@@ -196,8 +209,8 @@ def _metavar(setting: Setting) -> str:
 
 
 def _argument_helps(docstring: str) -> dict[str, str]:
-    """The texts of a Google docstring's `Args:` section, by parameter."""
-    section = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)+)", docstring, re.MULTILINE)
+    """The texts of a Google docstring's `Args:` or `Attributes:` section, by parameter."""
+    section = re.search(r"^(?:Args|Attributes):\n((?:[ \t]+.*\n?|\n)+)", docstring, re.MULTILINE)
     if not section:
         return {}
     helps: dict[str, str] = {}

@@ -8,9 +8,11 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import threading
 import zipfile
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ MEMORY_LIMIT = 256 * 2**20
 # Raise it when answers that are stored already would come out differently today.
 VERSION = 1
 
+COUNTS_A_LIMIT = 20
 _VALUES = "values.json"
 
 
@@ -53,7 +56,7 @@ def find(key: str) -> Answer | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        path.unlink(missing_ok=True)
+        _clear(path)
         return None
     _remember(key, answer)
     return dict(answer)
@@ -68,10 +71,12 @@ def keep(key: str, answer: Answer) -> Answer:
         path = _path(key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, data)
+            if path.is_dir():
+                _clear(path)
+            write_whole(path, data, durable=False)  # a damaged entry is a miss
             _make_room(len(data))
         except OSError:
-            path.unlink(missing_ok=True)
+            _clear(path)
     return dict(answer)
 
 
@@ -79,7 +84,7 @@ def drop(key: str) -> None:
     """Forget an answer, for example one of an earlier form."""
     with _lock:
         _memory.pop(key, None)
-    _path(key).unlink(missing_ok=True)
+    _clear(_path(key))
 
 
 def open_file(path: Path, key: str) -> Answer | None:
@@ -114,6 +119,15 @@ def _path(key: str) -> Path:
     return home("cache") / key[:2] / f"{key}.npz"
 
 
+def _clear(path: Path) -> None:
+    """Delete the file or folder in the place of an entry; where that is not allowed, it stays a miss."""
+    with suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def _write(answer: Answer) -> bytes:
     arrays = {name: value for name, value in answer.items() if isinstance(value, np.ndarray)}
     values = {name: value for name, value in answer.items() if name not in arrays}
@@ -137,7 +151,8 @@ def _read(data: bytes) -> Answer:
 
 _lock = threading.Lock()
 _memory: OrderedDict[str, tuple[Answer, int]] = OrderedDict()
-_counted: int | None = None
+_counted: int | None = None  # bytes on disk at the last count, and what this process has added since
+_added = 0  # since then
 
 
 def _remember(key: str, answer: Answer) -> None:
@@ -156,11 +171,15 @@ def forget_memory() -> None:
 
 
 def _make_room(added: int) -> None:
-    """Delete the least recently used entries once the limit is passed, down to nine tenths of it."""
-    global _counted
+    """Delete the least recently used entries once the limit is passed, down to nine tenths of it.
+
+    Other processes add entries as well, so all are counted again after each twentieth of the limit.
+    """
+    global _counted, _added
     with _lock:
+        _added += added
         _counted = None if _counted is None else _counted + added
-        if _counted is not None and _counted <= DISK_LIMIT:
+        if _counted is not None and _counted <= DISK_LIMIT and _added <= DISK_LIMIT / COUNTS_A_LIMIT:
             return
         found = []
         for path in home("cache").glob("*/*.npz"):
@@ -172,8 +191,8 @@ def _make_room(added: int) -> None:
         total = sum(size for _, size, _ in found)
         if total > DISK_LIMIT:
             for _, size, path in sorted(found, key=lambda entry: entry[:2]):
-                path.unlink(missing_ok=True)
+                _clear(path)
                 total -= size
                 if total <= 0.9 * DISK_LIMIT:
                     break
-        _counted = total
+        _counted, _added = total, 0

@@ -22,7 +22,7 @@ from core.errors import ConvoscopeError
 from core.store import Answer
 
 T = TypeVar("T")
-SHAPE = "shape of the answer"  # the key of what is no array
+SHAPE = "shape of the answer"  # the key of all that is not an array
 _ARRAY, _FLOAT = "array", "float"  # how these stand in it
 
 
@@ -110,7 +110,7 @@ def _unpack(kind: Any, held: Any, answer: Mapping[str, Any]) -> Any:
         return float(held)
     if origin is Literal or kind is Any or not isinstance(kind, type) or isinstance(held, kind):
         return held
-    raise TypeError(f"{held!r} is no {kind.__name__}")
+    raise TypeError(f"{held!r} is not a {kind.__name__}")
 
 
 @cache

@@ -4,11 +4,12 @@ import hashlib
 
 import streamlit as st
 
-from core.data.images import enlarge
 from core.data.preprocessing import fit
 from core.models.catalogue import card_of
 from pages.elements.activations.parts import Seen, layer_view, number_view
+from pages.elements.figures.what_next import what_next
 from pages.elements.page import page
+from pages.elements.pickers.bar import draw_bar
 from pages.elements.pickers.choose import choose_classifier, choose_image
 from pages.elements.pickers.unit_picker import (
     choose_layer,
@@ -19,30 +20,33 @@ from pages.elements.pickers.unit_picker import (
 
 VIEWS = ("One layer", "One filter of every layer")
 
-with page(
-    "Activations", "Follow an image through the network and see what every channel makes of it.", icon="🔬"
-):
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        with st.container(width="stretch"):
-            classifier = choose_classifier()
+with page("Activations", "What does every channel make of the image on its way through the network?"):
+    bar = draw_bar()
+    with bar.chips:
+        place = st.container(width="content")
+        classifier = choose_classifier()
         card = card_of(classifier)
-        with st.container(width="stretch"):
+        with place:
             image = choose_image(card)
-        place = st.container(width=96)
     pixels = fit(image.pixels, card.preprocessing)
-    place.image(enlarge(pixels, 96), width=96)
     sha256 = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
     layers = layers_of(classifier)
     seen = Seen(classifier, card, layers, pixels, sha256)
     forget_missing_layer(layers, "act_layer")
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with bar.controls:
         view = st.segmented_control(
-            "Show", VIEWS, default=VIEWS[0], key="act_view", bind="query-params", required=True
-        )
+            "Show", VIEWS, default=VIEWS[0], key="act_view", bind="query-params", required=True,
+            label_visibility="collapsed",
+        )  # fmt: skip
+    place = st.container()
+    with bar.drawer():
         layer = choose_layer(layers, "act_layer", at=0.0) if view == VIEWS[0] else None
-        controls = st.container(horizontal=True, vertical_alignment="bottom", width="stretch")
-    if layer is None:
-        number_view(seen, controls)
-    else:
+        controls = st.container()
+    with place:
+        if layer is None:
+            number_view(seen, controls)
+        else:
+            layer_view(seen, layer, controls)
+    if layer is not None:
         convolution_strip(layers, layer, "act_layer", ("act_page",))
-        layer_view(seen, layer, controls)
+    what_next("filters", "feature_visualization", "occlusion", "attribution")

@@ -5,23 +5,30 @@ import streamlit as st
 from core.attribution.methods import methods
 from pages.elements.attribution.mask_scores import mask_scores
 from pages.elements.attribution.parts import Asked, explain, settings_of_methods, show
+from pages.elements.figures.what_next import what_next
 from pages.elements.page import page
+from pages.elements.pickers.bar import draw_bar
 from pages.elements.pickers.choose import choose, what_the_network_sees
 
 COMPARE = ("Methods", "Classes")
+# What stands side by side at first: each is there within a second on two cores.
+FIRST = ("integrated_gradients", "grad_cam", "gradient_x_input", "guided_backprop", "saliency")
 MOST = 4  # classes side by side
 
-with page("Attribution", "Lay over the image what each pixel contributes to an answer.", icon="🎯"):
-    chosen = choose()
+with page("Attribution", "Which pixels does the answer rest on?"):
+    bar = draw_bar()
+    chosen = choose(bar)
     names = methods.names()
     titles = {member.name: member.title for member in methods}
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with bar.controls:
         compare = st.segmented_control(
-            "Side by side", COMPARE, default=COMPARE[0], key="att_compare", bind="query-params", required=True
-        )
+            "Side by side", COMPARE, default=COMPARE[0], key="att_compare", bind="query-params",
+            required=True, label_visibility="collapsed",
+        )  # fmt: skip
+    with bar.drawer():
         if compare == "Methods":
             picked = st.pills(
-                "Methods", names, selection_mode="multi", default=["integrated_gradients", "grad_cam"],
+                "Methods", names, selection_mode="multi", default=list(FIRST),
                 format_func=titles.__getitem__, key="att_methods", bind="query-params",
             )  # fmt: skip
             targets = [chosen.target]
@@ -42,15 +49,16 @@ with page("Attribution", "Lay over the image what each pixel contributes to an a
                 key=f"att_classes_{chosen.sha256[:8]}_{chosen.target}",
             )
             targets = [chosen.card.class_names.index(name) for name in classes]
-    if not picked:
-        st.info("Choose a method above to see which pixels it points to.", icon=":material/touch_app:")
-    elif not targets:
-        st.info("Choose a class above to see what speaks for it.", icon=":material/touch_app:")
-    else:
         settings = settings_of_methods(chosen, picked)
+    if not picked:
+        st.info("Choose a method behind the gear.", icon=":material/settings:")
+    elif not targets:
+        st.info("Choose a class behind the gear.", icon=":material/settings:")
+    else:
         asked = [
             Asked(name, target, settings[name]) for name in picked if name in settings for target in targets
         ]
         show(chosen, explain(chosen, asked), by_class=compare == "Classes")
+        what_next("occlusion", "activations", "filters", "confusion_matrices")
         mask_scores(chosen, settings)
     what_the_network_sees(chosen.image, chosen.card)

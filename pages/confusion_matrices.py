@@ -6,7 +6,7 @@ from core.data.catalogue import dataset_names
 from core.errors import ConvoscopeError
 from core.models import catalogue
 from core.models.card import ModelCard
-from pages.elements.as_text import plain
+from pages.elements.as_text import as_written, plain
 from pages.elements.confusion_matrices.judged import judged
 from pages.elements.confusion_matrices.parts import (
     calibration_part,
@@ -16,26 +16,27 @@ from pages.elements.confusion_matrices.parts import (
     matrix_part,
     upload_part,
 )
+from pages.elements.figures.what_next import what_next
 from pages.elements.page import page
+from pages.elements.pickers.bar import draw_bar
 from pages.elements.pickers.choose import choose_classifier
 from pages.elements.pickers.dataset_picker import choose_next, dataset_picker, opened
+from pages.elements.pickers.first_choice import FIRST, data_are_here, start_with_what_is_here
 
 UPLOAD, TWO, ONE = "Your own matrix", "Two classifiers", "One against the rest"
 PARTS = ("Matrix", "Findings", "Classes", ONE, "Calibration", "Errors", TWO, UPLOAD)
 
 
-def start_with_what_fits() -> None:
-    """Before anyone has chosen: a classifier whose data set is here, rather than one of ImageNet."""
-    if "classifier" in st.query_params or {"classifier", "classifier_in_address"} & set(st.session_state):
-        return
-    here = set(dataset_names())
-    for name in catalogue.names():
-        try:
-            if "/" not in name.replace("runs/", "") and catalogue.card_of(name).dataset in here:
-                st.session_state["classifier"] = name
-                return
-        except ConvoscopeError:
-            continue
+def show_what_is_here(classifier: str, error: ConvoscopeError) -> None:
+    """In place of a matrix whose images are missing: why, and the way to one that can be seen."""
+    st.info(as_written(error), icon=":material/download:")
+    if classifier != FIRST and data_are_here(FIRST):
+        st.button("Show Fashion-MNIST instead", type="primary", on_click=_choose_first)
+
+
+def _choose_first() -> None:
+    st.session_state["classifier"] = FIRST
+    choose_next("cm", catalogue.card_of(FIRST).dataset)
 
 
 def follow_classifier(classifier: str, card: ModelCard) -> None:
@@ -49,63 +50,81 @@ def follow_classifier(classifier: str, card: ModelCard) -> None:
     choose_next("cm", card.dataset)
 
 
-with page(
-    "Confusion matrices", "What does this network mix up, which images, and how sure was it?", icon="🔢"
-):
-    part = st.segmented_control(
-        "Part", PARTS, default="Matrix", key="cm_part", bind="query-params", label_visibility="collapsed",
-        required=True,
-    )  # fmt: skip
+def draw() -> None:
+    bar = draw_bar()
+    with bar.controls:
+        part = st.selectbox(
+            "Part", PARTS, key="cm_part", bind="query-params", label_visibility="collapsed", width=190
+        )
     if part == UPLOAD:
         upload_part()
-    else:
-        start_with_what_fits()
-        columns = st.columns([3, 2, 1, 3] if part == TWO else [3, 2, 1], vertical_alignment="bottom")
-        with columns[0]:
-            classifier = choose_classifier()
+        return
+    start_with_what_is_here()
+    with bar.chips:
+        classifier = choose_classifier()
         card = catalogue.card_of(classifier)
         follow_classifier(classifier, card)
-        with columns[1]:
-            entry = dataset_picker("cm")
+    with bar.drawer():
+        entry = dataset_picker("cm")
+        place = st.container()
+    try:
         dataset = opened(entry, {})
-        splits = list(dataset.splits)
-        if st.session_state.get("cm_split") not in (None, *splits):
-            del st.session_state["cm_split"]
-        with columns[2]:
-            split_name = st.selectbox(
-                "Split", splits, index=splits.index("test") if "test" in splits else 0, key="cm_split",
-                bind="query-params",
-            )  # fmt: skip
-        other = None
-        if part == TWO:
-            with columns[3]:
-                others = [name for name in catalogue.names() if name != classifier]
-                if st.session_state.get("cm_other") not in (None, *others):
-                    del st.session_state["cm_other"]
-                alike = [n for n in others if catalogue.card_of(n).class_names == card.class_names]
-                other = st.selectbox(
-                    "Compared with", others, index=others.index(alike[0]) if alike else 0, key="cm_other",
-                    bind="query-params",
-                )  # fmt: skip
-        first = judged(classifier, dataset, split_name)
-        if first.predictions.note:
-            st.info(plain(first.predictions.note), icon=":material/info:")
-        match part:
-            case "Findings":
-                findings_part(first)
-            case "Classes":
-                classes_part(first)
-            case "Calibration":
-                calibration_part(first)
-            case "Errors":
-                errors_part(first)
-            case "One against the rest":
-                from pages.elements.confusion_matrices.threshold_lab import threshold_part
+    except ConvoscopeError as error:
+        show_what_is_here(classifier, error)
+        return
+    splits = list(dataset.splits)
+    if st.session_state.get("cm_split") not in (None, *splits):
+        del st.session_state["cm_split"]
+    with place:
+        split_name = st.selectbox(
+            "Split", splits, index=splits.index("test") if "test" in splits else 0, key="cm_split",
+            bind="query-params",
+        )  # fmt: skip
+    other = _other(classifier, card) if part == TWO else None
+    first = judged(classifier, dataset, split_name)
+    if first.predictions.note:
+        st.info(plain(first.predictions.note), icon=":material/info:")
+    match part:
+        case "Findings":
+            findings_part(first)
+        case "Classes":
+            classes_part(first)
+        case "Calibration":
+            calibration_part(first)
+        case "Errors":
+            errors_part(first)
+        case "One against the rest":
+            from pages.elements.confusion_matrices.threshold_lab import threshold_part
 
-                threshold_part(first)
-            case "Two classifiers":
-                from pages.elements.confusion_matrices.comparison import comparison_part
+            threshold_part(first)
+        case "Two classifiers":
+            from pages.elements.confusion_matrices.comparison import comparison_part
 
-                comparison_part(first, judged(other or classifier, dataset, split_name))
-            case _:
-                matrix_part(first)
+            if other is None:
+                st.info(
+                    "No other classifier here has these classes: train or import a second one to compare."
+                )
+            else:
+                comparison_part(first, judged(other, dataset, split_name))
+        case _:
+            matrix_part(first)
+            what_next("embedding", "filters", "train_monitor", "attribution")
+
+
+def _other(classifier: str, card: ModelCard) -> str | None:
+    """A second classifier with the same classes; only such can be compared."""
+    others = [
+        n
+        for n in catalogue.names()
+        if n != classifier and catalogue.card_of(n).class_names == card.class_names
+    ]
+    if st.session_state.get("cm_other") not in (None, *others):
+        del st.session_state["cm_other"]
+    if not others:
+        return None
+    chosen: str = st.selectbox("Compared with", others, key="cm_other", bind="query-params", width=320)
+    return chosen
+
+
+with page("Confusion matrices", "What does this network mix up, which images, and how sure was it?"):
+    draw()

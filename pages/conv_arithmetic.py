@@ -99,7 +99,6 @@ with page(
     "Every output cell is a sum of products. Point at one to see what made it, at an input cell to see "
     "what it "
     "feeds, and change any number.",
-    icon="🧮",
 ):
     part = st.segmented_control(
         "Part",

@@ -6,20 +6,21 @@ import streamlit as st
 from streamlit.errors import StreamlitPageNotFoundError
 
 from pages.elements.as_text import plain
-from pages.elements.data.parts import batch, duplicates, left_out, overview, upload
+from pages.elements.data.parts import batch, contact_sheet, duplicates, left_out, overview, upload
 from pages.elements.page import errors_shown, page
+from pages.elements.pickers.bar import draw_bar
 from pages.elements.pickers.dataset_picker import dataset_picker, dataset_settings, opened
 
 PARTS = ("Overview", "Batch", "Duplicates", "Left out", "Upload")
 
-with page("Data", "Look at the images before you train on them, or bring your own.", icon="🗂️"):
+with page("Data", "What is in the data set, and is it sound?"):
     follow = st.session_state.pop("data_part_next", None)
     if follow:
         st.session_state["data_part"] = follow
-    left, right = st.columns([2, 3], vertical_alignment="bottom")
-    with left:
-        entry = dataset_picker("data")
-    with right:
+    bar = draw_bar()
+    with bar.chips:
+        entry = dataset_picker("data", in_bar=True)
+    with bar.controls:
         part = st.segmented_control(
             "Part", PARTS, default="Overview", key="data_part", bind="query-params",
             label_visibility="collapsed", required=True,
@@ -30,12 +31,13 @@ with page("Data", "Look at the images before you train on them, or bring your ow
     if part == "Upload":
         upload()
     else:
-        st.caption(plain(entry.summary))
         settings = {}
-        if entry.settings:
-            with st.expander("Settings of this data set", icon=":material/tune:"), errors_shown():
-                settings = dataset_settings(entry, "data")
+        with bar.drawer(), errors_shown():
+            st.caption(plain(entry.summary))
+            settings = dataset_settings(entry, "data") if entry.settings else {}
         dataset = opened(entry, settings)
+        if part == "Overview":
+            contact_sheet(dataset)
         height, width = dataset.input_size
         splits = ", ".join(f"{plain(name)} {len(split):,}" for name, split in dataset.splits.items())
         colors = "gray" if dataset.channels == 1 else "RGB"

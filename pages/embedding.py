@@ -6,47 +6,27 @@ import numpy as np
 import streamlit as st
 
 from core.data.dataset import ImageDataset, Split
-from core.embedding.embed import (
-    embed,
-    feature_layers,
-    feature_space,
-    features_of,
-    last_before_head,
-    place,
-    sample_rows,
-)
-from core.embedding.nearest_neighbors import nearest_to
-from core.embedding.projections import PROJECTIONS, FeatureSpace
+from core.embedding.embed import sample_rows
+from core.embedding.projections import PROJECTIONS
 from core.errors import BadDataset
 from core.evaluation.prediction import match_classes
 from core.evaluation.probabilities import probabilities
 from core.models import catalogue
-from core.models.classifier import Classifier
-from core.progress import Progress
-from core.store import Answer
 from pages.elements.as_text import plain
-from pages.elements.ask import ask
+from pages.elements.embedding.questions import features, layers_of, picture_of, placed_image, space_of
 from pages.elements.embedding.scatter import NEAR, ImageMap, Sprite, make_sprite, scatter
 from pages.elements.page import page
+from pages.elements.pickers.bar import draw_bar
 from pages.elements.pickers.choose import choose_classifier, choose_image
 from pages.elements.pickers.chosen_image import set_chosen_image
 from pages.elements.pickers.dataset_picker import choose_next, dataset_picker, opened
+from pages.elements.pickers.first_choice import start_with_what_is_here
 from pages.elements.settings_form import settings_form
 
 COUNTS = (200, 500, 1000, 2000, 5000, 10_000)
 PROJECTION_OF = {projection.title: name for name, projection in PROJECTIONS.items()}
 AUTOMATIC = "automatic"
 MOST_COMPARED = 2
-
-
-def layers_of(classifier: str) -> Answer:
-    """The layers that features can be taken from, and the one that is taken where none is chosen."""
-
-    def analysis(classifier: Classifier, progress: Progress) -> Answer:
-        layers = [[layer.name, layer.title] for layer in feature_layers(classifier)]
-        return {"layers": layers, "default": last_before_head(classifier)}
-
-    return ask("feature layers", classifier, analysis, message="Looking at the layers")
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
@@ -60,152 +40,103 @@ def mapped(
 ) -> tuple[ImageMap, dict[str, Any], bool, str]:  # fmt: skip
     """One classifier's map of these images: the map, a line of the table, whether it predicts their classes,
     and a note on how classes were matched."""
-    where = (part.fingerprint, layer)
-
-    def named(progress: Progress) -> Progress:
-        return lambda share, text: progress(share, f"{title}: {text}")
-
-    def look(classifier: Classifier, progress: Progress) -> Answer:
-        features, logits = features_of(classifier, part.images, layer, progress=named(progress))
-        return {"features": features, "logits": logits}
-
-    seen = ask(
-        "features of a layer", classifier,
-        look,
-        depends_on=where, short=False, message=f"{title}: features of {len(part):,} images",
-    )  # fmt: skip
-
-    def compare(classifier: Classifier, progress: Progress) -> Answer:
-        space = feature_space(seen["features"], layer, named(progress))
-        return {"indices": space.indices, "distances": space.distances}
-
-    near = ask(
-        "neighbors in the features", classifier, compare, depends_on=where, short=False,
-        message=f"{title}: every image beside every other",
-    )  # fmt: skip
-    space = FeatureSpace(seen["features"], near["indices"], near["distances"])
-    picture = ask(
-        "embedding", classifier,
-        lambda classifier, progress: embed(space, part.labels, progress=named(progress), **how),
-        depends_on=(*where, how), short=False,
-    )  # fmt: skip
+    seen = features(classifier, title, layer, part)
+    space = space_of(classifier, title, layer, part, seen)
+    picture = picture_of(classifier, title, layer, part, space, how)
     try:
         matching, note = match_classes(data.class_names, catalogue.card_of(classifier).class_names)
-        theirs = np.full(seen["logits"].shape[1], data.number_of_classes)
+        theirs = np.full(seen.logits.shape[1], data.number_of_classes)
         theirs[matching[matching >= 0]] = np.flatnonzero(matching >= 0)
-        predicted, judges = theirs[seen["logits"].argmax(axis=1)], True
+        predicted, judges = theirs[seen.logits.argmax(axis=1)], True
     except BadDataset:
         predicted, judges = np.full(len(part), data.number_of_classes), False
         note = f"{title} knows other classes than {data.title}: its predictions are not shown."
     placed = None
     if new is not None:
-        placed = placed_image(
-            classifier, layer, space, picture, how, new, new_title, (*where, how, new_sha256)
-        )
-    kept, chance = float(picture["preserved"].mean()), NEAR / (len(part) - 1)
+        found = placed_image(classifier, layer, part, space, picture, how, new, new_sha256)
+        placed = {"point": list(found.point), "nearest": list(found.nearest), "title": new_title}
+    kept, chance = float(picture.preserved.mean()), NEAR / (len(part) - 1)
     words = f"{kept:.0%} of the {NEAR} nearest neighbors are kept (by chance {min(1, chance):.0%})"
-    if picture["silhouette"] is not None:
-        apart = f" · silhouette {picture['silhouette']:.2f} in the features"
-        words += f"{apart}, {picture['silhouette_shown']:.2f} in the picture".replace("-", "−")
-    if "explained" in picture:
-        words += f" · {picture['explained'].sum():.0%} of the variance"
+    if picture.silhouette is not None and picture.silhouette_shown is not None:
+        apart = f" · silhouette {picture.silhouette:.2f} in the features"
+        words += f"{apart}, {picture.silhouette_shown:.2f} in the picture".replace("-", "−")
+    if picture.explained is not None:
+        words += f" · {picture.explained:.0%} of the variance"
     line = {
         "classifier": title,
         "layer": layer,
-        "features": seen["features"].shape[1],
+        "features": seen.features.shape[1],
         "accuracy here": float((predicted == part.labels).mean()) if judges else None,
-        "silhouette in the features": picture["silhouette"],
-        "silhouette in the picture": picture["silhouette_shown"],
+        "silhouette in the features": picture.silhouette,
+        "silhouette in the picture": picture.silhouette_shown,
         "neighbors kept": kept,
     }
     shown = ImageMap(
-        title, words, picture["points"], predicted, probabilities(seen["logits"]).max(axis=1),
-        picture["preserved"], space.indices, picture["shown"], placed,
+        title, words, picture.points, predicted, probabilities(seen.logits).max(axis=1),
+        picture.preserved, space.indices, picture.shown, placed,
     )  # fmt: skip
     return shown, line, judges, note
-
-
-def placed_image(
-    classifier: str, layer: str, space: FeatureSpace, picture: Answer, how: dict[str, Any],
-    pixels: np.ndarray, title: str, depends_on: tuple[Any, ...],
-) -> dict[str, Any]:  # fmt: skip
-    """Where the chosen image belongs in a finished map, and which images are like it."""
-
-    def analysis(classifier: Classifier, progress: Progress) -> Answer:
-        features, _ = features_of(classifier, pixels[None], layer)
-        at = place(features, space, picture, projection=how["projection"], settings=how["settings"])
-        nearest, _ = nearest_to(features, space.features, NEAR)
-        return {"point": at[0].tolist(), "nearest": nearest[0].tolist()}
-
-    answer = ask("placed in a map", classifier, analysis, depends_on=depends_on, message="Placing the image")
-    return {**answer, "title": title}
 
 
 with page(
     "Embedding",
     "Each dot is an image, beside those that look alike to the network: which classes does it keep apart?",
-    icon="🗺️",
 ):
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        with st.container(width="stretch"):
-            first = choose_classifier()
+    start_with_what_is_here()
+    bar = draw_bar()
+    with bar.chips:
+        chip = st.container(width="content")
+        first = choose_classifier()
         card = catalogue.card_of(first)
-        with st.container(width="stretch"):
-            others = st.multiselect(
-                "Compare with", [name for name in catalogue.names() if name != first], key="em_with",
-                bind="query-params", max_selections=MOST_COMPARED, placeholder="up to two more",
-                help="The same images through each, side by side: point at one and see it in all.",
-            )  # fmt: skip
-        if not st.session_state.get("em_set_shown") and not st.query_params.get("em_set") and card.dataset:
-            choose_next("em", card.dataset)
-        with st.container(width="stretch"):
-            entry = dataset_picker("em")
-        data = opened(entry, {})
-        names = list(data.splits)
-        with st.container(width="content"):
-            split_name = st.segmented_control(
-                "Split", names, default="test" if "test" in names else names[0], key="em_split",
-                bind="query-params", required=True,
-            )  # fmt: skip
-    found = layers_of(first)
-    layers = dict(found["layers"])
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        with st.container(width="stretch"):
-            if st.session_state.get("em_layer") not in (None, AUTOMATIC, *layers):
-                del st.session_state["em_layer"]  # a layer of another classifier
-            layer = st.selectbox(
-                "Layer", [AUTOMATIC, *layers], key="em_layer", bind="query-params",
-                help="Its output, averaged over all places, is what images are compared by. Automatic is the "
-                "last before the head.",
-            )  # fmt: skip
-        with st.container(width="content"):
-            title = st.segmented_control(
-                "Projection", [*PROJECTION_OF], default="t-SNE", key="em_projection", bind="query-params",
-                required=True,
-            )  # fmt: skip
-            projection = PROJECTION_OF[title]
-        with st.container(width="content"):
-            dimensions = st.segmented_control(
-                "Dimensions", [2, 3], default=2, key="em_dimensions", bind="query-params", required=True
-            )
-        with st.container(width="stretch"):
-            count = st.select_slider(
-                "Images", COUNTS, 1000, key="em_count", bind="query-params",
-                help="Drawn at random with every class in its share; always the same ones.",
-            )  # fmt: skip
-    with st.container(horizontal=True, vertical_alignment="center"):
-        settings = {}
-        if PROJECTIONS[projection].settings:
-            with st.popover(f"Settings of {title}", icon=":material/tune:"):
-                settings = settings_form(PROJECTIONS[projection].settings, f"em_{projection}")
-        with st.container(width=300):
+        with chip:
             image = choose_image(card)
+    with bar.controls:
+        title = st.segmented_control(
+            "Projection", [*PROJECTION_OF], default="t-SNE", key="em_projection", bind="query-params",
+            required=True, label_visibility="collapsed",
+        )  # fmt: skip
+        projection = PROJECTION_OF[title]
+    with bar.controls:
         wanted = st.toggle(
             "Place this image in the map ★", key="em_place", bind="query-params",
             help="The finished map stays as it is; the image goes where its features say. "
             "Upload one of yours to try.",
         )  # fmt: skip
-
+    found = layers_of(first)
+    layers = found.titles
+    if not st.session_state.get("em_set_shown") and not st.query_params.get("em_set") and card.dataset:
+        choose_next("em", card.dataset)
+    with bar.drawer():
+        dimensions = st.segmented_control(
+            "Dimensions", [2, 3], default=2, key="em_dimensions", bind="query-params", required=True,
+            format_func=lambda n: f"{n}-D",
+        )  # fmt: skip
+        others = st.multiselect(
+            "Compare with", [name for name in catalogue.names() if name != first], key="em_with",
+            bind="query-params", max_selections=MOST_COMPARED, placeholder="up to two more",
+            help="The same images through each, side by side: point at one and see it in all.",
+        )  # fmt: skip
+        entry = dataset_picker("em")
+        data = opened(entry, {})
+        names = list(data.splits)
+        split_name = st.segmented_control(
+            "Split", names, default="test" if "test" in names else names[0], key="em_split",
+            bind="query-params", required=True,
+        )  # fmt: skip
+        if st.session_state.get("em_layer") not in (None, AUTOMATIC, *layers):
+            del st.session_state["em_layer"]  # a layer of another classifier
+        layer = st.selectbox(
+            "Layer", [AUTOMATIC, *layers], key="em_layer", bind="query-params",
+            help="Its output, averaged over all places, is what images are compared by. Automatic is the "
+            "last before the head.",
+        )  # fmt: skip
+        count = st.select_slider(
+            "Images", COUNTS, 1000, key="em_count", bind="query-params",
+            help="Drawn at random with every class in its share; always the same ones.",
+        )  # fmt: skip
+        settings = {}
+        if PROJECTIONS[projection].settings:
+            settings = settings_form(PROJECTIONS[projection].settings, f"em_{projection}")
     split = data.split(split_name)
     rows = sample_rows(split, count)
     part = split if len(rows) == len(split) else split.take(rows)
@@ -223,9 +154,9 @@ with page(
         if titles.count(title) > 1:  # two trainings of one network: their names tell which is which
             title = name
         if name == first:
-            chosen_layer = layer if layer in layers else found["default"]
+            chosen_layer = layer if layer in layers else found.default
         else:
-            chosen_layer = layers_of(name)["default"]
+            chosen_layer = layers_of(name).default
         new = image.pixels if wanted and picked < 0 else None
         drawn, line, known, note = mapped(
             name, title, chosen_layer, part, data, how, new, image.name, image.sha256

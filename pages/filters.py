@@ -6,6 +6,7 @@ from core.data.catalogue import dataset_names
 from core.models.catalogue import card_of
 from pages.elements.as_text import plain
 from pages.elements.figures.layer_strip import layer_strip
+from pages.elements.figures.what_next import what_next
 from pages.elements.filters.cards import cards_view
 from pages.elements.filters.channel_map import channel_map
 from pages.elements.filters.chosen_filters import LAYER, VIEW, VIEWS, Filters, asked, switched_channels
@@ -13,38 +14,41 @@ from pages.elements.filters.one_channel import channel_view
 from pages.elements.filters.ranks import rank_view
 from pages.elements.filters.switchboard import switchboard
 from pages.elements.page import errors_shown, page
+from pages.elements.pickers.bar import Bar, draw_bar
 from pages.elements.pickers.choose import choose_classifier
 from pages.elements.pickers.dataset_picker import dataset_picker, opened
+from pages.elements.pickers.first_choice import start_with_what_is_here
 
+FIRST_LAYER = 2  # the third convolution: past edges, and patches one can recognize
 COUNTS = (200, 1000, 2000, 5000, 10_000, 60_000)
 
 
-def chosen_filters() -> Filters:
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        with st.container(width="stretch"):
-            classifier = choose_classifier()
-        card = card_of(classifier)
-        if st.session_state.get("fl_of") != classifier:
-            # The data set follows the classifier, until another is chosen or a link names one.
-            st.session_state["fl_of"] = classifier
-            if card.dataset in dataset_names() and "fl_set" not in st.query_params:
-                st.session_state["fl_set"] = card.dataset
-        with st.container(width="stretch"):
-            entry = dataset_picker("fl")
+def chosen_filters(bar: Bar) -> Filters:
+    start_with_what_is_here()
+    with bar.chips:
+        classifier = choose_classifier()
+    card = card_of(classifier)
+    if st.session_state.get("fl_of") != classifier:
+        # The data set follows the classifier, until another is chosen or a link names one.
+        st.session_state["fl_of"] = classifier
+        if card.dataset in dataset_names() and "fl_set" not in st.query_params:
+            st.session_state["fl_set"] = card.dataset
+    with bar.drawer():
+        entry = dataset_picker("fl")
         dataset = opened(entry, {})
         splits = list(dataset.splits)
         if st.session_state.get("fl_split") not in (None, *splits):
             del st.session_state["fl_split"]
         split = st.selectbox(
             "Split", splits, index=splits.index("test") if "test" in splits else 0, key="fl_split",
-            bind="query-params", width=110,
+            bind="query-params",
         )  # fmt: skip
         total = len(dataset.split(split))
         counts = [*(n for n in COUNTS if n < total), total]
         if st.session_state.get("fl_n") not in (None, *counts):
             del st.session_state["fl_n"]
         images = st.selectbox(
-            "Images", counts, index=min(1, len(counts) - 1), key="fl_n", bind="query-params", width=110,
+            "Images", counts, index=min(1, len(counts) - 1), key="fl_n", bind="query-params",
             # Without separators, since the address is written and read as the options are shown.
             help="How many are looked through, every class with its share.",
         )  # fmt: skip
@@ -60,25 +64,28 @@ def choose_layer() -> None:
         st.query_params.pop("fl_channel", None)
 
 
-with page("Filters", "Find what every filter looks for, then switch it off and see what breaks.", icon="🎛️"):
-    found = chosen_filters()
+with page("Filters", "What does each filter look for, and what breaks without it?"):
+    bar = draw_bar()
+    with bar.controls:
+        place = st.container(width="content")
+        view = st.selectbox(
+            "View", VIEWS, key=VIEW, bind="query-params", label_visibility="collapsed", width=170
+        )
+    found = chosen_filters(bar)
     off = {}
     with errors_shown():
         off = switched_channels(found.layers)
     names = [layer["name"] for layer in found.layers]
-    given = st.query_params.get(LAYER, names[0])
-    number = names.index(given) if given in names else 0
+    given = st.query_params.get(LAYER, "")
+    number = names.index(given) if given in names else min(FIRST_LAYER, len(names) - 1)
+    with place, st.popover(f"layer **{plain(names[number])}**", key="chip_layer", width="content"):
+        layer_strip(
+            found.layers, names[number], {name: len(channels) for name, channels in off.items()},
+            key="fl_strip", on_choose=choose_layer,
+        )  # fmt: skip
     filters = Filters(
         found.classifier, found.card, found.dataset, found.split_name, found.images, found.answer,
         found.index, number, off,
-    )  # fmt: skip
-    layer_strip(
-        found.layers, names[number], {name: len(channels) for name, channels in off.items()}, key="fl_strip",
-        on_choose=choose_layer,
-    )  # fmt: skip
-    view = st.segmented_control(
-        "View", VIEWS, default=VIEWS[0], key=VIEW, bind="query-params", required=True,
-        label_visibility="collapsed",
     )  # fmt: skip
     match view:
         case "One channel":
@@ -93,3 +100,4 @@ with page("Filters", "Find what every filter looks for, then switch it off and s
         f"{filters.images:,} images of {plain(filters.dataset.title)}, {plain(filters.split_name)}. Each "
         f"filter's top {found.answer['k']} images are kept; means and counts are over all of them."
     )
+    what_next("feature_visualization", "activations", "confusion_matrices")

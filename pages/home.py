@@ -6,12 +6,13 @@ from core.data.images import enlarge
 from pages.elements.home.photo_drop import photo_drop
 from pages.elements.home.tour import tour
 from pages.elements.page import page
+from pages.elements.pickers.bar import draw_bar
 from pages.elements.pickers.choose import choose, show_prediction, what_the_network_sees
 
 with page(
     "Convoscope", "Look inside a convolutional image classifier: yours or one that ships, on your own images."
 ):
-    chosen = choose()
+    chosen = choose(draw_bar())
     picture, answer = st.columns([2, 3], gap="large")
     with picture:
         st.image(enlarge(chosen.image.pixels, 480), width="stretch")

@@ -44,7 +44,7 @@ def draw(name: str, lead: str) -> None:
         loss_part(name, predict=predict)
 
 
-with page("Loss lab", "Drag a prediction and see what it costs, and how hard the loss pulls.", icon="📉"):
+with page("Loss lab", "Drag a prediction and see what it costs, and how hard the loss pulls."):
     part = st.segmented_control(
         "Part",
         list(PARTS),

@@ -6,14 +6,14 @@ from core.runs.run_list import list_runs
 from pages.elements.address import tell_choice
 from pages.elements.page import errors_shown, page
 from pages.elements.train_monitor.ablation_view import ablation_view
-from pages.elements.train_monitor.foreign_runs import drop_zone, foreign_runs
+from pages.elements.train_monitor.foreign_runs import drop_zone, extra_curves, foreign_runs
 from pages.elements.train_monitor.run_comparison import run_comparison
 from pages.elements.train_monitor.run_view import run_view
 from pages.elements.train_monitor.training_form import start, training_form
 
 PARTS = ("Watch", "New run", "Compare", "Ablation", "From elsewhere")
 
-with page("Train monitor", "Start a training, watch it learn, and be told what its curves mean.", icon="📈"):
+with page("Train monitor", "Start a training, watch it learn, and read what its curves mean."):
     follow = st.session_state.pop("tm_part_next", None)
     if follow:
         st.session_state["tm_part"] = follow
@@ -42,5 +42,6 @@ with page("Train monitor", "Start a training, watch it learn, and be told what i
             drop_zone()
             if foreign_runs():
                 run_view(foreign_runs(), right)
+                extra_curves()
         case _:
             run_view(list_runs() + foreign_runs(), right)

@@ -18,7 +18,7 @@ OPEN_SETS = ("data/sets", "models/architectures", "attribution/methods", "comman
 SHARED_ELEMENTS = ("", "figures", "pickers")  # of pages/elements, each importing only from those before it
 # Where a fault would be hardest to find: each has a test file of its own name.
 TESTED_BY_NAME = (
-    "registry", "compute/winograd", "compute/convolution", "occlusion/toom_cook", "occlusion/changed_block",
+    "registry", "compute/convolution", "occlusion/toom_cook", "occlusion/changed_block",
     "occlusion/block_plan", "occlusion/local_layers", "network/graph", "embedding/nearest_neighbors",
     "training/step", "training/folder",
 )  # fmt: skip

@@ -131,3 +131,35 @@ def test_many_threads_write_and_read_one_key():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_a_folder_where_an_entry_should_be_is_a_miss_and_gives_way(tmp_path, monkeypatch):
+    monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path))
+    key = store.key_of("x", "a folder in the way", ())
+    path = store._path(key)
+    (path / "inside").mkdir(parents=True)
+    assert store.find(key) is None
+    (path / "inside").mkdir(parents=True)
+    assert store.keep(key, {"fine": True}) == {"fine": True}
+    store.forget_memory()
+    assert store.find(key) == {"fine": True}
+    store.drop(key)
+    (path / "inside").mkdir(parents=True)
+    store.drop(key)
+    assert not path.exists()
+
+
+def test_the_limit_holds_where_several_processes_fill_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path))
+    monkeypatch.setattr(store, "DISK_LIMIT", 2_000_000)
+    monkeypatch.setattr(store, "_counted", None)
+    monkeypatch.setattr(store, "_added", 0)
+    peak = 0
+    for turn in range(60):
+        store.keep(store.key_of("own", "limit", (turn,)), {"bytes": np.zeros(50_000, np.uint8)})
+        for other in range(3):  # what three other processes write, of which this one is not told
+            path = store._path(store.key_of("other", "limit", (turn, other)))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(bytes(50_000))
+        peak = max(peak, store.size())
+    assert peak < 1.5 * store.DISK_LIMIT

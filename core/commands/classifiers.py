@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from dataclasses import asdict
 from typing import Any
 
@@ -13,9 +14,11 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from core.models.catalogue import entries
+    from core.models.catalogue import damaged, entries
 
     found = entries()
+    for one in damaged():
+        print(f"{one.name} is left out: {one.reason}", file=sys.stderr)
     if args.json:
         print(json.dumps([asdict(entry) for entry in found], ensure_ascii=False, indent=2))
         return 0

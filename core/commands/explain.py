@@ -25,6 +25,10 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--json", action="store_true", help="for machines")
     parser.add_argument("--out", type=Path, metavar="FILE.npz", help="keep the values and how they were made")
     parser.add_argument("--png", type=Path, metavar="FILE.png", help="keep a picture of the map")
+    parser.add_argument(
+        "--view", choices=("heat", "signed", "spotlight", "raw"), default="heat",
+        help="how the picture shows the map (default: heat, its magnitude smoothed)",
+    )  # fmt: skip
     parser.set_defaults(run=run)
     _add_settings_when_asked(parser)
 
@@ -52,9 +56,9 @@ def _add_settings_when_asked(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from core.attribution.export import facts_of, npz_bytes
-    from core.attribution.heatmap import picture, plane_of, scale_of
     from core.attribution.mask_shares import fitted_masks, in_words, mask_shares
     from core.attribution.methods import methods
+    from core.attribution.rendering import Look, Shown, default_sigma, sheet
     from core.commands import write_file
     from core.data.image_address import open_image
     from core.data.images import encode
@@ -80,10 +84,9 @@ def run(args: argparse.Namespace) -> int:
     if args.out:
         write_file(args.out, npz_bytes(result, facts, pixels))
     if args.png:
-        plane = plane_of(result.values)
         title = f"{method.title}: {card.class_names[target]}"
-        sheet = picture(pixels, [(title, plane, scale_of([plane]))], signed=result.signed)
-        write_file(args.png, encode(sheet))
+        shown = Shown(title, result.values, smooth=method.facts.get("smooth", True))
+        write_file(args.png, encode(sheet(pixels, [shown], Look(args.view, default_sigma(pixels.shape[:2])))))
     print(json.dumps(facts, ensure_ascii=False, indent=2) if args.json else _in_words(facts))
     if shares and not args.json:
         print(f"  where the map is strong: {in_words(shares)}")

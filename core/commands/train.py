@@ -1,23 +1,24 @@
-"""`python -m core train`: train a network, or go on with a run; every setting of `train` is an option."""
+"""`python -m core train`: train a network, or go on with a run; every setting is an option."""
 
 import argparse
-import re
 import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.compute.malloc import keep_freed_memory
-from core.errors import ConvoscopeError, SettingError
-from core.history import FILE, append_record, rewrite_history
+from core.errors import ConvoscopeError
+from core.history import EndRecord, EpochRecord, FeaturesRecord, Record, StartRecord, StepRecord
 from core.paths import home
-from core.serving.jobs import as_job, note_stop, train_command
-from core.settings import add_options, check_settings, settings_of
+from core.settings import add_options, settings_of
+
+if TYPE_CHECKING:
+    from core.training.training_settings import TrainingSettings
 
 
 def add_parser(subparsers: Any) -> None:
-    from core.training.train import train
+    from core.training.training_settings import TrainingSettings
 
     parser = subparsers.add_parser(
         "train",
@@ -26,45 +27,40 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--name", help="the run's name; its folder is runs/NAME in Convoscope's own folder")
     parser.add_argument("--folder", type=Path, help="another folder for the run")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but the end")
-    add_options(parser, settings_of(train))
+    parser.add_argument("--quiet", action="store_true", help="print only the last line")
+    add_options(parser, settings_of(TrainingSettings))
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    from core.training.train import train
+    from core.serving.jobs import as_job, note_stop, stop_asked, train_command
+    from core.training.folder import write_record
+    from core.training.train import claim_run, train
+    from core.training.training_settings import TrainingSettings
 
-    declared = settings_of(train)
-    given = {s.name: getattr(args, s.name) for s in declared if hasattr(args, s.name)}
-    settings = check_settings(declared, given)
+    given = {s.name: getattr(args, s.name) for s in settings_of(TrainingSettings) if hasattr(args, s.name)}
+    settings = TrainingSettings.of(given)
     folder = args.folder or home("runs") / _name(args.name, settings)
+    device = claim_run(folder, settings).type  # before the folder becomes a job's
     keep_freed_memory()
     stopping = _stop_on_signals()
-    with as_job(folder, train_command(folder.name, given), device=_queue(settings["device"])):
-        _forget_what_was_lost(folder)
+    with as_job(folder, train_command(folder.name, given), device=device):
         ended = False
-        for record in train(folder, **settings, stop=lambda: bool(stopping)):
-            append_record(folder / FILE, record)
-            ended = record["kind"] == "end"
+        for record in train(folder, settings, stop=lambda: bool(stopping) or stop_asked(folder)):
+            write_record(folder, record)
+            ended = isinstance(record, EndRecord)
             if ended or not args.quiet:
                 print(_line(record), flush=True)
-        if stopping and not ended:
+        if not ended and (stopping or stop_asked(folder)):
             note_stop(folder)
             print("Stopped. The same command goes on from here.", flush=True)
     return 0
 
 
-def _queue(device: str) -> str:
-    from core.models.classifier import best_device
+def _name(name: str | None, settings: "TrainingSettings") -> str:
+    from core.serving.jobs import check_name
 
-    return best_device().type if device == "auto" else device
-
-
-def _name(name: str | None, settings: dict[str, Any]) -> str:
-    name = name or f"{settings['dataset']}_{settings['architecture']}"
-    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
-        raise SettingError(f"The name {name!r} is no name of a folder: use letters, digits, _ and - only.")
-    return name
+    return check_name(name or f"{settings.dataset}_{settings.architecture}")
 
 
 def _stop_on_signals() -> list[int]:
@@ -80,54 +76,41 @@ def _stop_on_signals() -> list[int]:
     return stopping
 
 
-def _forget_what_was_lost(folder: Path) -> None:
-    """Drop the records of steps that were done after the last save and are now done again."""
-    from core.training.folder import load_state
+def _line(record: Record) -> str:
+    match record:
+        case StartRecord():
+            return (
+                f"{record.train_images} training images, {record.parameters:,} parameters, "
+                f"{record.epochs} epochs of {record.steps_an_epoch} steps on {record.machine}"
+            )
+        case FeaturesRecord():
+            return f"features of {record.done} of {record.of} images"
+        case StepRecord():
+            return (
+                f"epoch {record.epoch} step {record.step}: loss {record.loss:.4f}, "
+                f"{record.images_per_second:.0f} images/s"
+            )
+        case EpochRecord():
+            return _epoch_line(record)
+        case EndRecord():
+            words = ""
+            if test := record.test:
+                low, high = test.interval
+                words = f" Test accuracy {test.accuracy:.2%} (95 % interval {low:.2%} to {high:.2%})."
+            return record.verdict + words
 
-    state = load_state(folder) or {}
-    if state.get("finished"):
-        return
-    epoch, steps = state.get("epoch", 1), state.get("total_steps", 0)
-    if (folder / FILE).exists():
-        rewrite_history(
-            folder / FILE,
-            lambda r: (
-                (r["kind"] == "start" and bool(state))
-                or (r["kind"] == "step" and r["step"] <= steps)
-                or (r["kind"] == "epoch" and r["epoch"] < epoch)
-            ),
-        )
 
-
-def _line(record: dict[str, Any]) -> str:
-    if record["kind"] == "start":
-        return (
-            f"{record['train_images']} training images, {record['parameters']:,} parameters, "
-            f"{record['epochs']} epochs of {record['steps_an_epoch']} steps on {record['machine']}"
+def _epoch_line(record: EpochRecord) -> str:
+    words = [f"epoch {record.epoch}:"]
+    if record.train_loss is not None:
+        words.append(f"loss {record.train_loss:.4f}, accuracy {record.train_accuracy:.2%};")
+    if record.validation_loss is not None:
+        words.append(
+            f"held out: loss {record.validation_loss:.4f}, accuracy {record.validation_accuracy:.2%};"
         )
-    if record["kind"] == "end":
-        test = record["metrics"].get("test")
-        words = ""
-        if test:
-            low, high = test["interval"]
-            words = f" Test accuracy {test['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%})."
-        return record["verdict"] + words
-    if record["kind"] == "features":
-        return f"features of {record['done']} of {record['of']} images"
-    if record["kind"] == "step":
-        return (
-            f"epoch {record['epoch']} step {record['step']}: loss {record['loss']:.4f}, "
-            f"{record['images_per_second']:.0f} images/s"
-        )
-    held_out = ""
-    if "validation_loss" in record:
-        held_out = (
-            f"; held out: loss {record['validation_loss']:.4f}, accuracy {record['validation_accuracy']:.2%}"
-        )
-    return (
-        f"epoch {record['epoch']}: loss {record['train_loss']:.4f}, accuracy {record['train_accuracy']:.2%}"
-        f"{held_out}; {record['seconds']:.0f} s"
-    )
+    if record.skipped_steps:
+        words.append(f"{record.skipped_steps} steps skipped, their gradients too large for 16-bit floats;")
+    return " ".join([*words, f"{record.seconds:.0f} s"])
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ And a batch is always computed in the same way, however many threads there are.
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -18,6 +19,7 @@ Result = TypeVar("Result")
 
 OFTEN = 0.1  # seconds
 _lock = threading.Lock()
+_here = threading.local()  # `here.holds`: one function for each call of `side_by_side` that is under way here
 _pools: dict[int, ThreadPoolExecutor] = {}
 
 
@@ -45,18 +47,46 @@ def side_by_side(
             meanwhile()
             yield result
         return
-    pool = _pool(threads)
+    pool, items = _pool(threads), list(items)
     futures: list[Future[Result]] = [pool.submit(function, item) for item in items]
+
+    def hold() -> Callable[[], None]:
+        held = [number for number, future in enumerate(futures) if future.cancel()]
+        wait(futures)
+
+        def go_on() -> None:
+            for number in held:
+                futures[number] = pool.submit(function, items[number])
+
+        return go_on
+
+    holds: list[Callable[[], Callable[[], None]]] = _here.__dict__.setdefault("holds", [])
+    holds.append(hold)
     try:
-        for future in futures:
+        for number in range(len(items)):
             meanwhile()
-            while wait([future], OFTEN).not_done:
+            while wait([futures[number]], OFTEN).not_done:
                 meanwhile()
-            yield future.result()
+            yield futures[number].result()
     finally:
+        holds.remove(hold)
         for future in futures:
             future.cancel()
         wait(futures)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Compute nothing of what this thread has begun side by side, so that another may use the same network.
+
+    What is being computed is waited for; what has not begun begins afterwards.
+    """
+    go_on = [hold() for hold in getattr(_here, "holds", [])]
+    try:
+        yield
+    finally:
+        for one in go_on:
+            one()
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:

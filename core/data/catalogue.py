@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from core import roles
 from core.data.archive import list_zip, printable
 from core.data.dataset import ImageDataset
 from core.data.folder_index import find_images, read_dataset
@@ -137,7 +138,9 @@ def add_upload(
     Raises:
         BadDataset: It is too large, no zip, or holds no images in class folders; nothing is kept then.
         Unavailable: There is no more room for uploads.
+        NotAllowed: In a class, by anyone but the teacher.
     """
+    roles.visitor().require_teacher("upload a data set")
     folder = home("data", "uploads")
     room = MAXIMUM_UPLOADS - sum(path.stat().st_size for path in folder.glob("*.zip"))
     if room <= 0:

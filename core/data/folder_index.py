@@ -17,6 +17,7 @@ from core.data.archive import list_zip, open_zip, printable, reason_to_skip_name
 from core.data.dataset import ImageDataset, Skipped, Split
 from core.data.images import read_image
 from core.data.preprocessing import Preprocessing, fit
+from core.disk import note_use, require_room
 from core.errors import BadDataset, BadImage
 from core.paths import home
 from core.progress import Progress, no_progress
@@ -118,7 +119,11 @@ def read_dataset(
     size = size or _usual_size(files, places)
     key = hashlib.sha256(f"{_VERSION} {files.key} {size} {cut} {gray}".encode()).hexdigest()[:24]
     folder = home("data", "indexed") / key
-    if not (folder / "index.json").is_file():
+    if (folder / "index.json").is_file():
+        note_use(folder / "index.json")
+    else:
+        needed = len(places) * size * size * (1 if gray else 3)
+        require_room("data/indexed", needed, f"The data set {files.root.name!r} at {size} pixels")
         _write(folder, files, places, class_names, size, cut, gray, progress)
     splits, unreadable = _mapped(folder)
     splits, note = _completed(splits, test_share, seed)

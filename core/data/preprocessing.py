@@ -1,7 +1,7 @@
 """From a picture of any size to what a network takes in."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -59,6 +59,25 @@ def fit(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
         returns: (*input_size, channels) uint8
     """
     return fit_steps(pixels, preprocessing)[-1].pixels
+
+
+def for_the_eye(pixels: np.ndarray, preprocessing: Preprocessing, side: int = 672) -> np.ndarray:
+    """What the network sees of a picture, in color and at a resolution that looks sharp on a screen.
+
+    Shape:
+        pixels: (H, W, 3) uint8
+        returns: (h, w, 3) uint8: `input_size` times the whole number that comes near `side`; a picture that
+            has no more pixels than the network takes stays at `input_size`
+    """
+    most = max(preprocessing.input_size)
+    times = max(1, round(side / most)) if min(pixels.shape[:2]) > 1.5 * most else 1
+    finer = replace(
+        preprocessing,
+        input_size=(preprocessing.input_size[0] * times, preprocessing.input_size[1] * times),
+        resize=None if preprocessing.resize is None else preprocessing.resize * times,
+        channels=3, mean=(0.0,) * 3, std=(1.0,) * 3,
+    )  # fmt: skip
+    return fit(pixels, finer)
 
 
 def fit_steps(pixels: np.ndarray, preprocessing: Preprocessing) -> list[Step]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.errors import SettingError
+from core.evaluation.finite import check_finite
 from core.evaluation.intervals import wilson_interval
 
 
@@ -41,11 +42,13 @@ def calibration(confidence: np.ndarray, correct: np.ndarray, *, bins: int = 15) 
         correct: (N,) bool
     Raises:
         SettingError: Fewer than one bin.
+        NotFinite: A probability is NaN or infinite.
     Source:
         Guo, Pleiss, Sun, Weinberger 2017, "On calibration of modern neural networks", arXiv:1706.04599
     """
     if bins < 1:
         raise SettingError(f"bins is {bins}: choose 1 or more, such as 15.")
+    check_finite(confidence, "probabilities")
     edges = np.linspace(0, 1, bins + 1)
     which = np.clip(np.searchsorted(edges, confidence, side="right") - 1, 0, bins - 1)
     counts = np.bincount(which, minlength=bins)

@@ -12,7 +12,7 @@ from core.data.dataset import ImageDataset, Split
 from core.data.fitting import fitted
 from core.errors import ConvoscopeError, Unavailable
 from core.evaluation.prediction import predict_split
-from core.history import of_kind, read_history
+from core.history import StartRecord, of_kind, read_history
 from core.models.card import HISTORY
 from core.models.checkpoint import load_checkpoint
 from core.models.classifier import Classifier
@@ -107,8 +107,8 @@ def check_checkpoint(
 
 def dataset_settings_of(folder: Path) -> dict[str, Any]:
     """The settings of the data set that a run was trained on, as its history tells."""
-    starts = list(of_kind(read_history(folder / HISTORY), "start"))
-    text = starts[-1].get("settings", {}).get("dataset_settings") if starts else ""
+    starts = list(of_kind(read_history(folder / HISTORY), StartRecord))
+    text = starts[-1].settings.get("dataset_settings") if starts else ""
     return dict(assignments_in(text or ""))
 
 

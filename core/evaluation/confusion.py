@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.errors import SettingError
+from core.evaluation.finite import check_finite
 from core.evaluation.intervals import wilson_interval
 
 NORMALIZATIONS = ("true", "pred", "all")
@@ -160,9 +161,11 @@ def top_k_accuracy(logits: np.ndarray, labels: np.ndarray, k: int) -> float:
         labels: (N,) int64
     Raises:
         SettingError: k is not from 1 to the number of classes.
+        NotFinite: A logit is NaN or infinite.
     """
     if not 1 <= k <= logits.shape[1]:
         raise SettingError(f"k is {k}: choose from 1 to the number of classes, {logits.shape[1]}.")
+    check_finite(logits, "logits")
     own = logits[np.arange(len(labels)), labels][:, None]
     before = (logits > own).sum(axis=1)
     before += ((logits == own) & (np.arange(logits.shape[1]) < labels[:, None])).sum(axis=1)

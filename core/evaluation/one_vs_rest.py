@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.evaluation.finite import check_finite
+
 
 @dataclass(frozen=True)
 class Curves:
@@ -35,6 +37,7 @@ def one_vs_rest(scores: np.ndarray, positive: np.ndarray, threshold: float) -> n
         positive: (N,) bool, whether the image is of the class
         returns: (2, 2) int64, rows true (the rest, the class), columns predicted (the rest, the class)
     """
+    check_finite(scores, "probabilities")
     taken = scores >= threshold
     cells = [[~positive & ~taken, ~positive & taken], [positive & ~taken, positive & taken]]
     return np.array([[int(cell.sum()) for cell in row] for row in cells], np.int64)
@@ -46,7 +49,10 @@ def curves(scores: np.ndarray, positive: np.ndarray) -> Curves:
     Shape:
         scores: (N,) probabilities of the class
         positive: (N,) bool
+    Raises:
+        NotFinite: A probability is NaN or infinite.
     """
+    check_finite(scores, "probabilities")
     order = np.argsort(-scores, kind="stable")
     sorted_scores = scores[order]
     hits = np.cumsum(positive[order])

@@ -9,6 +9,7 @@ import numpy as np
 
 from core.data.dataset import Split
 from core.errors import BadDataset
+from core.evaluation.finite import check_finite
 from core.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -169,7 +170,9 @@ def predictions_of(
         class_names: Names of the classifier's K classes.
     Raises:
         BadDataset: The classes have nothing in common, or no image is left.
+        NotFinite: A logit is NaN or infinite.
     """
+    check_finite(logits, "logits")
     matching, note = match_classes(dataset_classes, class_names)
     labels = matching[split.labels]
     rows = np.flatnonzero(labels >= 0)

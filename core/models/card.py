@@ -11,6 +11,7 @@ from core.errors import BadCheckpoint, TargetOutOfRange, UnknownName
 
 # The files of a checkpoint's folder.
 CARD, WEIGHTS, HISTORY = "card.json", "weights.safetensors", "history.jsonl"
+INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "box")
 
 
 @dataclass(frozen=True)
@@ -79,14 +80,70 @@ class ModelCard:
         """
         try:
             values = json.loads(text)
+            _check_form(values)
             given: dict[str, Any] = {
                 k: tuple(v) if isinstance(v, list) else v for k, v in values.pop("preprocessing").items()
             }
             preprocessing = Preprocessing(**given)
             values["class_names"] = tuple(values["class_names"])
             return cls(preprocessing=preprocessing, **values)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise BadCheckpoint(f"{where} is not a model card: {error}. Train or import it again.") from None
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
+            words = str(error)[:200] if str(error) else type(error).__name__
+            raise BadCheckpoint(f"{where} is not a model card: {words}. Train or import it again.") from None
+        except BadCheckpoint as error:
+            raise BadCheckpoint(f"{where} is not a model card: {error}") from None
+
+
+_TEXTS = ("name", "architecture", "title", "summary", "dataset", "dataset_fingerprint", "command",
+          "weights_sha256", "source", "license")  # fmt: skip
+_DICTIONARIES = ("settings", "metrics", "versions", "preprocessing")
+LARGEST_SIDE = 8192  # pixels
+
+
+def _check_form(values: Any) -> None:
+    """Raise ValueError where a field of a card is not of its kind; missing ones are seen later."""
+    if not isinstance(values, dict):
+        raise ValueError(f"it holds {type(values).__name__}, not fields by name")
+    for name, value in values.items():
+        if name in _TEXTS and not isinstance(value, str):
+            raise ValueError(f"{name} is {_short(value)}, not text")
+        if name in _DICTIONARIES and not isinstance(value, dict):
+            raise ValueError(f"{name} is {_short(value)}, not fields by name")
+    names = values["class_names"]
+    if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
+        raise ValueError(f"class_names is {_short(names)}, not a list of names")
+    seed = values.get("seed")
+    if seed is not None and type(seed) is not int:
+        raise ValueError(f"seed is {_short(seed)}, not a whole number")
+    if not all(isinstance(text, str) for text in values.get("versions", {}).values()):
+        raise ValueError("versions holds something that is not text")
+    _check_preprocessing(values["preprocessing"])
+
+
+def _check_preprocessing(given: dict[str, Any]) -> None:
+    size, channels = given["input_size"], given.get("channels", 3)
+    if not (isinstance(size, list) and len(size) == 2 and all(_is_whole(s, LARGEST_SIDE) for s in size)):
+        raise ValueError(f"input_size is {_short(size)}, not two sides of 1 to {LARGEST_SIDE} pixels")
+    if channels not in (1, 3) or type(channels) is not int:
+        raise ValueError(f"channels is {_short(channels)}, not 1 or 3")
+    for name in ("mean", "std"):
+        numbers = given[name]
+        if not (isinstance(numbers, list) and all(type(n) in (int, float) for n in numbers)):
+            raise ValueError(f"{name} is {_short(numbers)}, not a list of numbers")
+    resize = given.get("resize")
+    if resize is not None and not _is_whole(resize, LARGEST_SIDE):
+        raise ValueError(f"resize is {_short(resize)}, not a side of 1 to {LARGEST_SIDE} pixels")
+    interpolation = given.get("interpolation", INTERPOLATIONS[0])
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(f"interpolation is {_short(interpolation)}, not one of {', '.join(INTERPOLATIONS)}")
+
+
+def _is_whole(value: Any, largest: int) -> bool:
+    return type(value) is int and 1 <= value <= largest
+
+
+def _short(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=True)[:60]
 
 
 def load_card(folder: Path) -> ModelCard:
@@ -97,9 +154,15 @@ def load_card(folder: Path) -> ModelCard:
     """
     path = folder / CARD
     try:
-        return ModelCard.from_json(path.read_text(encoding="utf-8"), where=f"{folder.name}/{CARD}")
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadCheckpoint(
+            f"{folder.name}/{CARD} is not a model card: byte {error.start} is not UTF-8. Save it as UTF-8, "
+            "or train or import it again."
+        ) from None
     except OSError:
         raise BadCheckpoint(
             f"The checkpoint {folder.name!r} has no {CARD}: a checkpoint is a folder with {CARD} and "
             f"{WEIGHTS}, as training and importing write it."
         ) from None
+    return ModelCard.from_json(text, where=f"{folder.name}/{CARD}")

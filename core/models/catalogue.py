@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.errors import ConvoscopeError, UnknownName
+from core.errors import BadCheckpoint, ConvoscopeError, UnknownName
 from core.models.card import CARD, WEIGHTS, ModelCard, load_card
 from core.paths import PROJECT, home
 
@@ -31,6 +31,14 @@ class Entry:
     summary: str = ""
 
 
+@dataclass(frozen=True)
+class Damaged:
+    """A checkpoint that is left out, and why."""
+
+    name: str
+    reason: str
+
+
 def checkpoint_folder(name: str) -> Path | None:
     """The folder of a checkpoint by its name, or None where there is no such checkpoint.
 
@@ -45,18 +53,30 @@ def checkpoint_folder(name: str) -> Path | None:
 
 def entries() -> list[Entry]:
     """What a picker offers: shipped and own checkpoints, then well-known pretrained classifiers."""
+    return _listed()[0]
+
+
+def damaged() -> list[Damaged]:
+    """Checkpoints that are left out of `entries`, since their card cannot be read."""
+    return _listed()[1]
+
+
+def _listed() -> tuple[list[Entry], list[Damaged]]:
     from core.models.pretrained import DEFAULT, WELL_KNOWN
 
     listed = [Entry(DEFAULT, "EfficientNet-Lite0 (ImageNet)", "pretrained", "Needs no network.")]
+    left_out = []
     for name, folder in _folders().items():
         try:
             card = _card_of(folder)
-        except ConvoscopeError:
-            continue  # a run whose first epoch is not over, or a folder someone is copying
+        except (ConvoscopeError, OSError) as error:  # damaged, or removed since it was listed
+            if _is_whole(folder):
+                left_out.append(Damaged(name, str(error)))
+            continue
         own = name.partition("/")[0] if "/" in name else "shipped"
         listed.append(Entry(name, card.title or card.name, own, card.summary))
     fetched = [Entry(name, name, "pretrained", "Downloaded on first use.") for name in WELL_KNOWN[1:]]
-    return listed + fetched
+    return listed + fetched, left_out
 
 
 def names() -> list[str]:
@@ -120,15 +140,19 @@ def load(name: str, device: "torch.device | None" = None, progress: "Progress | 
 def _folders() -> dict[str, Path]:
     found: dict[str, Path] = {}
     for prefix, parent in (("", SHIPPED), *((f"{own}/", home(own)) for own in OWN)):
-        if parent.is_dir():
-            found |= {
-                prefix + folder.name: folder for folder in sorted(parent.iterdir()) if _is_whole(folder)
-            }
+        try:
+            folders = sorted(parent.iterdir())
+        except OSError:  # missing, or not ours to read
+            continue
+        found |= {prefix + folder.name: folder for folder in folders if _is_whole(folder)}
     return found
 
 
 def _is_whole(folder: Path) -> bool:
-    return (folder / CARD).is_file() and (folder / WEIGHTS).is_file()
+    try:
+        return (folder / CARD).is_file() and (folder / WEIGHTS).is_file()
+    except OSError:  # a name that is too long for the system, or a folder that is not ours to read
+        return False
 
 
 _cards: dict[Path, tuple[int, ModelCard, str]] = {}
@@ -141,7 +165,10 @@ def _card_of(folder: Path) -> ModelCard:
 
 def _read(folder: Path) -> tuple[ModelCard, str]:
     """The card and its fingerprint, read again only when its file has changed: every run of a page asks."""
-    changed = (folder / CARD).stat().st_mtime_ns
+    try:
+        changed = (folder / CARD).stat().st_mtime_ns
+    except OSError as error:
+        raise BadCheckpoint(f"{folder.name}/{CARD} cannot be read: {error.strerror}.") from None
     with _lock:
         known = _cards.get(folder)
     if known is None or known[0] != changed:

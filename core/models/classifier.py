@@ -22,10 +22,10 @@ from core.progress import Progress, no_progress
 
 log = logging.getLogger(__name__)
 
-FEWEST = 8  # images that are worth a thread of their own
+FEWEST_IMAGES_PER_THREAD = 8
 
-# Images for which nothing is measured first: somebody waits for the answer about one, or for a first map.
-FEW = 16
+# For so many images nothing is measured first: somebody waits for the answer about one, or for a first map.
+MOST_UNMEASURED_IMAGES = 16
 
 
 def best_device() -> torch.device:
@@ -157,13 +157,17 @@ class Classifier:
         def answer(start: int, stop: int) -> None:
             threads = torch.get_num_threads()
             # So few that all threads should work at the same layer, or somebody waits for the first of them.
-            if total <= FEW or stop - start < FEWEST * threads or self.device.type != "cpu":
+            if (
+                total <= MOST_UNMEASURED_IMAGES
+                or stop - start < FEWEST_IMAGES_PER_THREAD * threads
+                or self.device.type != "cpu"
+            ):
                 some((start, stop))
                 return
             edges = [start + (stop - start) * i // threads for i in range(threads + 1)]
             deque(side_by_side(some, pairwise(edges)), maxlen=0)
 
-        with nothing_measured() if total <= FEW else nullcontext():
+        with nothing_measured() if total <= MOST_UNMEASURED_IMAGES else nullcontext():
             self.in_batches(total, answer, progress)
         return out
 

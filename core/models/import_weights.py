@@ -1,183 +1,199 @@
 """Bring your own checkpoint: weights of a known architecture become a checkpoint folder like any other."""
 
 import dataclasses
-import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from core import roles
+from core.compute.torch_internals import state_versions
 from core.data.preprocessing import Preprocessing
-from core.errors import BadCheckpoint, ConvoscopeError, SettingError, UnknownName
+from core.disk import require_room
+from core.errors import BadCheckpoint, ConvoscopeError, SettingError
 from core.models.architectures import models
 from core.models.card import ModelCard
-from core.models.checkpoint import build, load_checkpoint, load_tensors, save_checkpoint
+from core.models.checkpoint import build, load_checkpoint, load_tensors, save_checkpoint, skeleton
 from core.models.classifier import Classifier
-from core.models.state_dict import not_finite
+from core.models.pretrained import unique_names
+from core.models.recognition import Guess, blank_card, guess, recognize
+from core.models.state_dict import WeightSet, not_finite
+from core.models.weight_fit import COUNTER, Fit, NearMiss, Reading, fit, in_order, readings
 from core.paths import home
 from core.settings import check_settings
 
+IMAGENET_CLASSES = 1000
+
 
 @dataclass(frozen=True)
-class Guess:
-    """What the shapes of the tensors tell about a network.
+class Wishes:
+    """What people say about weights that they bring; what is left empty is guessed.
 
     Attributes:
-        settings: Of the architecture, as far as shapes decide them.
-        outputs: Rows of the last layer.
-        channels: Of the input image.
-        input_size: (height, width); the network's usual one where any would do.
+        which: The set of weights, where a file has several: its `Reading.label`.
+        leave_out: Words; tensors with one of them in their name are left out.
+        order: Names of the layers in their order, where the file does not tell it.
+        class_names: One for each output, or two for a single output; without them classes are numbered.
+        settings: Of the architecture, as they are written: {"dropout": "0.5"}.
+        input_size: (height, width).
+        resize: Shorter side before the middle is cut out; without it the photo is squeezed.
+        mean: Subtracted from pixels of 0…1, one number or one a channel; 0 without it. `std` likewise.
     """
 
-    settings: dict[str, Any]
-    outputs: int
-    channels: int
-    input_size: tuple[int, int]
+    which: str = ""
+    leave_out: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    input_size: tuple[int, int] | None = None
+    resize: int | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    def with_names(self, class_names: Sequence[str]) -> "Wishes":
+        return dataclasses.replace(self, class_names=tuple(class_names))
 
 
-def architecture_names() -> list[str]:
-    """What can be imported: our architectures, besides torchvision/<name> and timm/<name>."""
-    return [m.name for m in models if m.name not in ("published", "transfer")]
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """How a file of weights becomes a classifier, before anything is built.
 
-
-def resolve(architecture: str) -> tuple[str, dict[str, Any]]:
-    """The member of `core.models.architectures` and the settings that a name stands for.
-
-    Raises:
-        UnknownName: It is no architecture.
+    Attributes:
+        others: Labels of the other sets of weights in the file that would fit as well.
+        notes: What it was taken for, in sentences.
     """
-    if architecture.startswith(("torchvision/", "timm/")):
-        return "published", {"network": architecture}
-    if architecture not in models:
-        raise UnknownName("architecture", architecture, [*architecture_names(), "torchvision/…", "timm/…"])
-    return architecture, {}
+
+    card: ModelCard
+    reading: Reading
+    fit: Fit
+    guess: Guess
+    others: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
-def guess(architecture: str, tensors: Mapping[str, Tensor]) -> Guess:
-    """Read settings, classes, channels and image size from the shapes, as far as they decide them.
-
-    Raises:
-        BadCheckpoint: There is no layer with weights in it.
-    """
-    kernels = [t for t in tensors.values() if t.ndim == 4]
-    matrices = [t for t in tensors.values() if t.ndim == 2]
-    if not kernels and not matrices:
-        raise BadCheckpoint(
-            "The file has no weights of a convolution or a linear layer, so it is no image classifier: "
-            "choose another file."
-        )
-    outputs = len((matrices or kernels)[-1])
-    channels = kernels[0].shape[1] if kernels else 1
-    norm = any(name.endswith("running_mean") for name in tensors)
-    settings: dict[str, Any] = {}
-    size = 224
-    if architecture == "mlp" and matrices:
-        settings = {"widths": ",".join(str(len(m)) for m in matrices[:-1])}
-        channels, size = _image_of(matrices[0].shape[1])
-    elif architecture == "small_cnn" and kernels and len(matrices) > 1:
-        settings = {
-            "widths": ",".join(str(len(k)) for k in kernels),
-            "hidden": len(matrices[0]),
-            "batch_norm": norm,
-        }
-        size = math.isqrt(matrices[0].shape[1] // len(kernels[-1])) * 2 ** len(kernels)
-    elif architecture == "wide_cnn" and len(kernels) == 4 and matrices:
-        settings = {"width": len(kernels[0]) / 256, "batch_norm": norm}
-        places = math.isqrt(matrices[0].shape[1] // len(kernels[-1]))
-        size = 32 if places == 1 else 16 * places + 16
-    elif architecture == "vgg" and kernels and matrices:
-        depth = str(len(kernels) + len(matrices))
-        large = matrices[0].shape[1] > len(kernels[-1])
-        settings = {
-            "width": len(kernels[0]) / 64, "batch_norm": norm, "layout": "imagenet" if large else "small",
-            "single_logit": outputs == 1,
-        }  # fmt: skip
-        settings |= {"depth": depth} if depth in ("11", "13", "16", "19") else {}
-        size = 224 if large else 32
-    elif architecture == "resnet18" and kernels:
-        large = kernels[0].shape[-1] == 7
-        settings = {"width": len(kernels[0]) / 64, "stem": "imagenet" if large else "small"}
-        size = 224 if large else 32
-    elif architecture == "speed_cnn" and len(kernels) > 1:
-        settings = {"widths": ",".join(str(len(k)) for k in kernels[1::2])}
-        size = 32
-    return Guess(settings, outputs, channels, (size, size))
+def weight_set(tensors: Mapping[str, Tensor]) -> WeightSet:
+    """A module's state dict as a set of weights."""
+    return WeightSet("", dict(tensors), versions=state_versions(tensors))
 
 
-def _image_of(inputs: int) -> tuple[int, int]:
-    """(channels, side) of the square image with so many numbers: 784 is 28×28 gray, 3072 is 32×32 color."""
-    for channels in (1, 3):
-        side = math.isqrt(inputs // channels)
-        if side * side * channels == inputs:
-            return channels, side
-    return 1, 0
-
-
-def make_card(
-    name: str,
-    architecture: str,
-    tensors: Mapping[str, Tensor],
-    *,
-    class_names: Sequence[str] = (),
-    settings: Mapping[str, Any] | None = None,
-    input_size: tuple[int, int] | None = None,
-    resize: int | None = None,
-    mean: Sequence[float] = (),
-    std: Sequence[float] = (),
-) -> ModelCard:
-    """The card of weights that are brought: what is not given is guessed from their shapes.
+def plan_import(sets: Sequence[WeightSet], name: str, architecture: str, wishes: Wishes = Wishes()) -> Plan:
+    """Find the weights of an architecture in a file, and say what was taken for what.
 
     Args:
+        name: Of the checkpoint.
         architecture: A name in `core.models.architectures`, torchvision/<name> or timm/<name>.
-        class_names: One for each output, or two for a single output; without them classes are numbered.
-        mean: Subtracted from pixels of 0…1, one number or one a channel; 0 without it. `std` likewise.
-        resize: Shorter side before the middle is cut out; without it the photo is squeezed.
     Raises:
         UnknownName: There is no such architecture.
+        BadCheckpoint: The weights do not fit; the message has the first that differs, the counts, and an
+            architecture that would fit where there is one.
         SettingError: Names, mean, std or settings do not fit the tensors; the message says the right number.
     """
-    member_name, fixed = resolve(architecture)
-    found = guess(member_name, tensors)
-    member = models[member_name]
-    known = {setting.name for setting in member.settings}
-    chosen = {k: v for k, v in found.settings.items() if k in known} | fixed | dict(settings or {})
-    names = tuple(class_names)
-    expected = 2 if found.outputs == 1 else found.outputs
-    if names and len(names) != expected:
-        raise SettingError(
-            f"{len(names)} class names are given ({', '.join(names[:6])}{', …' if len(names) > 6 else ''}), "
-            f"but the last layer has {found.outputs} output{'s' * (found.outputs > 1)}: give {expected}."
+    every = readings(sets, wishes.leave_out)
+    tried = [_tried(name, architecture, reading, every, wishes) for reading in every]
+    fitting = [found for found in tried if isinstance(found, _Tried)]
+    chosen = [f for f in fitting if f.reading.is_called(wishes.which)]
+    if wishes.which and not chosen:
+        fit_too = ", ".join(dict.fromkeys(f.reading.label for f in fitting)) or "none that fits"
+        raise BadCheckpoint(
+            f"There are no weights called {wishes.which[:80]!r} that fit {architecture} in the file. "
+            f"Choose one of: {fit_too}."
         )
-    if len({name.lower() for name in names}) < len(names):
-        raise SettingError("Two classes have the same name: give each its own.")
-    if found.outputs == 1 and "single_logit" not in known:
-        raise SettingError(
-            f"The last layer has one output, and {architecture} is built for one a class. Networks with a "
-            "single output can be imported as vgg or transfer."
-        )
-    names = names or tuple(f"class {index}" for index in range(expected))
-    size = input_size or found.input_size
+    if not chosen:
+        raise _best_explanation(tried, every, architecture)
+    best = min(chosen, key=lambda f: (f.reading.is_average, f.fit.in_order))
+    card = _card_as_wished(best, name, architecture, wishes)
+    others = [f for f in fitting if f.reading.label != best.reading.label and not f.fit.in_order]
+    labels = [f.reading.label for f in others]
+    return Plan(
+        card, best.reading, best.fit, best.guess, tuple(dict.fromkeys(labels)),
+        tuple(_notes(best, card, labels, wishes)),
+    )  # fmt: skip
+
+
+def expected_classes(sets: Sequence[WeightSet], architecture: str, wishes: Wishes) -> int:
+    """How many class names the weights need: one for each output, two for a single one."""
+    return plan_import(sets, "import", architecture, wishes).card.number_of_classes
+
+
+@dataclass(frozen=True, eq=False)
+class _Tried:
+    reading: Reading
+    guess: Guess
+    card: ModelCard
+    fit: Fit
+
+
+def _tried(
+    name: str, architecture: str, reading: Reading, every: Sequence[Reading], wishes: Wishes
+) -> "_Tried | ConvoscopeError":
+    try:
+        if wishes.order:
+            reading = in_order(reading, wishes.order)
+        found = guess(architecture, reading)
+        card = _with_settings(blank_card(name, architecture, found), found, wishes)
+        return _Tried(reading, found, card, fit(skeleton(card).state_dict(), reading, every))
+    except ZeroDivisionError:
+        return BadCheckpoint("A layer of the file has no outputs: choose another checkpoint.")
+    except ConvoscopeError as error:
+        return error
+
+
+def _with_settings(card: ModelCard, found: Guess, wishes: Wishes) -> ModelCard:
+    chosen = card.settings | dict(wishes.settings)
+    size = wishes.input_size or found.input_size
     if min(size) < 1:
         raise SettingError(
             "The number of inputs of the first layer is that of no square image: say the image size."
         )
-    preprocessing = Preprocessing(
-        size, _per_channel("mean", mean, found.channels, 0.0), _per_channel("std", std, found.channels, 1.0),
-        channels=found.channels, resize=resize,
-    )  # fmt: skip
-    return ModelCard(
-        name=name,
-        architecture=member_name,
-        settings=check_settings(member.settings, chosen),
-        class_names=names,
-        preprocessing=preprocessing,
-        title=f"{name} ({architecture})",
-        source="imported",
+    return dataclasses.replace(
+        card,
+        settings=check_settings(models[card.architecture].settings, chosen),
+        preprocessing=dataclasses.replace(card.preprocessing, input_size=size),
     )
+
+
+def _best_explanation(
+    tried: "Sequence[_Tried | ConvoscopeError]", every: Sequence[Reading], architecture: str
+) -> ConvoscopeError:
+    """The error of the reading that comes closest, and the architectures that would fit."""
+    pairs = [(error, reading) for error, reading in zip(tried, every, strict=True)
+             if isinstance(error, ConvoscopeError)]  # fmt: skip
+    error, _ = min(
+        pairs,
+        key=lambda pair: (not isinstance(pair[0], NearMiss), pair[1].layers_outside, -len(pair[1].prefix)),
+    )
+    if "do not fit" not in str(error):
+        return error
+    others = [name for name in recognize(every) if name != architecture][:4]
+    hint = f" By their shapes they fit {' or '.join(others)}." if others else ""
+    return type(error)(f"{error}{hint}")
+
+
+def _card_as_wished(found: _Tried, name: str, architecture: str, wishes: Wishes) -> ModelCard:
+    card, outputs, channels = found.card, found.guess.outputs, found.guess.channels
+    expected = card.number_of_classes
+    names = tuple(wishes.class_names)
+    if names and len(names) != expected:
+        raise SettingError(
+            f"{len(names)} class names are given ({', '.join(names[:6])}{', …' if len(names) > 6 else ''}), "
+            f"but the last layer has {outputs} output{'s' * (outputs > 1)}: give {expected}."
+        )
+    if len({n.lower() for n in names}) < len(names):
+        if len(names) != IMAGENET_CLASSES:  # ImageNet itself has two cranes
+            raise SettingError("Two classes have the same name: give each its own.")
+        names = unique_names(names)
+    mean, std = wishes.mean or found.fit.mean, wishes.std or found.fit.std
+    preprocessing = Preprocessing(
+        card.preprocessing.input_size, _per_channel("mean", mean, channels, 0.0),
+        _per_channel("std", std, channels, 1.0), channels=channels, resize=wishes.resize,
+    )  # fmt: skip
+    return dataclasses.replace(
+        card, class_names=names or card.class_names, preprocessing=preprocessing,
+        title=f"{name} ({architecture})",
+    )  # fmt: skip
 
 
 def _per_channel(name: str, values: Sequence[float], channels: int, default: float) -> tuple[float, ...]:
@@ -192,66 +208,59 @@ def _per_channel(name: str, values: Sequence[float], channels: int, default: flo
     return values
 
 
-def fill(card: ModelCard, tensors: Mapping[str, Tensor]) -> tuple[nn.Module, list[str]]:
-    """The card's network with these weights, and what had to be assumed, in words.
+def _notes(found: _Tried, card: ModelCard, labels: Sequence[str], wishes: Wishes) -> list[str]:
+    """What was taken for what, in sentences."""
+    reading, left_out = found.reading, found.fit.left_out
+    notes = list(reading.weights.notes)
+    if reading.prefix:
+        notes.append(f"The prefix {reading.prefix!r} was taken off every name.")
+    if labels:
+        kept = ", ".join(repr(label) for label in dict.fromkeys(labels))
+        notes.append(f"{reading.label!r} was taken; the file also holds weights that fit under {kept}.")
+    elif reading.is_average:
+        notes.append(f"{reading.label!r} are weights averaged over the training; there are no others.")
+    if left_out:
+        some = ", ".join(left_out[:4]) + (", …" if len(left_out) > 4 else "")
+        notes.append(f"Left out, since they play no part in an answer: {some} ({len(left_out)} in all).")
+    if found.fit.mean and not (wishes.mean or wishes.std):
+        notes.append(
+            f"Mean {_listed(found.fit.mean)} and std {_listed(found.fit.std)} were read from the normalizer "
+            "in the file."
+        )
+    if found.fit.in_order:
+        first = next(iter(found.fit.names.items()))
+        how = "order and shapes" if reading.weights.ordered else "shapes and the numbers in the names"
+        notes.append(
+            f"The names in the file are others (first {first[1]!r} for {first[0]!r}), but number, {how} "
+            "agree: the weights were matched by them."
+        )
+    notes += [f"{words}." for name, words in found.guess.assumed.items() if name not in wishes.settings]
+    return notes
 
-    Where the names differ throughout but number, order and shapes agree, weights are taken in order.
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def fill(plan: Plan) -> nn.Module:
+    """The plan's network with its weights, in evaluation mode. Call it where the models are.
 
     Raises:
-        BadCheckpoint: They do not fit; the message has the first that differs, the counts, and an
-            architecture that would fit where there is one.
+        BadCheckpoint: The weights hold values that are no numbers.
+        OutOfMemory: The network is too large for this machine.
     """
-    module = build(card)
-    notes = []
-    broken = not_finite(tensors)
+    given = {name: plan.reading.tensors[theirs] for name, theirs in plan.fit.names.items()}
+    broken = not_finite(given)
     if broken:
         raise BadCheckpoint(
-            f"{len(broken)} of {len(tensors)} tensors hold values that are no numbers, first {broken[0]!r}: "
+            f"{len(broken)} of {len(given)} tensors hold values that are no numbers, first {broken[0]!r}: "
             "the training had failed when they were saved. Choose an earlier checkpoint."
         )
-    expected = module.state_dict()
-    given = dict(tensors)
-    counters = [key for key in expected if key.endswith("num_batches_tracked")]
-    for key in counters:  # old and converted files lack them; they play no part in an answer
-        given.setdefault(key, expected[key])
-    if set(given) != set(expected):
-        ordered = _in_order(expected, tensors)
-        if ordered is not None:
-            given = ordered
-            notes.append(
-                f"The names in the file are others (first {next(iter(tensors))!r} for "
-                f"{next(iter(expected))!r}), but number, order and shapes agree: the weights were taken in "
-                "order."
-            )
-    try:
-        load_tensors(module, given, card.name)
-    except BadCheckpoint as error:
-        other = [name for name in architecture_names() if name != card.architecture and _fits(name, tensors)]
-        hint = f" By their shapes they fit {' or '.join(other)}." if other else ""
-        raise BadCheckpoint(f"{error}{hint}") from None
-    return module.eval(), notes
-
-
-def _in_order(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """The tensors under the expected names, if they agree one by one in shape."""
-    ours = [key for key in expected if not key.endswith("num_batches_tracked")]
-    theirs = [key for key in tensors if not key.endswith("num_batches_tracked")]
-    if len(ours) != len(theirs) or any(
-        expected[a].shape != tensors[b].shape for a, b in zip(ours, theirs, strict=True)
-    ):
-        return None
-    counters = {key: value for key, value in expected.items() if key.endswith("num_batches_tracked")}
-    return counters | {a: tensors[b] for a, b in zip(ours, theirs, strict=True)}
-
-
-def _fits(architecture: str, tensors: Mapping[str, Tensor]) -> bool:
-    try:
-        card = make_card("trial", architecture, tensors)
-        with torch.device("meta"):
-            expected = build(card).state_dict()
-    except (ConvoscopeError, RuntimeError, ValueError, NotImplementedError):
-        return False
-    return _in_order(expected, tensors) is not None
+    module = build(plan.card)
+    counters = {k: v for k, v in module.state_dict().items() if k.endswith(COUNTER)}
+    versions = {} if plan.fit.in_order else plan.reading.versions
+    load_tensors(module, counters | given, plan.card.name, versions)
+    return module.eval()
 
 
 def free_folder(name: str) -> Path:
@@ -272,53 +281,14 @@ def free_folder(name: str) -> Path:
 
 
 def keep(folder: Path, module: nn.Module, card: ModelCard) -> Classifier:
-    """Write the checkpoint folder and load it back, as every page will."""
+    """Write the checkpoint folder and load it back, as every page will.
+
+    Raises:
+        NoRoom: The imported checkpoints have reached their limit, or the disk is full.
+        NotAllowed: In a class, by anyone but the teacher.
+    """
+    roles.visitor().require_teacher("import a checkpoint")
+    size = sum(value.numel() * value.element_size() for value in module.state_dict().values())
+    require_room("imported", size, f"The checkpoint {folder.name!r}")
     save_checkpoint(folder, module, dataclasses.replace(card, name=folder.name))
     return load_checkpoint(folder)
-
-
-def share(text: str) -> float:
-    """A claimed accuracy as people write it: 0.91, 91 and "91 %" are the same.
-
-    Raises:
-        SettingError: It is no accuracy.
-    """
-    try:
-        value = float(text.strip().rstrip("%").replace(",", "."))
-    except ValueError:
-        value = -1.0
-    value = value / 100 if "%" in text or value > 1 else value
-    if not 0 < value <= 1:
-        raise SettingError(f"The claimed accuracy is {text!r}: write it like 0.91 or 91 %.")
-    return value
-
-
-def names_in(text: str) -> list[str]:
-    """Class names, separated by commas or each in a line of its own."""
-    return [name.strip() for name in re.split("[,\n]", text) if name.strip()]
-
-
-def values_in(text: str, what: str) -> list[float]:
-    """Numbers separated by commas or spaces.
-
-    Raises:
-        SettingError: One of them is no number.
-    """
-    try:
-        return [float(part) for part in re.split(r"[,\s]+", text.strip()) if part]
-    except ValueError:
-        raise SettingError(f"{what} is {text!r}: write numbers like 0.485, 0.456, 0.406.") from None
-
-
-def size_in(text: str) -> tuple[int, int] | None:
-    """An image size as people write it: "224" or "height × width"; empty for none.
-
-    Raises:
-        SettingError: It is no size.
-    """
-    if not text.strip():
-        return None
-    parts = re.split(r"[x×,\s]+", text.strip().lower())
-    if len(parts) > 2 or not all(part.isdigit() and 1 <= int(part) <= 2048 for part in parts):
-        raise SettingError(f"The image size is {text!r}: write it like 224 or 240x320, up to 2048 pixels.")
-    return int(parts[0]), int(parts[-1])

@@ -84,6 +84,25 @@ def _bare_card(name: str) -> ModelCard:
     return _torchvision_card(architecture) if library == "torchvision" else _timm_card(architecture)
 
 
+def usual_size(name: str) -> tuple[int, int]:
+    """(height, width) of the images that a network of torchvision or timm is mostly used with.
+
+    Raises:
+        UnknownName: torchvision or timm has no network of that name.
+    """
+    library, _, architecture = name.partition("/")
+    if library == "timm":
+        import timm
+
+        base = architecture.partition(".")[0]
+        if not timm.is_model(base):
+            raise UnknownName("timm classifier", architecture, timm.list_models())
+        usual = timm.get_pretrained_cfg(base, allow_unregistered=True)
+        size = usual.input_size if usual is not None else (3, 224, 224)
+        return int(size[1]), int(size[2])
+    return tuple(_torchvision_card(architecture).preprocessing.input_size)  # type: ignore[return-value]
+
+
 def weights_file(name: str, progress: Progress = no_progress) -> Path:
     """The file with the weights of a pretrained classifier, downloaded if it is not on this machine.
 

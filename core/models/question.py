@@ -12,7 +12,8 @@ from core.store import Answer
 from core.stored import NotStored, from_answer, to_answer
 
 T = TypeVar("T")
-_REMEMBERED = 64  # answers kept as objects, so that what follows from one is worked out once for everybody
+# Answers kept as objects, so that what follows from one is worked out once for everybody.
+OBJECTS_KEPT, OBJECT_BYTES_KEPT = 64, 128 * 2**20
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,14 @@ class Question(Generic[T]):
         with _lock:
             if self.key in _objects:
                 _objects.move_to_end(self.key)
-                found: T = _objects[self.key]
+                found: T = _objects[self.key][0]
                 return found
         found = from_answer(self.kind, answer)
         with _lock:
-            _objects[self.key] = found
-            while len(_objects) > _REMEMBERED:
+            _objects[self.key] = found, sum(getattr(value, "nbytes", 0) for value in answer.values())
+            while len(_objects) > OBJECTS_KEPT or (
+                len(_objects) > 1 and sum(size for _, size in _objects.values()) > OBJECT_BYTES_KEPT
+            ):
                 _objects.popitem(last=False)
         return found
 
@@ -74,4 +77,4 @@ class Question(Generic[T]):
 
 
 _lock = Lock()
-_objects: OrderedDict[str, Any] = OrderedDict()
+_objects: OrderedDict[str, tuple[Any, int]] = OrderedDict()  # with the bytes of their arrays

@@ -54,10 +54,15 @@ def prepare_for_analysis(module: nn.Module) -> nn.Module:
        ("relu_2"). Blocks whose forward depends on the values it sees cannot be rewritten and keep it;
        `not_rewritten` lists them. In training mode a block runs its old forward.
 
+    A network on the device "meta" is looked at for its shapes alone and stays as it is: following a forward
+    changes PyTorch for all threads at once, and may be done only where the models are.
+
     Returns:
         The same module, in evaluation mode, with the same state dict.
     """
     module.eval()
+    if any(parameter.is_meta for parameter in module.parameters()):
+        return module
     stop_in_place(module)
     _separate_places(module)
     for _, block in list(module.named_modules()):
@@ -85,13 +90,10 @@ def not_rewritten(module: nn.Module) -> dict[str, str]:
 
 def _separate_places(module: nn.Module) -> None:
     seen: set[int] = set()
-    for parent in list(module.modules()):
-        for name, child in list(parent._modules.items()):
-            if child is None:
-                continue
-            if id(child) in seen and _is_plain(child):
-                parent._modules[name] = copy.deepcopy(child)
-            seen.add(id(child))
+    for path, child in list(module.named_modules(remove_duplicate=False)):
+        if id(child) in seen and _is_plain(child):
+            module.set_submodule(path, copy.deepcopy(child))
+        seen.add(id(child))
 
 
 def _is_plain(module: nn.Module) -> bool:

@@ -18,24 +18,38 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class GalleryRow:
-    """One image under several windows.
+class DropMaps:
+    """What several windows do to one image.
 
     Attributes:
-        image: (H, W, C) uint8.
         target: The class whose probability drops.
         base: Its probability on the whole image.
         maps: (number of windows, H, W) float32, the drop of every pixel.
         share_of_flips: (number of windows,) the share of places at which another class wins.
-        name: What the image is called.
     """
 
-    image: np.ndarray
     target: int
     base: float
     maps: np.ndarray
     share_of_flips: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class GalleryRow(DropMaps):
+    """One image under several windows.
+
+    Attributes:
+        image: (H, W, C) uint8.
+        name: What the image is called.
+    """
+
+    image: np.ndarray
     name: str
+
+    @classmethod
+    def of(cls, found: DropMaps, image: np.ndarray, name: str) -> "GalleryRow":
+        """The drop maps of an image with that image."""
+        return cls(found.target, found.base, found.maps, found.share_of_flips, image, name)
 
 
 def drops_of_windows(
@@ -48,8 +62,8 @@ def drops_of_windows(
     fill: str = "gray",
     seed: int = 0,
     progress: Progress = no_progress,
-) -> dict[str, Any]:
-    """The drop maps of one image under several windows, and what goes into a `GalleryRow` with them.
+) -> DropMaps:
+    """The drop maps of one image under several windows.
 
     Args:
         target: The class to follow; the predicted one where it is None.
@@ -72,7 +86,8 @@ def drops_of_windows(
         maps.append(occluded.map(target, "drop"))
         flips.append(occluded.share_of_flips)
         done += number
-    return {"target": target, "base": base, "maps": np.stack(maps), "share_of_flips": np.array(flips)}
+    assert target is not None, "there is no window"
+    return DropMaps(target, base, np.stack(maps), np.array(flips))
 
 
 def gallery_scale(rows: Sequence[GalleryRow]) -> Scale:

@@ -60,9 +60,8 @@ def filled_image(image: np.ndarray, fill: str, window: int, seed: int = 0) -> np
 
 
 def default_window(input_size: tuple[int, int]) -> int:
-    """7 pixels on small images, a seventh of the shorter side (made odd) on large ones."""
-    side = min(input_size)
-    return min(7, side) if side <= SMALL else round(side / 7) | 1
+    """A seventh of the shorter side, and odd: 1 of 8 pixels, 5 of 28 and of 32, 33 of 224."""
+    return round(min(input_size) / 7) | 1
 
 
 def default_stride(input_size: tuple[int, int]) -> int:

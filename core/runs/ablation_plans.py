@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,9 @@ from typing import Any
 
 from core.errors import SettingError
 from core.history import FILE
-from core.paths import home
+from core.paths import home, write_whole
 from core.runs.ablation_study import Change, PlannedRun, Row, ablation_table, plan_ablation
 from core.runs.run_list import follow
-
-METRICS = ("validation_accuracy", "validation_loss", "train_accuracy", "train_loss")
 
 
 @dataclass(frozen=True)
@@ -22,7 +19,7 @@ class Ablation:
     """One plan, as it was queued.
 
     Attributes:
-        base: The base run's settings of `train`, all of them.
+        base: All settings of the base run.
         base_run: Its name, for people.
     """
 
@@ -50,20 +47,16 @@ def save_ablation(
     """Keep a plan under its name.
 
     Raises:
-        SettingError: The name is taken or no name of a file, or nothing is planned.
+        SettingError: The name is taken or cannot be a file's, or nothing is planned.
     """
     if not name or not all(c.isalnum() or c in "_-" for c in name):
-        raise SettingError(f"The name {name!r} is no name of a file: use letters, digits, _ and - only.")
+        raise SettingError(f"The name of the ablation is {name!r}: use letters, digits, _ and - only.")
     path = home("ablations") / f"{name}.json"
     ablation = Ablation(name, base_run, dict(base), tuple(changes), tuple(seeds))
     taken = [run.name for run in ablation.runs() if (home("runs") / run.name).exists()]
     if path.exists() or taken:
-        raise SettingError(
-            f"There is {taken[0] if taken else name!r} already: give the ablation another name."
-        )
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(dataclasses.asdict(ablation), indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+        raise SettingError(f"{taken[0] if taken else name!r} exists already: give the ablation another name.")
+    write_whole(path, (json.dumps(dataclasses.asdict(ablation), indent=2) + "\n").encode())
     return ablation
 
 
@@ -86,4 +79,4 @@ def _read(path: Path) -> Ablation | None:
         changes = tuple(Change(**change) for change in held["changes"])
         return Ablation(path.stem, held["base_run"], held["base"], changes, tuple(held["seeds"]))
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # a file that is none of ours
+        return None  # not a plan

@@ -6,7 +6,7 @@ from typing import Any
 
 from core.errors import SettingError
 from core.evaluation.paired_differences import PairedDifference, paired_difference
-from core.history import Record, of_kind
+from core.history import EndRecord, EpochRecord, Record, of_kind
 from core.runs.verdict import best_record
 from core.settings import assignments_in
 
@@ -20,7 +20,7 @@ class Change:
     Attributes:
         name: Short, also part of the runs' names.
         title: For people.
-        options: Settings of `train` that differ from the base run's.
+        options: Settings of the training that differ from the base run's.
         network: Settings of the architecture that differ.
     """
 
@@ -36,7 +36,7 @@ class Change:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One training of an ablation: `options` are the settings of `train` that are given."""
+    """One training of an ablation: `options` are the settings that are given."""
 
     name: str
     change: str
@@ -64,11 +64,11 @@ class Row:
 
 
 def changes_for(base: Mapping[str, Any], network_settings: Mapping[str, Any]) -> list[Change]:
-    """What can be changed about a base run: everything here that it does not have already.
+    """What can be changed about a base run: everything here that is different in it.
 
     Args:
-        base: Settings of `train`, all of them.
-        network_settings: Settings of the architecture, all of them, defaults included.
+        base: All settings of the base run.
+        network_settings: All settings of the architecture, defaults included.
     """
     toggled = not network_settings.get("batch_norm", False)
     dropout = 0.0 if network_settings.get("dropout") else 0.5
@@ -113,12 +113,12 @@ def plan_ablation(
 
     Args:
         name: Of the ablation; its runs are called name_change_seed.
-        base: The base run's settings of `train`.
+        base: The settings of the base run.
     Raises:
         SettingError: There is nothing to change, no seed, or a seed twice.
     """
     if not changes:
-        raise SettingError("Nothing is ticked: choose at least one thing to change about the base run.")
+        raise SettingError("No change is chosen: choose at least one thing to change about the base run.")
     if not seeds or len(set(seeds)) != len(seeds):
         raise SettingError(f"The seeds are {list(seeds)}: give at least one, and each once.")
     unchanged = Change(BASE, "base run", {}, {})
@@ -163,18 +163,19 @@ def ablation_table(
     Args:
         histories: Of the runs that have ended, by name; the others count as missing.
         titles: Of the changes, by name.
-        metric: A value of the epoch records; read at the best epoch, not the last.
+        metric: A field of the epoch records, read at the best epoch, not the last.
     """
     values: dict[str, dict[int, float]] = {}
     epochs: dict[str, dict[int, int]] = {}
     for run in runs:
         values.setdefault(run.change, {})
         epochs.setdefault(run.change, {})
-        records = list(of_kind(histories.get(run.name, ()), "epoch"))
-        ended = any(True for _ in of_kind(histories.get(run.name, ()), "end"))
-        if records and ended and metric in (best := best_record(records)):
-            values[run.change][run.seed] = best[metric]
-            epochs[run.change][run.seed] = best["epoch"]
+        records = list(of_kind(histories.get(run.name, ()), EpochRecord))
+        ended = any(True for _ in of_kind(histories.get(run.name, ()), EndRecord))
+        best = best_record(records) if records and ended else None
+        if best is not None and (value := getattr(best, metric)) is not None:
+            values[run.change][run.seed] = value
+            epochs[run.change][run.seed] = best.epoch
     rows = []
     for change in values:
         difference = None

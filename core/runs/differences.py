@@ -1,10 +1,11 @@
-"""Runs against one of them: what is set otherwise in each, and whether it did better by more than luck."""
+"""Runs against one of them: what is set differently, and whether each did better by more than chance."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from core.evaluation.intervals import difference_interval
+from core.runs.run_list import RunFigures
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,7 @@ class RunDifference:
     """One run against the base run.
 
     Attributes:
-        settings: What is set otherwise than in the base run: {setting: its value}.
+        settings: What is set differently from the base run: {setting: its value}.
         difference: Accuracy less that of the base run, −1…1; None where one of them has none.
         interval: Of 95 %, by the number of images; None where that is not known.
         of: "test" where both were measured on test images, else "validation".
@@ -62,22 +63,32 @@ def changed_settings(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[
 
 def run_difference(
     base: Mapping[str, Any], other: Mapping[str, Any],
-    base_figures: Mapping[str, Any], figures: Mapping[str, Any],
+    base_figures: RunFigures | None, figures: RunFigures | None,
 ) -> RunDifference:  # fmt: skip
     """One run against the base run.
 
     Args:
         base, other: Their settings.
-        base_figures, figures: What they reached, as `core.runs.run_list.best_figures` tells.
+        base_figures, figures: What they reached; None where no epoch has ended.
     """
     changed = changed_settings(base, other)
-    of = "test" if "test_accuracy" in base_figures and "test_accuracy" in figures else "validation"
-    values: list[Any] = [each.get(f"{of}_accuracy") for each in (base_figures, figures)]
-    if None in values:
-        return RunDifference(changed, None, None, of)
-    images: list[Any] = [each.get(f"{of}_images") for each in (base_figures, figures)]
-    interval = None
-    if all(images):
-        counts = [round(value * n) for value, n in zip(values, images, strict=True)]
-        interval = difference_interval((counts[1], images[1]), (counts[0], images[0]))
-    return RunDifference(changed, values[1] - values[0], interval, of)
+    for of in ("test", "validation"):
+        ours, theirs = _accuracy(figures, of), _accuracy(base_figures, of)
+        if ours is not None and theirs is not None:
+            interval = None
+            if ours[1] and theirs[1]:
+                counts = [(round(accuracy * n), n) for accuracy, n in (ours, theirs)]
+                interval = difference_interval(*counts)
+            return RunDifference(changed, ours[0] - theirs[0], interval, of)
+    return RunDifference(changed, None, None, "validation")
+
+
+def _accuracy(figures: RunFigures | None, of: str) -> tuple[float, int] | None:
+    """An accuracy and the number of images behind it, 0 where that is not known; None without one."""
+    if figures is None:
+        return None
+    if of == "test":
+        return (figures.test.accuracy, figures.test.images or 0) if figures.test is not None else None
+    if figures.validation_accuracy is None:
+        return None
+    return figures.validation_accuracy, figures.validation_images or 0

@@ -4,18 +4,33 @@ import json
 import math
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from core.errors import ConvoscopeError, UnknownName
-from core.history import FILE, Record, history_file, of_kind, read_new_records, variants
+from core.history import (
+    FILE,
+    EndRecord,
+    EpochRecord,
+    MeasuredAccuracy,
+    PlainRecord,
+    Record,
+    StartRecord,
+    StepRecord,
+    history_file,
+    of_kind,
+    read_new_records,
+    typed_records,
+    variants,
+)
 from core.paths import PROJECT, home
 from core.runs.verdict import Verdict, best_record, verdict
 from core.serving import jobs
 from core.serving.jobs import Job
 
+Settings = dict[str, Any]  # of a run, by name, as settings.json and its history have them
 SHIPPED = "shipped/"
 _JOBS_AGE = 0.5  # seconds: thirty viewers who look once a second share one look at the folders
 
@@ -27,14 +42,14 @@ class Run:
     Attributes:
         name: The job's name; "shipped/<checkpoint>" for what ships; the file's name for a history dropped in.
         folder: None for a history dropped in.
-        records: Of a history dropped in; the others are read from the folder.
+        records: Those of a history dropped in, as JSON has them; the others are read from the folder.
         file: The history in the folder; there may be several, of one training by several implementations.
     """
 
     name: str
     folder: Path | None = None
     job: Job | None = None
-    records: tuple[Record, ...] = field(default=(), repr=False)
+    records: Sequence[PlainRecord] = field(default=(), repr=False)
     file: str = FILE
 
     @property
@@ -44,7 +59,7 @@ class Run:
 
     def history(self) -> list[Record]:
         """All records written so far; read again only from where the last reader ended."""
-        return list(self.records) if self.folder is None else follow(self.folder / self.file)
+        return typed_records(self.records) if self.folder is None else follow(self.folder / self.file)
 
 
 def list_runs() -> list[Run]:
@@ -84,7 +99,7 @@ def families(runs: Iterable[Run], *, least: int = 3) -> dict[str, list[str]]:
         title = datasets[name].title if name in datasets else str(name)
         found.setdefault(title, []).append(run.name)
         found.setdefault(f"{title}, {settings.get('architecture')}", []).append(run.name)
-    # A kind that is all there is of its data set is no family of its own.
+    # A kind that holds all runs of its data set is not listed beside it.
     kept = {title: names for title, names in found.items() if len(names) >= least}
     return {t: n for t, n in kept.items() if not any(n == kept[o] and t != o for o in kept if o in t)}
 
@@ -131,10 +146,10 @@ def follow(path: Path) -> list[Record]:
         return list(records)
 
 
-def settings_of_run(run: Run, history: list[Record] | None = None) -> dict[str, Any]:
+def settings_of_run(run: Run, history: Sequence[Record] | None = None) -> Settings:
     """What was asked for, flat: the network's and the data set's own settings stand beside the others."""
-    starts = list(of_kind(run.history() if history is None else history, "start"))
-    settings = dict(starts[-1].get("settings", {})) if starts else {}
+    starts = list(of_kind(run.history() if history is None else history, StartRecord))
+    settings: Settings = dict(starts[-1].settings) if starts else {}
     if not settings and run.folder is not None:
         try:
             settings = dict(json.loads((run.folder / "settings.json").read_text(encoding="utf-8")))
@@ -146,65 +161,88 @@ def settings_of_run(run: Run, history: list[Record] | None = None) -> dict[str, 
     return settings
 
 
-def judge(history: list[Record], settings: Mapping[str, Any] | None = None) -> Verdict | None:
+@dataclass(frozen=True)
+class RunFigures:
+    """What a run reached at its best epoch (not the last), and on the test images with its best weights.
+
+    Attributes:
+        epochs: How many have ended.
+        test: None before the run has ended, and where there are no test images.
+        validation_images: How many images were held out; None where that is not known.
+        seconds_an_epoch: The mean over all epochs.
+    """
+
+    best_epoch: int
+    epochs: int
+    validation_accuracy: float | None = None
+    validation_loss: float | None = None
+    train_accuracy: float | None = None
+    train_loss: float | None = None
+    test: MeasuredAccuracy | None = None
+    validation_images: int | None = None
+    seconds_an_epoch: float | None = None
+
+    @property
+    def gap(self) -> float | None:
+        """Training accuracy less validation accuracy."""
+        if self.train_accuracy is None or self.validation_accuracy is None:
+            return None
+        return self.train_accuracy - self.validation_accuracy
+
+
+def judge(history: Sequence[Record], settings: Mapping[str, Any] | None = None) -> Verdict | None:
     """The verdict on a history; None where it lacks what a verdict needs (a history from elsewhere may)."""
-    epochs = list(of_kind(history, "epoch"))
-    needed = {"train_loss", "train_accuracy"}
-    if any("validation_accuracy" in r or "validation_loss" in r for r in epochs):
-        needed |= {"validation_loss", "validation_accuracy"}
-    # The epoch in which a run broke was not validated any more, and needs not be.
-    if any(needed - set(r) for r in epochs if math.isfinite(r.get("train_loss", 0.0))):
-        return None
+    epochs = list(of_kind(history, EpochRecord))
+    held_out = any(r.validation_accuracy is not None or r.validation_loss is not None for r in epochs)
+    for record in epochs:
+        needed = [record.train_loss, record.train_accuracy]
+        if held_out:
+            needed += [record.validation_loss, record.validation_accuracy]
+        # The epoch in which a run broke was not validated any more, and does not have to be; one in which
+        # every step was skipped has no figures of training.
+        broke = record.train_loss is not None and not math.isfinite(record.train_loss)
+        skipped = record.train_loss is None and record.skipped_steps is not None
+        if None in needed and not broke and not skipped:
+            return None
     settings = settings or {}
     return verdict(
         history, planned_epochs=settings.get("epochs"), learning_rate=settings.get("learning_rate")
     )
 
 
-def best_figures(history: list[Record]) -> dict[str, Any]:
-    """What a run reached at its best epoch (not the last), and on the test images with its best weights."""
-    epochs = list(of_kind(history, "epoch"))
+def best_figures(history: Sequence[Record]) -> RunFigures | None:
+    """What a run reached; None before its first epoch has ended."""
+    epochs = list(of_kind(history, EpochRecord))
     if not epochs:
-        return {}
-    held = [r for r in epochs if "validation_accuracy" in r and "validation_loss" not in r]
-    best = max(held, key=lambda r: r["validation_accuracy"]) if held else best_record(epochs)
-    figures = {"best_epoch": best["epoch"], "epochs": len(epochs)}
-    names = ("validation_accuracy", "validation_loss", "train_accuracy", "train_loss")
-    figures |= {name: best[name] for name in names if name in best}
-    ends = list(of_kind(history, "end"))
-    test = (ends[-1].get("metrics") or {}).get("test") if ends else None
-    if test:
-        figures |= {"test_accuracy": test["accuracy"], "test_interval": tuple(test["interval"])}
-        figures |= {"test_images": test["images"]} if "images" in test else {}
-    starts = list(of_kind(history, "start"))
-    if starts and starts[-1].get("validation_images"):
-        figures["validation_images"] = starts[-1]["validation_images"]
-    seconds = [r["seconds"] for r in epochs if "seconds" in r]
-    if seconds:
-        figures["seconds_an_epoch"] = sum(seconds) / len(seconds)
-    return figures
+        return None
+    best = best_record(epochs)
+    ends, starts = list(of_kind(history, EndRecord)), list(of_kind(history, StartRecord))
+    seconds = [r.seconds for r in epochs if r.seconds is not None]
+    return RunFigures(
+        best.epoch, len(epochs), best.validation_accuracy, best.validation_loss, best.train_accuracy,
+        best.train_loss,
+        test=ends[-1].test if ends else None,
+        validation_images=(starts[-1].validation_images or None) if starts else None,
+        seconds_an_epoch=sum(seconds) / len(seconds) if seconds else None,
+    )  # fmt: skip
 
 
-def seconds_left(history: list[Record], share: float) -> float | None:
+def seconds_left(history: Sequence[Record], share: float) -> float | None:
     """How long a run still takes, by its last epochs, or by its last steps in the first; None if unknown."""
-    starts = list(of_kind(history, "start"))
+    starts = list(of_kind(history, StartRecord))
     if not starts:
         return None
-    total = starts[-1].get("epochs", 0) * starts[-1].get("steps_an_epoch", 0)
-    left = total * (1 - share)
-    epochs = [r for r in of_kind(history, "epoch") if r.get("seconds")][-3:]
+    start = starts[-1]
+    epochs = [r.seconds for r in of_kind(history, EpochRecord) if r.seconds][-3:]
     if epochs:
-        each = sum(record["seconds"] for record in epochs) / len(epochs)
-        return float(left * each / max(1, starts[-1]["steps_an_epoch"]))
-    steps = [r for r in of_kind(history, "step") if r.get("images_per_second")][-5:]
-    if not steps:
+        return start.epochs * (1 - share) * sum(epochs) / len(epochs) if start.steps_an_epoch else 0.0
+    rates = [r.images_per_second for r in of_kind(history, StepRecord) if r.images_per_second][-5:]
+    if not rates:
         return None
-    rate = sum(r["images_per_second"] for r in steps) / len(steps)
-    images = starts[-1].get("epochs", 0) * starts[-1].get("train_images", 0)
-    return float(images * (1 - share) / rate) if rate else None
+    return start.epochs * start.train_images * (1 - share) / (sum(rates) / len(rates))
 
 
-def _own_settings(settings: Mapping[str, Any], option: str) -> dict[str, Any]:
+def _own_settings(settings: Mapping[str, Any], option: str) -> Settings:
     """The settings behind one line of name=value, with the defaults of those that are not in it."""
     from core.settings import assignments_in, check_settings
 
@@ -212,7 +250,7 @@ def _own_settings(settings: Mapping[str, Any], option: str) -> dict[str, Any]:
     if text is None:
         return {}
     try:
-        given: dict[str, Any] = dict(assignments_in(text))
+        given: Settings = dict(assignments_in(text))
         if option == "architecture_settings":
             from core.models.architectures import models
 

@@ -1,10 +1,12 @@
 """What a run's curves say, in one sentence with its numbers."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from core.history import Record
+from core.history import EpochRecord, Record, of_kind
+
+LOW_TRAINING_ACCURACY, SMALL_GAP = 0.9, 0.02  # together they mean that a network underfits
 
 
 @dataclass(frozen=True)
@@ -38,135 +40,168 @@ def verdict(
         planned_epochs: How many there were to be, if the run is not over or was broken off.
         learning_rate: Named where it is the likely cause.
     """
-    epochs = [record for record in history if record.get("kind") == "epoch"]
+    # An epoch in which every step was skipped says nothing about learning.
+    epochs = [r for r in of_kind(history, EpochRecord) if r.train_loss is not None or not r.skipped_steps]
     if not epochs:
         return Verdict("too early", "No epoch has ended yet, so there is nothing to judge.")
-    finite = [r for r in epochs if math.isfinite(r.get("train_loss", math.nan))
-              and math.isfinite(r.get("gradient_norm", 0.0))]  # fmt: skip
+    finite = [r for r in epochs if _is_finite(r)]
     if len(finite) < len(epochs):
         return _not_finite(epochs, finite, learning_rate)
     best = best_record(epochs)
-    wasted = epochs[-1]["epoch"] - best["epoch"]
-    if "validation_loss" not in best:
+    curves = _Curves(epochs)
+    if best.validation_loss is None or best.validation_accuracy is None:
         return Verdict(
             "good",
-            f"No images were held out: the training loss fell from {epochs[0]['train_loss']:.3g} to "
-            f"{epochs[-1]['train_loss']:.3g}, and whether the network overfits cannot be told.",
-            best["epoch"],
+            f"No images were held out: the training loss fell from {curves.train_loss[0]:.3g} to "
+            f"{curves.train_loss[-1]:.3g}, and whether the network overfits cannot be told.",
+            best.epoch,
         )
-    gap = epochs[-1]["train_accuracy"] - epochs[-1]["validation_accuracy"]
-    onset = overfitting_onset(epochs)
-    facts = {"best_epoch": best["epoch"], "gap": gap, "wasted_epochs": wasted}
-    over = planned_epochs is None or epochs[-1]["epoch"] >= planned_epochs
+    over = planned_epochs is None or epochs[-1].epoch >= planned_epochs
+    return _held_out_verdict(curves, best.epoch, best.validation_accuracy, over, learning_rate)
+
+
+class _Curves:
+    """The figures of some epochs as lists, NaN where one is missing."""
+
+    def __init__(self, epochs: Sequence[EpochRecord]) -> None:
+        def values(name: str) -> list[float]:
+            return [math.nan if (v := getattr(r, name)) is None else v for r in epochs]
+
+        self.epochs = [r.epoch for r in epochs]
+        self.train_loss, self.train_accuracy = values("train_loss"), values("train_accuracy")
+        self.validation_loss = values("validation_loss")
+        self.validation_accuracy = values("validation_accuracy")
+
+
+def _held_out_verdict(
+    curves: _Curves, best: int, accuracy: float, over: bool, learning_rate: float | None
+) -> Verdict:
+    """The verdict where images were held out.
+
+    Args:
+        best: The best epoch, and `accuracy` is what it reached on those images.
+        over: Whether the run is over.
+    """
+    wasted = curves.epochs[-1] - best
+    gap = curves.train_accuracy[-1] - curves.validation_accuracy[-1]
     end = "At the end" if over else "By now"
-    reached = f"{best['validation_accuracy']:.1%} on the images held out"
-    if no_progress(epochs):
-        first, last = epochs[0]["train_loss"], min(r["train_loss"] for r in epochs)
-        return Verdict(
+    reached = f"{accuracy:.1%} on the images held out"
+
+    def judged(kind: str, sentence: str, overfits_from: int | None = None) -> Verdict:
+        return Verdict(kind, sentence, best, overfits_from, gap, wasted)
+
+    if _has_no_progress(curves):
+        return judged(
             "no progress",
-            f"The network learned nothing in {_count(len(epochs), 'epoch')}: the training loss went from "
-            f"{first:.3g} to no less than {last:.3g}, and the best epoch has {reached}. "
-            f"{_rate_words(learning_rate)}Try another rate, or a network that gradients get through.",
-            **facts,
+            f"The network learned nothing in {_count(len(curves.epochs), 'epoch')}: the training loss went "
+            f"from {curves.train_loss[0]:.3g} to no less than {min(curves.train_loss):.3g}, and the best "
+            f"epoch has {reached}. {_rate_words(learning_rate)}Try another rate, or a network that gradients "
+            "get through.",
         )
-    if onset is not None:
-        low = next(r for r in epochs if r["epoch"] == onset)
-        return Verdict(
+    if (lowest := _overfitting_onset(curves)) is not None:
+        onset = curves.epochs[lowest] + 1
+        return judged(
             "overfitting",
-            f"Best at epoch {best['epoch']} with {reached}; from epoch {onset + 1} on it overfits: the loss "
-            f"there rose from {low['validation_loss']:.3g} to {epochs[-1]['validation_loss']:.3g} while the "
-            f"training loss fell to {epochs[-1]['train_loss']:.3g}. {end} {_gap_words(gap)}"
+            f"Best at epoch {best} with {reached}; from epoch {onset} on it overfits: the loss there rose "
+            f"from {curves.validation_loss[lowest]:.3g} to {curves.validation_loss[-1]:.3g} while the "
+            f"training loss fell to {curves.train_loss[-1]:.3g}. {end} {_gap_words(gap)}"
             + (f", and the last {_count(wasted, 'epoch')} brought nothing." if wasted else "."),
-            overfits_from=onset + 1,
-            **facts,
+            onset,
         )
-    lead = f"{'Best' if over else 'So far best'} at epoch {best['epoch']} with {reached}"
-    if improving := _still_improving(epochs):
+    lead = f"{'Best' if over else 'So far best'} at epoch {best} with {reached}"
+    if improving := _still_improving(curves.validation_accuracy):
         more = "more epochs would help" if over else "still improving"
-        return Verdict(
-            "still improving",
-            f"{lead}; the last epochs brought {100 * improving:.1f} points: {more}.",
-            **facts,
+        return judged(
+            "still improving", f"{lead}; the last epochs brought {100 * improving:.1f} points: {more}."
         )
-    highest = max(r["train_accuracy"] for r in epochs)
-    if highest < 0.9 and gap < 0.02:
-        return Verdict(
+    highest = max(curves.train_accuracy)
+    if highest < LOW_TRAINING_ACCURACY and gap < SMALL_GAP:
+        return judged(
             "underfitting",
             f"{lead}; training accuracy is no higher than {highest:.1%} and {_gap_words(gap)}, so the "
             "network underfits: train longer, augment less, or take a larger one.",
-            **facts,
         )
     later = "epoch" if wasted == 1 else f"{wasted} epochs"
     after = f"; the {later} after it brought nothing" if wasted else ""
-    return Verdict("good", f"{lead}{after}. {end} {_gap_words(gap)}.", **facts)
+    return judged("good", f"{lead}{after}. {end} {_gap_words(gap)}.")
 
 
-def best_record(epochs: list[Record]) -> Record:
+def best_record(epochs: Sequence[EpochRecord]) -> EpochRecord:
     """The best epoch: highest validation accuracy, then lowest loss; without them, lowest training loss."""
-    usable = [r for r in epochs if math.isfinite(r.get("train_loss", math.nan))] or epochs
-    if any("validation_accuracy" in r for r in usable):
-        held = [r for r in usable if "validation_accuracy" in r]
-        return max(held, key=lambda r: (r["validation_accuracy"], -r["validation_loss"]))
-    return min(usable, key=lambda r: r.get("train_loss", math.inf))
+    usable = [r for r in epochs if _finite(r.train_loss)] or epochs
+
+    def held_out(record: EpochRecord) -> tuple[float, float]:
+        loss = math.inf if record.validation_loss is None else record.validation_loss
+        return record.validation_accuracy or 0.0, -loss
+
+    if held := [r for r in usable if r.validation_accuracy is not None]:
+        return max(held, key=held_out)
+    return min(usable, key=lambda r: math.inf if r.train_loss is None else r.train_loss)
 
 
-def overfitting_onset(epochs: list[Record], *, rise: float = 0.05, least: int = 2) -> int | None:
-    """The epoch of the lowest validation loss, if it rose by the share `rise` after it and stayed so.
+def _is_finite(record: EpochRecord) -> bool:
+    """Whether an epoch ended with finite numbers; a gradient norm that was not recorded speaks for none."""
+    return _finite(record.train_loss) and (record.gradient_norm is None or _finite(record.gradient_norm))
+
+
+def _finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _overfitting_onset(curves: _Curves, *, rise: float = 0.05, least: int = 2) -> int | None:
+    """The place of the lowest validation loss, if it rose by the share `rise` after it and stayed so.
 
     At least `least` epochs must follow, and the training loss must have gone on falling.
     """
-    losses = [r["validation_loss"] for r in epochs]
+    losses = curves.validation_loss
     lowest = min(range(len(losses)), key=losses.__getitem__)
     after = losses[lowest + 1 :]
-    if len(after) < least or epochs[-1]["train_loss"] >= epochs[lowest]["train_loss"]:
+    if len(after) < least or curves.train_loss[-1] >= curves.train_loss[lowest]:
         return None
     tail = after[-max(1, len(after) // 2) :]
-    risen = sum(tail) / len(tail) > losses[lowest] * (1 + rise)
-    return int(epochs[lowest]["epoch"]) if risen else None
+    return lowest if sum(tail) / len(tail) > losses[lowest] * (1 + rise) else None
 
 
-def no_progress(epochs: list[Record]) -> bool:
+def _has_no_progress(curves: _Curves) -> bool:
     """Whether the training loss never fell by 2 %, nor accuracy rose by 2 points."""
-    if len(epochs) < 2:
+    losses, accuracies = curves.train_loss, curves.train_accuracy
+    if len(losses) < 2:
         return False
-    losses = [r["train_loss"] for r in epochs]
-    accuracies = [r["train_accuracy"] for r in epochs]
     return min(losses) > 0.98 * losses[0] and max(accuracies) < min(accuracies) + 0.02
 
 
-def _still_improving(epochs: list[Record]) -> float:
+def _still_improving(accuracies: list[float]) -> float:
     """Validation accuracy (0…1) that the last quarter of the epochs won; 0 if less than half a point."""
-    quarter = max(2, len(epochs) // 4)
-    if len(epochs) < 2 * quarter:
+    quarter = max(2, len(accuracies) // 4)
+    if len(accuracies) < 2 * quarter:
         return 0.0
-    values = [r["validation_accuracy"] for r in epochs]
-    won = max(values[-quarter:]) - max(values[:-quarter])
+    won = max(accuracies[-quarter:]) - max(accuracies[:-quarter])
     return won if won > 0.005 else 0.0
 
 
-def _not_finite(epochs: list[Record], finite: list[Record], learning_rate: float | None) -> Verdict:
+def _not_finite(epochs: list[EpochRecord], finite: list[EpochRecord], learning_rate: float | None) -> Verdict:
     broken = next(r for r in epochs if r not in finite)
-    best = best_record(finite)["epoch"] if finite else None
-    norms = [r["gradient_norm"] for r in finite if r.get("gradient_norm") is not None]
+    best = best_record(finite).epoch if finite else None
+    norms = [r.gradient_norm for r in finite if r.gradient_norm is not None]
     grown = ""
     if len(norms) > 1:
         grown = (
-            f"The gradient norm had grown from {norms[0]:.3g} in epoch {finite[0]['epoch']} to "
-            f"{norms[-1]:.3g} in epoch {finite[-1]['epoch']}"
+            f"The gradient norm had grown from {norms[0]:.3g} in epoch {finite[0].epoch} to "
+            f"{norms[-1]:.3g} in epoch {finite[-1].epoch}"
             if norms[-1] > 1.5 * norms[0]
-            else f"The gradient norm was still {norms[-1]:.3g} on average in epoch {finite[-1]['epoch']}"
+            else f"The gradient norm was still {norms[-1]:.3g} on average in epoch {finite[-1].epoch}"
         )
-        largest = broken.get("largest_gradient_norm")
+        largest = broken.largest_gradient_norm
         grown += (
             f" and reached {largest:.3g} in the last one. " if largest and math.isfinite(largest) else ". "
         )
     return Verdict(
         "not finite",
-        f"The loss is no longer a finite number in epoch {broken['epoch']}, so the run was stopped. {grown}"
+        f"The loss is no longer a finite number in epoch {broken.epoch}, so the run was stopped. {grown}"
         f"{_rate_words(learning_rate)}Steps this long throw the weights further out each time: take a "
         "smaller rate, or clip the gradient.",
         best,
-    )  # fmt: skip
+    )
 
 
 def _gap_words(gap: float) -> str:

@@ -1,103 +1,67 @@
-"""Long work as child processes: each has a folder, and whoever looks at the folder knows how it stands.
-
-<folder>/job.json      what was asked: command, title, device, when
-         process.json  the process that does it, and when it was started
-         alive         locked by that process and its children for as long as one of them lives
-         log.txt       what it printed
-         exit.json     its exit code, once it has ended
-         stop          there when someone asked it to stop
-         history.jsonl its records, where the command writes them; progress is read from there
+"""Long work as child processes: each has a folder, and all that look at the folder see how it stands.
 
 No service keeps the queue. A job that waits is a folder with `job.json` and no process; a job that ends, and
-whoever looks at the jobs, starts the next one of a device that is free, under a lock. So a queue goes on with
+every look at the jobs, starts the next one of a device that is free, under a lock. So a queue goes on with
 no page open, a refreshed page, a restarted server and a second browser all see the same, and a process that
-died is seen to be dead: the system drops its lock.
+died is seen to be dead. Jobs of several owners take turns.
 """
 
-import fcntl
-import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from core import roles
+from core.disk import require_room
 from core.errors import ConvoscopeError, SettingError, one_of
-from core.history import FILE, Record, read_history
 from core.paths import PROJECT, home
+from core.serving import processes
+from core.serving.job import ACTIVE, CHILD, EXIT, JOB, LOG, PROCESS, RESULTS, STOP, Job, look, share_done
+from core.serving.job import read_json as _read
+from core.serving.job import write_json as _write
 
-JOB, PROCESS, ALIVE, LOG, EXIT, STOP = (
-    "job.json", "process.json", "alive", "log.txt", "exit.json", "stop",
-)  # fmt: skip
-RESULTS = ("finished", "stopped", "failed")
-_NICENESS = 15
+__all__ = [
+    "CHILD", "EXIT", "JOB", "LOG", "PROCESS", "RESULTS", "STOP", "Job", "JobError", "as_job", "job", "jobs",
+    "note_stop", "remove", "resume", "share_done", "start_next", "stop", "submit", "train_command",
+]  # fmt: skip
+LONGEST_NAME = 100
+LEAST_ROOM = 20 * 2**20  # bytes: weights, their state and a history of a small network
 _UNDER_A_WATCHER = "CONVOSCOPE_JOB"  # tells a command that its folder is looked after
-
-# The watcher runs the command, waits, and notes the exit code: it lives on when the server is restarted.
-# A signal goes to the whole group, so the watcher only has to survive it; it passes on what came too early.
-_WATCHER = """
-import json, os, signal, subprocess, sys, time
-folder, lock, command = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
-early = []
-for number in (signal.SIGTERM, signal.SIGINT):
-    signal.signal(number, lambda number, frame: early.append(number))
-os.nice(max(0, NICENESS - os.nice(0)))
-code = -signal.SIGTERM
-if not os.path.exists(os.path.join(folder, "stop")):
-    with open(os.path.join(folder, "log.txt"), "ab") as log:
-        try:
-            nothing = subprocess.DEVNULL
-            child = subprocess.Popen(command, stdout=log, stderr=log, stdin=nothing, pass_fds=[lock])
-            if early:
-                child.send_signal(signal.SIGTERM)
-            code = child.wait()
-        except OSError as error:
-            log.write(str(error).encode())
-            code = 127
-path = os.path.join(folder, "exit.json")
-with open(path + ".partial", "w") as file:
-    json.dump({"code": code, "ended": time.time()}, file)
-os.replace(path + ".partial", path)
-os.close(lock)
-start = "import sys, pathlib, core.serving.jobs; core.serving.jobs.start_next(pathlib.Path(sys.argv[1]))"
-subprocess.run([sys.executable, "-c", start, os.path.dirname(folder)])
-""".replace("NICENESS", str(_NICENESS))
 
 
 class JobError(ConvoscopeError):
     """Something that a job in this state cannot do."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """One job as it stands at this moment.
+def check_name(name: str) -> str:
+    """The name, if it can be that of a run's folder on every system.
 
-    Attributes:
-        state: "waiting", "running", "stopping", "stopped", "finished" or "failed".
-        message: One sentence for people: behind whom it waits, or the last lines of its log where it failed.
-        progress: Share done, 0…1, as far as its records tell.
-        behind: Names of the jobs that come first, the running one included, where it waits.
+    Raises:
+        SettingError: It cannot.
     """
-
-    name: str
-    title: str
-    folder: Path
-    command: tuple[str, ...]
-    device: str
-    state: str
-    message: str = ""
-    progress: float = 0.0
-    behind: tuple[str, ...] = ()
-    queued: float = 0.0
-    started: float | None = None
-    ended: float | None = None
+    shown = name if len(name) <= LONGEST_NAME else f"{name[:20]}… ({len(name)} characters)"
+    if not name or name[0] in ".-" or any(not (c.isalnum() or c in "._-") for c in name):
+        raise SettingError(
+            f"The name {shown!r} cannot be that of a folder: use letters, digits, _ and -, and begin with "
+            "a letter or a digit."
+        )
+    if len(name) > LONGEST_NAME:
+        raise SettingError(f"The name {shown!r} is too long: use at most {LONGEST_NAME} characters.")
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        raise SettingError(
+            f"This system's language setting has no way to write {name!r}: use plain letters, or set LC_ALL "
+            "to a UTF-8 locale or PYTHONUTF8=1."
+        ) from None
+    return name
 
 
 def submit(
@@ -116,34 +80,38 @@ def submit(
     Raises:
         SettingError: The name cannot be that of a folder.
         JobError: A job of that name waits, runs or has finished.
+        NotAllowed: The visitor has as many jobs waiting as are allowed, or the job is someone else's.
+        NoRoom: The runs have reached their limit, or the disk is full.
     """
-    if (
-        not name
-        or name in (".", "..")
-        or any(not (c.isalnum() or c in "._-") for c in name)
-        or name[0] == "."
-    ):
-        raise SettingError(f"The name {name!r} is no name of a folder: use letters, digits, _ and - only.")
+    check_name(name)
+    if parent is None:
+        require_room("runs", LEAST_ROOM, f"The run {name!r}")
     parent = parent or home("runs")
+    visitor = roles.visitor()
     with _queue_lock(parent):
         folder = parent / name
-        if (folder / JOB).exists():
-            state = _look(folder).state
-            if state in ("waiting", "running", "stopping", "finished"):
-                raise JobError(f"There is a job {name!r} already, which is {state}. Choose another name.")
+        found = _all(parent)
+        before = next((j for j in found if j.name == name), None)
+        if before is not None:
+            if before.state not in ("stopped", "failed"):
+                raise JobError(
+                    f"There is a job {name!r} already, which is {before.state}. Choose another name."
+                )
+            visitor.require_own(before.owner, f"the run {name!r}")
+        visitor.require_room_for_a_job(sum(j.owner == visitor.name for j in found if j.state == "waiting"))
         folder.mkdir(parents=True, exist_ok=True)
-        for file in (STOP, EXIT, PROCESS):
+        for file in (STOP, EXIT, PROCESS, CHILD):
             (folder / file).unlink(missing_ok=True)
-        words = [word.replace("{folder}", str(folder)) for word in command]
         about = {
             "name": name,
             "title": title or name,
-            "command": words,
+            "command": [word.replace("{folder}", str(folder)) for word in command],
             "device": device,
             "queued": time.time(),
+            "owner": before.owner if before is not None else visitor.name,
+            "longest": visitor.longest_job,
         }
         _write(folder / JOB, about)
-    start_next(parent)
     return job(name, parent=parent)
 
 
@@ -160,34 +128,38 @@ def as_job(folder: Path, command: Sequence[str], *, title: str = "", device: str
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ALIVE, "a") as alive:
-        try:
-            fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with _queue_lock(folder.parent):
+        if (folder / JOB).exists() and look(folder).state in ACTIVE:
             raise JobError(
                 f"{folder.name!r} is running already: wait for it, stop it, or choose another name."
-            ) from None
+            )
         about = {
             "name": folder.name,
             "title": title or folder.name,
             "command": list(command),
             "device": device,
         }
-        _write(folder / JOB, {**about, "queued": time.time()})
-        for file in (STOP, EXIT):
+        for file in (STOP, EXIT, CHILD):
             (folder / file).unlink(missing_ok=True)
-        _write(folder / PROCESS, {"pid": os.getpid(), "started": time.time(), "shell": True})
-        code = 1
-        try:
-            yield
-            code = 0
-        finally:
-            _write(folder / EXIT, {"code": code, "ended": time.time()})
+        _write(folder / JOB, {**about, "queued": time.time()})
+        mark = processes.mark_of(os.getpid()) or {}
+        _write(folder / PROCESS, {**mark, "started": time.time(), "shell": True})
+    code = 1
+    try:
+        yield
+        code = 0
+    finally:
+        _write(folder / EXIT, {"code": code, "ended": time.time()})
 
 
 def note_stop(folder: Path) -> None:
     """Say that the work in a folder ended early because someone wanted it to."""
     (folder / STOP).touch()
+
+
+def stop_asked(folder: Path) -> bool:
+    """Whether someone asked the work in a folder to stop; the only way to hear of it on Windows."""
+    return (folder / STOP).exists()
 
 
 def train_command(name: str, options: dict[str, Any]) -> list[str]:
@@ -206,10 +178,9 @@ def jobs(*, parent: Path | None = None) -> list[Job]:
     Looking starts what may start.
     """
     parent = parent or home("runs")
-    start_next(parent)
-    found = [_look(folder) for folder in parent.iterdir() if (folder / JOB).exists()]
-    waiting = sorted((j for j in found if j.state == "waiting"), key=lambda j: j.queued)
-    running = sorted((j for j in found if j.state in ("running", "stopping")), key=lambda j: j.started or 0)
+    found = start_next(parent)
+    running = sorted((j for j in found if j.state in ACTIVE), key=lambda j: j.started or 0)
+    waiting = _in_turn(found)
     rest = sorted((j for j in found if j.state in RESULTS), key=lambda j: -(j.ended or j.queued))
     return running + [_with_queue(j, running, waiting) for j in waiting] + rest
 
@@ -231,18 +202,22 @@ def stop(name: str, *, parent: Path | None = None) -> Job:
 
     Raises:
         JobError: There is none of that name, or it has ended.
+        NotAllowed: It is someone else's.
     """
     parent = parent or home("runs")
-    current = job(name, parent=parent)
-    if current.state not in ("waiting", "running", "stopping"):
-        raise JobError(f"The job {name!r} is {current.state}: there is nothing to stop.")
     with _queue_lock(parent):
+        current = _existing(name, parent)
+        roles.visitor().require_own(current.owner, f"the run {name!r}")
+        if current.state not in ("waiting", *ACTIVE):
+            raise JobError(f"The job {name!r} is {current.state}: there is nothing to stop.")
         asked_before = (current.folder / STOP).exists()
         (current.folder / STOP).touch()
         process = _read(current.folder / PROCESS)
-        if process and not asked_before and _is_alive(current.folder):
-            with suppress(ProcessLookupError):
-                (os.kill if process.get("shell") else os.killpg)(process["pid"], signal.SIGTERM)
+        if current.state in ACTIVE and isinstance(process, dict) and not asked_before:
+            processes.ask_to_stop(process, group=not process.get("shell"))
+            child = _read(current.folder / CHILD)
+            if not processes.HAS_GROUPS and processes.is_alive(child):
+                processes.ask_to_stop(child, group=False)
     return job(name, parent=parent)
 
 
@@ -251,8 +226,11 @@ def resume(name: str, *, parent: Path | None = None) -> Job:
 
     Raises:
         JobError: It waits, runs or has finished.
+        NotAllowed: It is someone else's.
     """
     current = job(name, parent=parent)
+    if not current.command:
+        raise JobError(f"The job {name!r} cannot be resumed: {current.message or 'it has no command.'}")
     return submit(name, current.command, title=current.title, device=current.device, parent=parent)
 
 
@@ -260,81 +238,71 @@ def remove(name: str, *, parent: Path | None = None) -> None:
     """Delete a job's folder and all that is in it.
 
     Raises:
-        JobError: It still runs.
+        JobError: It still runs, or there is none of that name.
+        NotAllowed: It is someone else's.
     """
     parent = parent or home("runs")
-    current = job(name, parent=parent)
-    if current.state in ("running", "stopping"):
-        raise JobError(f"The job {name!r} still runs: stop it first.")
     with _queue_lock(parent):
+        current = _existing(name, parent)
+        roles.visitor().require_own(current.owner, f"the run {name!r}")
+        if current.state in ACTIVE:
+            raise JobError(f"The job {name!r} still runs: stop it first.")
         shutil.rmtree(current.folder)
 
 
-def start_next(parent: Path) -> None:
-    """Start the first waiting job of every device where none runs."""
+def start_next(parent: Path) -> list[Job]:
+    """Start the first waiting job of every device where none runs. Returns all jobs as they stand then."""
     with _queue_lock(parent):
-        found = [_look(folder) for folder in parent.iterdir() if (folder / JOB).exists()]
-        busy = {j.device for j in found if j.state in ("running", "stopping")}
-        for waiting in sorted((j for j in found if j.state == "waiting"), key=lambda j: j.queued):
+        found = _all(parent)
+        busy = {j.device for j in found if j.state in ACTIVE}
+        for waiting in _in_turn(found):
             if waiting.device not in busy:
                 busy.add(waiting.device)
                 _start(waiting)
+                found[found.index(waiting)] = look(waiting.folder)
+        return found
+
+
+def _all(parent: Path) -> list[Job]:
+    return [look(folder) for folder in parent.iterdir() if (folder / JOB).exists()]
+
+
+def _existing(name: str, parent: Path) -> Job:
+    """The job of that name as it stands under the lock: somebody else may have been faster."""
+    if (parent / name / JOB).exists() and Path(name).name == name:
+        return look(parent / name)
+    raise JobError(f"There is no job named {name!r}. {one_of(j.name for j in _all(parent))}")
+
+
+def _in_turn(found: Sequence[Job]) -> list[Job]:
+    """The waiting jobs in their order: the first of every owner, then the second of each, and so on.
+
+    A running job is the first of its owner.
+    """
+    asked = Counter((j.device, j.owner) for j in found if j.state in ACTIVE)
+    places = {}
+    for waiting in sorted((j for j in found if j.state == "waiting"), key=lambda j: j.queued):
+        places[waiting.name] = (asked[waiting.device, waiting.owner], waiting.queued)
+        asked[waiting.device, waiting.owner] += 1
+    return sorted((j for j in found if j.name in places), key=lambda j: places[j.name])
 
 
 def _start(waiting: Job) -> None:
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
     environment[_UNDER_A_WATCHER] = str(waiting.folder.resolve())
-    with open(waiting.folder / ALIVE, "a") as alive:
-        fcntl.flock(alive, fcntl.LOCK_EX)
-        process = subprocess.Popen(
-            [sys.executable, "-c", _WATCHER, str(waiting.folder), str(alive.fileno()), *waiting.command],
-            cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, start_new_session=True, pass_fds=[alive.fileno()],
-        )  # fmt: skip
-    _write(waiting.folder / PROCESS, {"pid": process.pid, "started": time.time()})
+    words = [sys.executable, "-m", "core.serving.watcher", str(waiting.folder.resolve()), *waiting.command]
+    process = processes.start_apart(words, PROJECT, environment)
+    mark = processes.mark_of(process.pid) or {"pid": process.pid}
+    _write(waiting.folder / PROCESS, {**mark, "started": time.time()})
     _children.append(process)
 
 
 _children: list[subprocess.Popen[bytes]] = []  # asked for their end, so that none stays behind as a zombie
 
 
-def _look(folder: Path) -> Job:
-    about = _read(folder / JOB) or {}
-    process, ended = _read(folder / PROCESS), _read(folder / EXIT)
-    asked = (folder / STOP).exists()
-    message = ""
-    if ended is not None:
-        # A command that was asked to stop may have been done before it heard of it.
-        done = ended["code"] == 0 and (not asked or _progress(folder) >= 1)
-        state = "finished" if done else ("stopped" if asked else "failed")
-        if state == "failed":
-            message = failure_sentence(folder, ended["code"])
-    elif process is None:
-        state = "stopped" if asked else "waiting"
-    elif _is_alive(folder):
-        state = "stopping" if asked else "running"
-    else:
-        # Gone without a word. Where a stop was asked for, it was killed before it could say so.
-        state = "stopped" if asked else "failed"
-        message = "" if asked else failure_sentence(folder, None)
-    return Job(
-        name=about.get("name", folder.name),
-        title=about.get("title", folder.name),
-        folder=folder,
-        command=tuple(about.get("command", ())),
-        device=about.get("device", "cpu"),
-        state=state,
-        message=message,
-        progress=1.0 if state == "finished" else _progress(folder),
-        queued=about.get("queued", 0.0),
-        started=process["started"] if process else None,
-        ended=ended["ended"] if ended else None,
-    )
-
-
 def _with_queue(waiting: Job, running: list[Job], queue: list[Job]) -> Job:
     first = [j for j in running if j.device == waiting.device]
-    first += [j for j in queue if j.device == waiting.device and j.queued < waiting.queued]
+    first += [j for j in queue[: queue.index(waiting)] if j.device == waiting.device]
     names = " and ".join(f"“{j.title}”" for j in first[:2]) + (
         f" and {len(first) - 2} more" if first[2:] else ""
     )
@@ -342,86 +310,10 @@ def _with_queue(waiting: Job, running: list[Job], queue: list[Job]) -> Job:
     return replace(waiting, behind=tuple(j.name for j in first), message=words)
 
 
-def failure_sentence(folder: Path, code: int | None) -> str:
-    """Why a job failed, in one sentence made of the last lines of its log."""
-    try:
-        lines = (folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    last = [line.strip() for line in lines if line.strip()][-1:]
-    said = f" Its last words: {last[0][:300]}" if last else " It printed nothing."
-    if code is None:
-        return f"It ended without a word: it was killed, or the machine was switched off.{said}"
-    if code < 0:
-        try:
-            name = signal.Signals(-code).name
-        except ValueError:
-            name = str(-code)
-        return f"It was killed by {name}, from outside or for want of memory.{said}"
-    return f"It ended with code {code}.{said}"
-
-
-def _progress(folder: Path) -> float:
-    """Share done by its records: their `progress` where they have one, otherwise steps of a training."""
-    try:
-        about = (folder / FILE).stat()
-    except OSError:
-        return 0.0
-    return _share_done_in(folder / FILE, about.st_mtime_ns, about.st_size)
-
-
-@lru_cache(maxsize=1000)
-def _share_done_in(path: Path, mtime: int, size: int) -> float:
-    return share_done(read_history(path))
-
-
-def share_done(history: list[Record]) -> float:
-    """0…1, by the last record that tells."""
-    total = 0.0
-    for record in history:
-        if record.get("kind") == "start":
-            total = float(record.get("epochs", 0) * record.get("steps_an_epoch", 0))
-    for record in reversed(history):
-        if record.get("kind") == "end":
-            return 1.0
-        if "progress" in record:
-            return min(1.0, max(0.0, float(record["progress"])))
-        if total and "step" in record:
-            return min(1.0, record["step"] / total)
-    return 0.0
-
-
-def _is_alive(folder: Path) -> bool:
+@contextmanager
+def _queue_lock(parent: Path) -> Iterator[None]:
     for child in _children[:]:
         if child.poll() is not None:
             _children.remove(child)
-    try:
-        with open(folder / ALIVE) as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
-@contextmanager
-def _queue_lock(parent: Path) -> Iterator[None]:
-    parent.mkdir(parents=True, exist_ok=True)
-    with open(parent / ".lock", "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with processes.locked(parent / ".lock"):
         yield
-
-
-def _write(path: Path, value: dict[str, Any]) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        return value if isinstance(value, dict) else None
-    except (OSError, ValueError):
-        return None

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from core.disk import keep_within_limits
 from core.errors import ConvoscopeError
 from core.progress import Progress
 from core.store import Answer
@@ -41,8 +42,13 @@ def _warm_up() -> None:
     try:
         for step in STEPS:
             _ask(step)
-    except ConvoscopeError as error:  # whoever asks for it on a page is told there
+    except ConvoscopeError as error:  # a visitor who asks for it is told so on the page
         log.warning("the default network is not ready: %s", error)
+    _import_what_shapes_need()
+    try:
+        keep_within_limits()
+    except (ConvoscopeError, OSError) as error:  # the page Storage says so as well
+        log.warning("the stored files were not looked through: %s", error)
     # All that was imported stays: no collection need ever look at these objects again, which took it 200 ms
     # each time, for everybody.
     gc.collect()
@@ -50,20 +56,33 @@ def _warm_up() -> None:
     log.info("warm after %.1f s", time.perf_counter() - began)
 
 
+def _import_what_shapes_need() -> None:
+    """PyTorch imports its compiler when shapes are first found for a network that pads.
+
+    That takes 5 seconds, and 15 on a busy server. Here it is done in no question's turn, so that nobody's
+    prediction waits for it.
+    """
+    from torch import nn
+
+    from core.network.trace import trace_layers
+
+    trace_layers(nn.ZeroPad2d(1), (4, 4), 1, [])
+
+
 def _ask(step: "Callable[[Classifier, Progress], Answer]") -> None:
-    """One short question to the default network. Between two of them those of visitors have their turn."""
+    """One question to the default network. Those of visitors have their turns in between."""
     from core import store
     from core.models.pretrained import DEFAULT
     from core.serving import worker
 
     key = store.key_of(DEFAULT, step.__name__, (os.getpid(), time.time()))
-    task = worker.submit(key, DEFAULT, step, short=False)
+    task = worker.submit(key, DEFAULT, step, session="warm-up", short=False)
     try:
         while not task.wait(1.0):
             pass
         task.answer()
     finally:
-        task.leave()
+        task.leave("warm-up")
 
 
 def _look_once(classifier: "Classifier", progress: Progress) -> Answer:

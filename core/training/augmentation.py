@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-FLIPS = ("none", "random", "alternating")
+from core.training.devices import moved
+
+OPERATIONS_AN_IMAGE = 2
 
 
 @dataclass(frozen=True)
@@ -18,10 +20,10 @@ class Augmentation:
     Attributes:
         flip: "random" mirrors each image with probability ½; "alternating" mirrors half of the images in the
             first epoch, and from then on each image every other epoch: two epochs show both sides of all.
-        crop: Shift by up to so many pixels each way; what comes into view is mirrored at the border.
-        color: Strength 0…1 of changes to brightness, contrast and saturation: factors of 1 ± color.
-        rand_augment: Magnitude 0…10 of two random operations an image (0: none).
-        cutout: Side in pixels of a square that is filled with the image's mean color (0: none).
+        crop: Shift by up to this many pixels each way; what comes into view is mirrored at the border.
+        color: The strength 0…1 of changes to brightness, contrast and saturation: factors of 1 ± color.
+        rand_augment: The magnitude 0…10 of two random operations on each image (0: none).
+        cutout: The side in pixels of a square that is filled with the image's mean color (0: none).
     """
 
     flip: str = "none"
@@ -56,7 +58,7 @@ def augment(
     if not len(images) or not augmentation.changes_something:
         return images
     mirrored = _mirrored(len(images), augmentation.flip, generator, rows, epoch)
-    images = shift_and_flip(images, augmentation.crop, mirrored.to(images.device), generator)
+    images = shift_and_flip(images, augmentation.crop, mirrored, generator)
     if augmentation.color or augmentation.rand_augment:
         planes = images.permute(0, 3, 1, 2).to(torch.float32) / 255
         if augmentation.color:
@@ -86,16 +88,17 @@ def shift_and_flip(images: Tensor, reach: int, mirrored: Tensor, generator: torc
 
     Shape:
         images: (N, H, W, C)
-        mirrored: (N,) bool
+        mirrored: (N,) bool, on the CPU, so that looking at it keeps no GPU waiting
     """
     n, height, width, _ = images.shape
     device = images.device
     if not reach and not bool(mirrored.any()):
         return images
-    down, right = torch.randint(-reach, reach + 1, (2, n), generator=generator).to(device)
+    shifts = torch.randint(-reach, reach + 1, (2, n), generator=generator)
+    down, right, mirrored = moved(torch.cat((shifts, mirrored[None].long())), device)
     y = _reflect(torch.arange(height, device=device) + down[:, None], height)
     x = torch.arange(width, device=device).expand(n, width)
-    x = _reflect(torch.where(mirrored[:, None], width - 1 - x, x) + right[:, None], width)
+    x = _reflect(torch.where(mirrored[:, None] != 0, width - 1 - x, x) + right[:, None], width)
     return images[torch.arange(n, device=device)[:, None, None], y[:, :, None], x[:, None, :]]
 
 
@@ -115,8 +118,9 @@ def cut_out(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
         arXiv:1708.04552
     """
     n, height, width, _ = images.shape
-    top = torch.randint(height, (n, 1), generator=generator).to(images.device) - side // 2
-    left = torch.randint(width, (n, 1), generator=generator).to(images.device) - side // 2
+    top = torch.randint(height, (n, 1), generator=generator) - side // 2
+    left = torch.randint(width, (n, 1), generator=generator) - side // 2
+    top, left = moved(torch.stack((top, left)), images.device)
     y, x = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
     inside = ((y >= top) & (y < top + side))[:, :, None] & ((x >= left) & (x < left + side))[:, None, :]
     fill = images.to(torch.float32).mean((1, 2), keepdim=True)
@@ -131,7 +135,7 @@ def change_colors(planes: Tensor, strength: float, generator: torch.Generator) -
         planes: (N, C, H, W) float32 of 0…1
     """
     factors = 1 + strength * (2 * torch.rand(3, len(planes), 1, 1, 1, generator=generator) - 1)
-    brightness, contrast, saturation = factors.to(planes.device)
+    brightness, contrast, saturation = moved(factors, planes.device)
     planes = (planes * brightness).clamp(0, 1)
     planes = _blend(_gray(planes).mean((2, 3), keepdim=True), planes, contrast)
     return _blend(_gray(planes), planes, saturation)
@@ -140,8 +144,8 @@ def change_colors(planes: Tensor, strength: float, generator: torch.Generator) -
 def _gray(planes: Tensor) -> Tensor:
     if planes.shape[1] == 1:
         return planes
-    weights = torch.tensor([0.299, 0.587, 0.114], device=planes.device).view(1, 3, 1, 1)
-    return (planes * weights).sum(1, keepdim=True)
+    red, green, blue = planes.split(1, dim=1)
+    return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
 def _blend(other: Tensor, planes: Tensor, share: Tensor) -> Tensor:
@@ -157,15 +161,20 @@ def rand_augment(planes: Tensor, magnitude: int, generator: torch.Generator) -> 
         Cubuk, Zoph, Shlens, Le 2019, "RandAugment", arXiv:1909.13719
     """
     strength = magnitude / 10
-    for _ in range(2):
+    rounds, choices = [], []
+    for _ in range(OPERATIONS_AN_IMAGE):
         chosen = torch.randint(len(OPERATIONS), (len(planes),), generator=generator)
-        sign = (torch.randint(2, (len(planes),), generator=generator) * 2 - 1).to(torch.float32)
+        sign = torch.randint(2, (len(planes),), generator=generator) * 2 - 1
+        order = chosen.argsort(stable=True)
+        rounds.append(torch.bincount(chosen, minlength=len(OPERATIONS)).tolist())
+        choices.append(torch.stack((order, sign[order])))
+    # Images sorted by their operation, and their signs: all choices are moved to the device at once.
+    for counts, (order, sign) in zip(rounds, moved(torch.stack(choices), planes.device), strict=True):
         changed = planes.clone()
-        for number, operation in enumerate(OPERATIONS.values()):
-            (which,) = torch.where(chosen == number)
+        parts = zip(OPERATIONS.values(), order.split(counts), sign.split(counts), strict=True)
+        for operation, which, signs in parts:
             if len(which):
-                part = which.to(planes.device)
-                changed[part] = operation(planes[part], (sign[which] * strength).to(planes.device))
+                changed[which] = operation(planes[which], signs * strength)
         planes = changed.clamp(0, 1)
     return planes
 
@@ -198,7 +207,9 @@ def _equalize(planes: Tensor, strength: Tensor) -> Tensor:
     flat = (planes * 255).round().flatten(2)
     n, channels, pixels = flat.shape
     level = flat.long() + 256 * torch.arange(n * channels, device=flat.device).view(n, channels, 1)
-    counts = torch.bincount(level.flatten(), minlength=n * channels * 256).view(n * channels, 256)
+    # Counted without `bincount`, which makes the CPU wait for a GPU.
+    places, ones = level.flatten(), torch.ones_like(level).flatten()
+    counts = level.new_zeros(n * channels * 256).scatter_add_(0, places, ones).view(n * channels, 256)
     below = counts.cumsum(1) - counts
     ranks = below.flatten()[level.flatten()].view(n, channels, pixels)
     highest = ranks.amax(2, keepdim=True)

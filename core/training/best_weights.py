@@ -1,8 +1,8 @@
-"""The best epoch's weights of a run, as a checkpoint that is written as often as is worth it.
+"""The best epoch's weights of a run, as a checkpoint that is not written more often than it pays.
 
-A whole network's are written at once. Where only a part learns (a head on 80 MB of frozen weights, an epoch
-of which takes milliseconds), the part is kept, saved with the run's state, and the checkpoint follows now and
-then.
+Those of a whole network are written at once. Where only a part learns (a head on 80 MB of frozen weights, an
+epoch of which takes milliseconds), the part is kept, saved with the run's state, and the checkpoint follows
+now and then.
 """
 
 import time
@@ -15,7 +15,7 @@ from core.models.card import ModelCard
 from core.models.checkpoint import save_checkpoint
 from core.training.freezing import names_in
 
-SECONDS = 30.0  # between two checkpoints of a part that learns
+SECONDS_BETWEEN_CHECKPOINTS = 30.0  # of a part that learns
 
 
 class BestWeights:
@@ -32,7 +32,7 @@ class BestWeights:
         self.folder, self.module, self.card, self.half = folder, module, card, half
         self.names = None if learning is None else names_in(module, learning)
         self.part: dict[str, Tensor] = {}
-        self._written_at = -SECONDS
+        self._written_at = -SECONDS_BETWEEN_CHECKPOINTS
 
     def changing(self) -> dict[str, Tensor]:
         """The tensors of the module that ever change in this run, by name."""
@@ -40,10 +40,10 @@ class BestWeights:
         return held if self.names is None else {name: held[name] for name in self.names}
 
     def keep(self) -> None:
-        """Take the module's weights of now for the best."""
+        """Note that the module's present weights are the best so far."""
         if self.names is not None:
             self.part = _copy(self.changing())
-            if time.monotonic() - self._written_at < SECONDS:
+            if time.monotonic() - self._written_at < SECONDS_BETWEEN_CHECKPOINTS:
                 return
         self._write()
 

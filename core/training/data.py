@@ -1,6 +1,6 @@
 """What a training run reads: images in the network's input size, cut into training, validation and test."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,16 +68,21 @@ def _with_channels(values: tuple[float, ...], channels: int) -> tuple[float, ...
     return values * 3 if channels == 3 else (sum(values) / len(values),)
 
 
-def inputs_of(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Normalized input, channels last in memory.
+def normalizer(preprocessing: Preprocessing, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """The function from pixels to normalized input, channels last in memory; its constants are moved once.
 
     Shape:
-        pixels: (N, H, W, C) uint8 or float of 0…255
+        pixels: (N, H, W, C) uint8 or float of 0…255, on the device
         returns: (N, C, H, W) float32
     """
-    std = torch.tensor(preprocessing.std, device=pixels.device)
-    mean = torch.tensor(preprocessing.mean, device=pixels.device)
-    return pixels.to(torch.float32).mul(1 / (255 * std)).sub_(mean / std).permute(0, 3, 1, 2)
+    std, mean = torch.tensor(preprocessing.std), torch.tensor(preprocessing.mean)
+    scale, shift = (1 / (255 * std)).to(device), (mean / std).to(device)
+    return lambda pixels: pixels.to(torch.float32).mul(scale).sub_(shift).permute(0, 3, 1, 2)
+
+
+def inputs_of(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Normalized input, channels last in memory: as `normalizer` makes it, for a single batch."""
+    return normalizer(preprocessing, pixels.device)(pixels)
 
 
 def batches(n: int, size: int, seed: int | None) -> Iterator[np.ndarray]:

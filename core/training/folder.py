@@ -4,93 +4,185 @@
          state.pt             weights, optimizer and sums at the last save; small once the run has ended
          weights.safetensors  the best epoch's weights, with card.json
          last.safetensors     the last epoch's weights, once the run has ended
-         history.jsonl        records, appended by whoever runs `train`
+         history.jsonl        records, appended by the command that runs `train`
 """
 
+import dataclasses
 import io
 import json
-import os
+import pickle
 import platform
-import shlex
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from core.errors import BadCheckpoint, SettingError
-from core.settings import Setting
+from core.history import (
+    FILE,
+    EpochRecord,
+    Record,
+    StartRecord,
+    append_record,
+    plain_record,
+    rewrite_history,
+    typed_record,
+)
+from core.models.card import CARD
+from core.paths import write_whole
+from core.settings import RENAMED
+from core.training.epoch_sums import EpochSums
+from core.training.step import StepperState
+from core.training.training_settings import MAY_CHANGE, TrainingSettings
 
 SETTINGS, STATE, LAST = "settings.json", "state.pt", "last.safetensors"
-_MAY_CHANGE = {"device"}
 
 
-def claim_folder(folder: Path, settings: dict[str, Any]) -> None:
+@dataclass(frozen=True)
+class RunState:
+    """Where a run stands, with all that its next step depends on; by default, a run that begins.
+
+    Attributes:
+        epoch: The epoch that is under way, from 1.
+        step: How many of its steps are done.
+        past: The records of the epochs that have ended.
+        sums: What the steps of the present epoch add up to.
+        module: The tensors of the network that ever change in this run; None before the first save.
+        best_part: Those of the best epoch, where only a part of the network learns.
+        stepper: None before the first save.
+        finished: The run has ended, and nothing else is kept.
+    """
+
+    epoch: int = 1
+    step: int = 0
+    past: tuple[EpochRecord, ...] = ()
+    sums: EpochSums = field(default_factory=EpochSums)
+    module: dict[str, Tensor] | None = None
+    best_part: dict[str, Tensor] = field(default_factory=dict)
+    stepper: StepperState | None = None
+    finished: bool = False
+
+
+def claim_folder(folder: Path, settings: TrainingSettings) -> None:
     """Make the folder this run's, or check that it is.
 
     Raises:
-        SettingError: It holds a run with other settings; the message names the first that differs.
+        SettingError: It holds a run with other settings, of which the message names the first, or something
+            that this run would overwrite.
+        BadCheckpoint: Its settings cannot be read.
     """
-    path = folder / SETTINGS
+    path, values = folder / SETTINGS, settings.as_values()
     if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        for name, value in settings.items():
-            if name not in _MAY_CHANGE and name in before and before[name] != value:
+        before = _settings_in(path)
+        for name, value in values.items():
+            if name not in MAY_CHANGE and name in before and before[name] != value:
                 raise SettingError(
                     f"The folder {folder.name!r} holds a run with {name} = {before[name]!r}, and now {name} "
                     f"is {value!r}: resume it with its own settings, or choose another name."
                 )
         return
+    if (folder / FILE).exists() or (folder / CARD).exists():
+        raise SettingError(
+            f"The folder {folder.name!r} holds a model or a run of another kind, which this run would "
+            "overwrite: choose another name."
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (json.dumps(settings, indent=2, ensure_ascii=False) + "\n").encode())
+    write_whole(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def load_state(folder: Path) -> dict[str, Any] | None:
-    """What `save_state` wrote last; None for a run that has not got so far.
+def _settings_in(path: Path) -> dict[str, Any]:
+    try:
+        held: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        raise BadCheckpoint(
+            f"{path.parent.name}/{SETTINGS} cannot be read, so nothing tells what this run was begun with: "
+            "choose another name for a new run."
+        ) from None
+    return {RENAMED.get(name, name): value for name, value in held.items()}
+
+
+def load_state(folder: Path) -> RunState:
+    """What `save_state` wrote last; a state at the beginning for a run that has not got so far.
 
     Raises:
-        BadCheckpoint: The file is damaged.
+        BadCheckpoint: The file is damaged, or of another version.
     """
     path = folder / STATE
     if not path.exists():
-        return None
+        return RunState()
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, ValueError, EOFError) as error:
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise BadCheckpoint(
             f"{folder.name}/{STATE} cannot be read ({str(error).splitlines()[0]}): delete it to start this "
             "run again from the beginning."
         ) from None
+    try:
+        return _state_of(held)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise state_does_not_fit(folder, error) from None
 
 
-def save_state(folder: Path, state: dict[str, Any]) -> None:
+def _state_of(held: dict[str, Any]) -> RunState:
+    if held.get("finished"):
+        return RunState(finished=True)
+    past = [typed_record(plain) for plain in held["past"]]
+    epochs = tuple(record for record in past if isinstance(record, EpochRecord))
+    if len(epochs) != len(past):
+        raise ValueError("an epoch's record is damaged")
+    return RunState(
+        held["epoch"], held["step"], epochs, EpochSums(**held["sums"]), held["module"], held["best_part"],
+        StepperState(held["optimizer"], held["scaler"], held.get("slow")),
+    )  # fmt: skip
+
+
+def state_does_not_fit(folder: Path, error: Exception) -> BadCheckpoint:
+    """The error to raise where a state is whole, but not one of this run's network."""
+    return BadCheckpoint(
+        f"{folder.name}/{STATE} does not fit ({(str(error) or repr(error)).splitlines()[0]}): the run was "
+        "begun by another version of Convoscope. Give a new run another name; this one's curves stay."
+    )
+
+
+def save_state(folder: Path, state: RunState) -> None:
     """Write the state, whole or not at all."""
+    held: dict[str, Any] = {"finished": True}
+    if not state.finished:
+        assert state.stepper is not None
+        held = {
+            "epoch": state.epoch, "step": state.step, "past": [plain_record(r) for r in state.past],
+            "sums": dataclasses.asdict(state.sums), "module": state.module, "best_part": state.best_part,
+            "optimizer": state.stepper.optimizer, "scaler": state.stepper.scaler, "slow": state.stepper.slow,
+        }  # fmt: skip
     buffer = io.BytesIO()
-    torch.save(state, buffer)
-    write_atomically(folder / STATE, buffer.getbuffer())
+    torch.save(held, buffer)
+    write_whole(folder / STATE, buffer.getvalue())
 
 
-def write_atomically(path: Path, data: bytes | memoryview) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with open(partial, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+def write_record(folder: Path, record: Record) -> None:
+    """Append a record of `train` to the folder's history.
+
+    A "start" says at which step the run is taken up. What was recorded after that step was done after the
+    last save, is lost and will be done again: it leaves the history first.
+    """
+    if isinstance(record, StartRecord) and (folder / FILE).exists():
+        rewrite_history(folder / FILE, lambda held: _still_holds(held, record))
+    append_record(folder / FILE, record)
 
 
-def command_of(name: str, settings: dict[str, Any], declared: tuple[Setting, ...]) -> str:
-    """The shell command of a run: its name, and every setting that is not the default."""
-    words = ["python", "-m", "core", "train", "--name", name]
-    for setting in declared:
-        value = settings[setting.name]
-        if value != setting.default and setting.name not in _MAY_CHANGE:
-            written = str(value).lower() if isinstance(value, bool) else str(value)
-            words += [f"--{setting.name.replace('_', '-')}", written]
-    return shlex.join(words)
+def _still_holds(held: Record, start: StartRecord) -> bool:
+    """Whether a record in the history is of what was saved when the run was taken up."""
+    if isinstance(held, StartRecord):
+        return held.step <= start.step and start.step > 0
+    if isinstance(held, EpochRecord):
+        return held.epoch < start.epoch
+    return getattr(held, "step", start.step + 1) <= start.step
 
 
 def versions() -> dict[str, str]:
-    """Of what a run's digits depend on."""
+    """The versions of what a run's digits depend on."""
     import numpy
 
     return {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}

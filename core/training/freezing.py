@@ -4,8 +4,6 @@ from torch import nn
 
 from core.errors import SettingError
 
-PARTS = ("everything", "last block", "head")
-
 
 def head_of(module: nn.Module) -> tuple[str, nn.Module]:
     """What makes logits of features, by name: the part called `head`, or the last layer with weights.

@@ -2,54 +2,42 @@
 
 import dataclasses
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from core.data.catalogue import open_for_training
-from core.data.dataset import Split
+from core.data.dataset import ImageDataset, Split
 from core.data.fitting import fitted
 from core.data.preprocessing import Preprocessing, normalize
-from core.evaluation.accuracy import measure
-from core.history import FILE, Record, history_file
+from core.history import FILE, EndRecord, EpochRecord, Record, StartRecord, history_file
 from core.models.card import ModelCard
 from core.models.checkpoint import CARD, build, load_card, save_checkpoint
 from core.models.classifier import Classifier
 from core.paths import write_whole
-from core.runs.verdict import verdict
-from core.settings import Choice, Range, Text, numbers_in
 from core.training import numpy_mlp
 from core.training.data import TrainingData, prepare
-from core.training.folder import machine, versions
-from core.training.optimizers import rate_factor
+from core.training.folder import versions
+from core.training.from_scratch_settings import FROM_ZERO_TO_ONE, IMPLEMENTATIONS, FromScratchSettings
+from core.training.results import end_record, measured
+from core.training.train import never
 
-IMPLEMENTATIONS = ("numpy", "scikit-learn", "pytorch")
+Labeled = tuple[np.ndarray, np.ndarray]  # inputs (N, F) float32 and labels (N,) int64
 
 
 def train_from_scratch(
     folder: Path,
+    settings: FromScratchSettings,
     *,
-    implementation: Annotated[str, Choice(*IMPLEMENTATIONS)] = "numpy",
-    dataset: Annotated[str, Text(r"\S.*", "fashion_mnist")] = "fashion_mnist",
-    widths: Annotated[str, Text(r"|[1-9]\d*(,[1-9]\d*)*", "256,128")] = "256,128",
-    activation: Annotated[str, Choice(*numpy_mlp.ACTIVATIONS)] = "relu",
-    learning_rate: Annotated[float, Range(1e-6, 10, logarithmic=True)] = 0.1,
-    schedule: Annotated[str, Choice("constant", "linear", "cosine")] = "constant",
-    batch_size: Annotated[int, Range(1, 4096)] = 64,
-    epochs: Annotated[int, Range(1, 1000)] = 30,
-    initialization: Annotated[str, Choice(*numpy_mlp.INITIALIZATIONS)] = "xavier",
-    pixels: Annotated[str, Choice("0 to 1", "standardised")] = "0 to 1",
-    validation: Annotated[float, Range(0, 0.5)] = 0.1,
-    train_images: Annotated[int | None, Range(2, 10_000_000)] = None,
-    seed: Annotated[int, Range(0, 2**31 - 1)] = 0,
     command: str = "",
-    stop: Callable[[], bool] = lambda: False,
+    stop: Callable[[], bool] = never,
 ) -> Iterator[Record]:
     """Mini-batch gradient descent and nothing else: no momentum, no weight decay.
 
@@ -68,89 +56,37 @@ def train_from_scratch(
 
     Args:
         folder: The run's own folder.
-        implementation: Who computes: NumPy by hand, scikit-learn's MLPClassifier, or PyTorch's autograd.
-        dataset: Name of a data set.
-        widths: Neurons of each hidden layer, separated by commas.
-        activation: Between the layers. With "linear" the whole network is one linear map, however deep.
-        learning_rate: What the gradient is multiplied by at every step, in the first epoch.
-        schedule: How the rate falls from epoch to epoch, to nearly nothing in the last.
-        batch_size: Images a step.
-        epochs: How often every training image is seen.
-        initialization: Of the weights, by NumPy and PyTorch.
-        pixels: What the network gets: values of 0 to 1, or brought to mean 0 and deviation 1.
-        validation: Share of the training images held out to choose the best epoch.
-        train_images: Train on so many images only, drawn with the classes in proportion.
-        seed: Of weights and order.
+        command: The shell command that the card is to name.
         stop: Asked after every epoch.
     Yields:
-        "start", then an "epoch" record each, then "end".
+        A "start", then an "epoch" record each, then an "end" unless it was stopped.
     """
-    opened = open_for_training(dataset)
-    data = prepare(
-        opened, input_size=None, channels=None, validation=validation, train_images=train_images, seed=seed
-    )
-    if pixels == "0 to 1":
-        zeros, ones = (0.0,) * data.preprocessing.channels, (1.0,) * data.preprocessing.channels
-        data = dataclasses.replace(
-            data, preprocessing=dataclasses.replace(data.preprocessing, mean=zeros, std=ones)
-        )
-    train = _inputs(data.train, data.preprocessing)
-    held_out = _inputs(data.validation, data.preprocessing) if data.validation is not None else None
-    sizes = [train[0].shape[1], *numbers_in(widths), opened.number_of_classes]
-    yield {
-        "kind": "start", "epochs": epochs, "steps_an_epoch": -(-len(train[1]) // batch_size),
-        "train_images": len(train[1]), "validation_images": 0 if held_out is None else len(held_out[1]),
-        "device": "cpu", "implementation": implementation,
-        "parameters": sum(a * b + b for a, b in pairwise(sizes)),
-        "settings": {
-            "implementation": implementation, "dataset": dataset, "architecture": "mlp", "widths": widths,
-            "activation": activation, "learning_rate": learning_rate, "schedule": schedule,
-            "batch_size": batch_size, "epochs": epochs, "initialization": initialization, "pixels": pixels,
-            "validation": validation, "train_images": train_images, "seed": seed,
-        },
-    }  # fmt: skip
-    records, weights_now = _start(
-        implementation, sizes, activation, initialization, train, held_out,
-        rates=[learning_rate * rate_factor(schedule, epoch / epochs) for epoch in range(epochs)],
-        batch_size=batch_size, seed=seed,
-    )  # fmt: skip
-    past: list[Record] = []
-    best: Record | None = None
+    task = _task_of(settings)
+    yield task.start_record()
+    records, weights_now = _implementation(task)
+    past: list[EpochRecord] = []
+    best: EpochRecord | None = None
     kept: numpy_mlp.NumpyMLP | None = None
-    stopped = False
+    stopped = broken = False
     for record in records:
         past.append(record)
         yield record
-        if not np.isfinite(record["train_loss"]):
+        if broken := record.train_loss is None or not np.isfinite(record.train_loss):
             break
-        if best is None or record.get("validation_accuracy", 0) > best.get("validation_accuracy", -1):
+        if best is None or (record.validation_accuracy or 0) > (best.validation_accuracy or -1):
             best, kept = record, _copy(weights_now())
-        if stop():
-            stopped = True
+        if stopped := stop():
             break
     metrics: dict[str, Any] = {}
     if best is not None and kept is not None:
-        card = ModelCard(
-            name=folder.name, architecture="mlp", settings={"widths": widths, "activation": activation},
-            class_names=opened.class_names, preprocessing=data.preprocessing,
-            title=f"MLP ({activation}, {implementation}) on {opened.title}", dataset=opened.name,
-            dataset_fingerprint=data.fingerprint, command=command, seed=seed, license=opened.license,
-            versions=_versions(implementation),
-        )  # fmt: skip
-        module = _module(card, kept)
-        metrics = _metrics(module, card, data, past, best)
-        save_checkpoint(folder, module, dataclasses.replace(card, metrics=metrics))
-    if stopped:
-        return
-    words = verdict(past, planned_epochs=epochs, learning_rate=learning_rate)
-    broken = not np.isfinite(past[-1]["train_loss"])
-    yield {
-        "kind": "end", "reason": "not finite" if broken else "all epochs done", "verdict": words.sentence,
-        "best_epoch": words.best_epoch, "metrics": metrics,
-    }  # fmt: skip
+        metrics = _store(folder, task, kept, past, best, command)
+    if not stopped:
+        yield end_record(past, best, metrics, broken, settings.epochs, settings.learning_rate)
 
 
-def train_three_ways(folder: Path, *, implementation: str, **settings: Any) -> Iterator[tuple[str, Record]]:
+def train_three_ways(
+    folder: Path, settings: FromScratchSettings, *, command: str = ""
+) -> Iterator[tuple[str, Record]]:
     """`train_from_scratch`, then the same by the other implementations, of which only the histories are kept.
 
     The card of the first tells under "others" what they reached.
@@ -158,47 +94,121 @@ def train_three_ways(folder: Path, *, implementation: str, **settings: Any) -> I
     Yields:
         The file in the folder that a record belongs to, and the record.
     """
-    for record in train_from_scratch(folder, implementation=implementation, **settings):
+    for record in train_from_scratch(folder, settings, command=command):
         yield FILE, record
-    for other in (one for one in IMPLEMENTATIONS if one != implementation):
+    for other in (one for one in IMPLEMENTATIONS if one != settings.implementation):
         with tempfile.TemporaryDirectory() as elsewhere:
-            for record in train_from_scratch(Path(elsewhere), implementation=other, **settings):
+            theirs = dataclasses.replace(settings, implementation=other)
+            for record in train_from_scratch(Path(elsewhere), theirs):
                 yield history_file(other), record
-        if record["kind"] == "end" and (folder / CARD).exists():
+        if isinstance(record, EndRecord) and (folder / CARD).exists():
             card = load_card(folder)
-            figures = {
-                name: record["metrics"][name] for name in ("test", "training") if name in record["metrics"]
-            }
+            figures = {name: record.metrics[name] for name in ("test", "training") if name in record.metrics}
             others = {**card.metrics.get("others", {}), other: figures}
             card = dataclasses.replace(card, metrics={**card.metrics, "others": others})
             write_whole(folder / CARD, card.to_json().encode())
 
 
-def _inputs(split: Split, preprocessing: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True)
+class _Task:
+    """What is to be learned.
+
+    Attributes:
+        sizes: The number of inputs, of neurons in each hidden layer, and of classes.
+    """
+
+    settings: FromScratchSettings
+    opened: ImageDataset
+    data: TrainingData
+    train: Labeled
+    held_out: Labeled | None
+    sizes: list[int]
+
+    def start_record(self) -> StartRecord:
+        return StartRecord(
+            epochs=self.settings.epochs,
+            steps_an_epoch=-(-len(self.train[1]) // self.settings.batch_size),
+            train_images=len(self.train[1]),
+            validation_images=0 if self.held_out is None else len(self.held_out[1]),
+            device="cpu",
+            implementation=self.settings.implementation,
+            parameters=sum(a * b + b for a, b in pairwise(self.sizes)),
+            settings=self.settings.as_values(),
+        )
+
+
+def _task_of(settings: FromScratchSettings) -> _Task:
+    opened = open_for_training(settings.dataset)
+    data = prepare(
+        opened, input_size=None, channels=None, validation=settings.validation,
+        train_images=settings.train_images, seed=settings.seed,
+    )  # fmt: skip
+    if settings.pixels == FROM_ZERO_TO_ONE:
+        channels = data.preprocessing.channels
+        zero_to_one = dataclasses.replace(data.preprocessing, mean=(0.0,) * channels, std=(1.0,) * channels)
+        data = dataclasses.replace(data, preprocessing=zero_to_one)
+    train = _inputs(data.train, data.preprocessing)
+    held_out = _inputs(data.validation, data.preprocessing) if data.validation is not None else None
+    sizes = [train[0].shape[1], *settings.hidden_widths, opened.number_of_classes]
+    return _Task(settings, opened, data, train, held_out, sizes)
+
+
+def _store(
+    folder: Path, task: _Task, network: numpy_mlp.NumpyMLP, past: Sequence[EpochRecord], best: EpochRecord,
+    command: str,
+) -> dict[str, Any]:  # fmt: skip
+    """Save the best weights as a checkpoint; its metrics."""
+    settings, opened = task.settings, task.opened
+    card = ModelCard(
+        name=folder.name,
+        architecture="mlp",
+        settings={"widths": settings.widths, "activation": settings.activation},
+        class_names=opened.class_names,
+        preprocessing=task.data.preprocessing,
+        title=f"MLP ({settings.activation}, {settings.implementation}) on {opened.title}",
+        dataset=opened.name,
+        dataset_fingerprint=task.data.fingerprint,
+        command=command,
+        seed=settings.seed,
+        license=opened.license,
+        versions=_versions(settings.implementation),
+    )
+    module = _module(card, network)
+    classifier = Classifier(module, card, device=torch.device("cpu"))
+    metrics = measured(classifier, task.data.test, past, best)
+    save_checkpoint(folder, module, dataclasses.replace(card, metrics=metrics))
+    return metrics
+
+
+def _inputs(split: Split, preprocessing: Preprocessing) -> Labeled:
     """Normalized pixels in one row an image, in the order of PyTorch's flatten, and the labels."""
     images = fitted(split.images, preprocessing)(np.arange(len(split)))
     return normalize(images, preprocessing).reshape(len(images), -1), split.labels
 
 
-def _start(
-    implementation: str, sizes: list[int], activation: str, initialization: str,
-    train: tuple[np.ndarray, np.ndarray], held_out: tuple[np.ndarray, np.ndarray] | None, *,
-    rates: list[float], batch_size: int, seed: int,
-) -> tuple[Iterator[Record], Callable[[], numpy_mlp.NumpyMLP]]:  # fmt: skip
+def _implementation(task: _Task) -> tuple[Iterator[EpochRecord], Callable[[], numpy_mlp.NumpyMLP]]:
     """The records of an implementation, and a function that tells its weights of the moment."""
-    plan: dict[str, Any] = {"rates": rates, "batch_size": batch_size, "seed": seed}
-    if implementation == "scikit-learn":
+    settings, sizes = task.settings, task.sizes
+    rates, batch_size, seed = settings.rates, settings.batch_size, settings.seed
+    if settings.implementation == "scikit-learn":
         from core.training import sklearn_mlp
 
-        classifier = sklearn_mlp.make_classifier(sizes[1:-1], activation, batch_size=batch_size, seed=seed)
-        records = sklearn_mlp.train_epochs(classifier, train, held_out, rates=rates, classes=sizes[-1])
+        classifier = sklearn_mlp.make_classifier(
+            sizes[1:-1], settings.activation, batch_size=batch_size, seed=seed
+        )
+        records = sklearn_mlp.train_epochs(
+            classifier, task.train, task.held_out, rates=rates, classes=sizes[-1]
+        )
         return records, lambda: sklearn_mlp.network_of(classifier)
-    network = numpy_mlp.initialize(sizes, activation, seed=seed, initialization=initialization)
-    if implementation == "pytorch":
-        from core.training import torch_mlp
+    network = numpy_mlp.initialize(
+        sizes, settings.activation, seed=seed, initialization=settings.initialization
+    )
+    train_epochs = numpy_mlp.train_epochs
+    if settings.implementation == "pytorch":
+        from core.training.torch_mlp import train_epochs
 
-        return torch_mlp.train_epochs(network, train, held_out, **plan), lambda: network
-    return numpy_mlp.train_epochs(network, train, held_out, **plan), lambda: network
+    records = train_epochs(network, task.train, task.held_out, rates=rates, batch_size=batch_size, seed=seed)
+    return records, lambda: network
 
 
 def _copy(network: numpy_mlp.NumpyMLP) -> numpy_mlp.NumpyMLP:
@@ -216,25 +226,6 @@ def _module(card: ModelCard, network: numpy_mlp.NumpyMLP) -> nn.Module:
             part.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight)))
             part.bias.copy_(torch.from_numpy(np.ascontiguousarray(bias)))
     return module
-
-
-def _metrics(
-    module: nn.Module, card: ModelCard, data: TrainingData, past: list[Record], best: Record
-) -> dict[str, Any]:
-    """What the best epoch's weights reach on the test images, and what it took to get there."""
-    metrics: dict[str, Any] = {}
-    if data.test is not None:
-        metrics["test"] = measure(Classifier(module, card, device=torch.device("cpu")), data.test)
-    if "validation_accuracy" in best:
-        metrics["validation"] = {k: best[f"validation_{k}"] for k in ("accuracy", "loss")}
-    metrics["training"] = {
-        "epochs": len(past),
-        "best_epoch": best["epoch"],
-        "seconds": round(sum(record["seconds"] for record in past), 1),
-        "machine": machine(),
-        "parameters": sum(p.numel() for p in module.parameters()),
-    }
-    return metrics
 
 
 def _versions(implementation: str) -> dict[str, str]:

@@ -12,15 +12,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from core.data.dataset import Split
 from core.data.preprocessing import Preprocessing
-from core.history import Record
-from core.paths import home
-from core.training.data import inputs_of
+from core.history import FeaturesRecord, Record
+from core.paths import home, write_whole
+from core.training.data import normalizer
 
-BLOCK = 32
+IMAGES_A_BLOCK = 32
+BLOCKS_BETWEEN_SAVES = 32
+SECONDS_BETWEEN_LOOKS = 0.2  # while another run computes the same features
+CLOSE_ENOUGH = 1e-3  # how far two passes over the same images may differ
+LARGEST_HALF = 65504.0  # the largest 16-bit float
 
 
 def body_and_head(module: nn.Module, head_name: str) -> tuple[nn.Module, nn.Module]:
@@ -43,7 +48,9 @@ def can_be_cut(module: nn.Module, head_name: str, example: Tensor) -> bool:
     whole = module(example)
     body, head = body_and_head(module, head_name)
     try:
-        return bool(torch.equal(head(body(example)), whole))
+        # Not to the bit: a GPU may choose another algorithm the second time.
+        room = CLOSE_ENOUGH * float(whole.abs().max())
+        return torch.allclose(head(body(example)), whole, rtol=CLOSE_ENOUGH, atol=room)
     except (RuntimeError, TypeError):
         return False
     finally:
@@ -80,14 +87,13 @@ def stored_features(
                     return None
                 if time.monotonic() - told > 2:
                     told = time.monotonic()
-                    yield {"kind": "features", "done": done, "of": len(split)}
+                    yield FeaturesRecord(done, len(split))
             stores.append(np.load(file, mmap_mode="r"))
     finally:
         module.set_submodule(head_name, head)
     return stores
 
 
-@torch.no_grad()
 def compute_features(
     body: nn.Module,
     pixels: Callable[[np.ndarray], np.ndarray],
@@ -98,30 +104,49 @@ def compute_features(
 ) -> Iterator[int]:
     """Fill `file` with the features of rows 0…n−1 as 16-bit floats; yields how many are done.
 
-    What was done before an interruption is not done again.
+    What was done before an interruption is not done again, and what another run is computing is waited for.
 
     Args:
         body: The network without its head.
         pixels: From row numbers to (n, H, W, C) uint8.
     """
-    if file.exists():
-        yield n
-        return
     body.eval()
+    lock = FileLock(file.with_suffix(".lock"))  # the system drops it when the process that holds it dies
+    while not file.exists():
+        try:
+            with lock.acquire(timeout=0):
+                if not file.exists():
+                    yield from _compute(body, pixels, n, preprocessing, file, device)
+        except Timeout:
+            yield 0  # another run is computing the same features
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+    yield n
+
+
+def _compute(
+    body: nn.Module,
+    pixels: Callable[[np.ndarray], np.ndarray],
+    n: int,
+    preprocessing: Preprocessing,
+    file: Path,
+    device: torch.device,
+) -> Iterator[int]:
     partial, counter = file.with_suffix(".partial"), file.with_suffix(".count")
     done = int(counter.read_text()) if counter.exists() and partial.exists() else 0
+    to_inputs = normalizer(preprocessing, device)
     store: np.memmap | None = None
     while done < n:
-        rows = np.arange(done, min(n, done + BLOCK))
-        inputs = inputs_of(torch.from_numpy(pixels(rows)).to(device), preprocessing)
-        features = body(inputs).float().clamp(-65504, 65504).half().cpu().numpy()
+        rows = np.arange(done, min(n, done + IMAGES_A_BLOCK))
+        inputs = to_inputs(torch.from_numpy(pixels(rows)).to(device))
+        with torch.no_grad():
+            features = body(inputs).float().clamp(-LARGEST_HALF, LARGEST_HALF).half().cpu().numpy()
         if store is None:
             store = _open(partial, (n, *features.shape[1:]), new=done == 0)
         store[rows] = features
         done = int(rows[-1]) + 1
-        if done % (32 * BLOCK) == 0:
+        if done % (BLOCKS_BETWEEN_SAVES * IMAGES_A_BLOCK) == 0:
             store.flush()
-            counter.write_text(str(done))
+            write_whole(counter, str(done).encode())
         yield done
     if store is not None:
         store.flush()

@@ -5,13 +5,14 @@ What PyTorch does with `loss.backward()` is written out here, layer by layer, wi
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
 from core.errors import UnknownName
-from core.history import Record
+from core.history import EpochRecord
+from core.training.epoch_sums import EpochSums
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "linear")
 INITIALIZATIONS = ("xavier", "he", "small")
@@ -22,9 +23,9 @@ class NumpyMLP:
     """The weights of a network: layer l makes z = h · Wᵀ + b of the h before it, and h = activation(z).
 
     Attributes:
-        weights: (outputs, inputs) of each layer.
-        biases: (outputs,) of each layer.
-        activation: Between the layers; the last one's z are the logits.
+        weights: An array (outputs, inputs) for each layer.
+        biases: An array (outputs,) for each layer.
+        activation: The activation between the layers; the z of the last layer are the logits.
     """
 
     weights: list[np.ndarray]
@@ -127,7 +128,7 @@ def train_epochs(
     rates: Sequence[float],
     batch_size: int,
     seed: int,
-) -> Iterator[Record]:
+) -> Iterator[EpochRecord]:
     """Plain mini-batch gradient descent; a record after every epoch. The network is changed as it goes.
 
     It ends early, after the record, when the loss is no longer a finite number.
@@ -147,56 +148,36 @@ def train_epochs(
             order = rng.permutation(len(labels))
             for start in range(0, len(labels), batch_size):
                 rows = order[start : start + batch_size]
-                loss, logits, by_weights, by_biases = loss_and_gradients(network, inputs[rows], labels[rows])
-                norm = gradient_norm(by_weights + by_biases)
                 steps += 1
-                sums.add(loss, int((logits.argmax(axis=1) == labels[rows]).sum()), len(rows), norm)
-                for value, gradient in zip(
-                    network.weights + network.biases, by_weights + by_biases, strict=True
-                ):
-                    value -= rate * gradient
-                if not np.isfinite(loss):
+                if not np.isfinite(_step(network, inputs[rows], labels[rows], rate, sums)):
                     break
-            record: Record = {"kind": "epoch", "epoch": epoch, "step": steps, **sums.means()}
-            record["learning_rate"] = rate
-            if validation is not None and np.isfinite(record["train_loss"]):
-                losses, _ = cross_entropy(network.logits(validation[0]), validation[1])
-                right = network.logits(validation[0]).argmax(axis=1) == validation[1]
-                record["validation_loss"] = float(losses.mean())
-                record["validation_accuracy"] = float(right.mean())
-            record["seconds"] = time.perf_counter() - began
-            record["images_per_second"] = sums.images / max(1e-9, record["seconds"])
-            yield record
-            if not np.isfinite(record["train_loss"]):
+            sums.seconds = time.perf_counter() - began
+            record = validated(sums.record(epoch, steps, rate), network, validation)
+            yield replace(record, seconds=time.perf_counter() - began)
+            if not np.isfinite(sums.loss):
                 return
 
 
-@dataclass
-class EpochSums:
-    """What an epoch adds up."""
+def _step(network: NumpyMLP, inputs: np.ndarray, labels: np.ndarray, rate: float, sums: EpochSums) -> float:
+    """One step down the gradient of a batch, whose loss is returned."""
+    loss, logits, by_weights, by_biases = loss_and_gradients(network, inputs, labels)
+    correct = int((logits.argmax(axis=1) == labels).sum())
+    sums.add(loss, correct, len(labels), gradient_norm(by_weights + by_biases))
+    for value, gradient in zip(network.weights + network.biases, by_weights + by_biases, strict=True):
+        value -= rate * gradient
+    return loss
 
-    images: int = 0
-    loss: float = 0.0
-    right: int = 0
-    norm: float = 0.0
-    largest_norm: float = 0.0
-    steps: int = 0
 
-    def add(self, loss: float, right: int, images: int, norm: float) -> None:
-        self.images += images
-        self.loss += loss * images
-        self.right += right
-        self.norm += norm
-        self.largest_norm = float(np.maximum(self.largest_norm, norm))  # stays NaN once it is
-        self.steps += 1
-
-    def means(self) -> Record:
-        return {
-            "train_loss": self.loss / self.images,
-            "train_accuracy": self.right / self.images,
-            "gradient_norm": self.norm / self.steps,
-            "largest_gradient_norm": self.largest_norm,
-        }
+def validated(
+    record: EpochRecord, network: NumpyMLP, validation: tuple[np.ndarray, np.ndarray] | None
+) -> EpochRecord:
+    """The record with loss and accuracy on images held out, where there are any and the loss is finite."""
+    if validation is None or record.train_loss is None or not np.isfinite(record.train_loss):
+        return record
+    logits = network.logits(validation[0])
+    loss = float(cross_entropy(logits, validation[1])[0].mean())
+    accuracy = float((logits.argmax(axis=1) == validation[1]).mean())
+    return replace(record, validation_loss=loss, validation_accuracy=accuracy)
 
 
 def _activate(name: str, z: np.ndarray) -> np.ndarray:

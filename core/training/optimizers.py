@@ -1,4 +1,4 @@
-"""What moves the weights, and how far at each step."""
+"""The optimizers, and how the learning rate changes over a run."""
 
 import math
 from collections.abc import Iterable
@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-SCHEDULES = ("constant", "linear", "cosine", "one_cycle")
-OPTIMIZERS = ("sgd", "adam", "adamw", "muon")
+NORMS = (
+    nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.InstanceNorm1d, nn.InstanceNorm2d,
+    nn.InstanceNorm3d, nn.GroupNorm,
+)  # fmt: skip
 
 
 def rate_factor(schedule: str, done: float) -> float:
@@ -100,7 +102,7 @@ class Muon(torch.optim.Optimizer):
         linear = [m for m in module.modules() if isinstance(m, nn.Linear)]
         head = linear[-1].weight if linear else None
         filters = [p for p in module.parameters() if p.ndim > 1 and p is not head]
-        norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._NormBase | nn.GroupNorm)]
+        norms = [m for m in module.modules() if isinstance(m, NORMS)]
         slow = [p for p in (*(m.weight for m in norms), *(m.bias for m in linear)) if p is not None]
         known = {id(p) for p in slow}
         vectors = [p for p in module.parameters() if p.ndim <= 1 and id(p) not in known]
@@ -154,10 +156,14 @@ def orthogonal(matrix: Tensor, rounds: int = 3) -> Tensor:
     return x.T if matrix.shape[0] > matrix.shape[1] else x
 
 
-def gradient_norm(parameters: Iterable[nn.Parameter]) -> float:
-    """The length of the whole gradient as one vector."""
+def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
+    """The length of the whole gradient as one vector: a number that stays on the device.
+
+    Shape:
+        returns: () float32
+    """
     gradients = [p.grad for p in parameters if p.grad is not None]
-    return float(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
+    return torch.nn.utils.get_total_norm(gradients) if gradients else torch.zeros(())
 
 
 class Lookahead:

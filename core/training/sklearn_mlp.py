@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from sklearn.neural_network import MLPClassifier
 
-from core.history import Record
-from core.training.numpy_mlp import EpochSums, NumpyMLP, cross_entropy, gradient_norm
+from core.history import EpochRecord
+from core.training.epoch_sums import EpochSums
+from core.training.numpy_mlp import NumpyMLP, gradient_norm, validated
 
 ACTIVATIONS = {"sigmoid": "logistic", "tanh": "tanh", "relu": "relu", "linear": "identity"}
 
@@ -52,7 +54,7 @@ def train_epochs(
     *,
     rates: Sequence[float],
     classes: int,
-) -> Iterator[Record]:
+) -> Iterator[EpochRecord]:
     """One `partial_fit` an epoch, with a record after each; it ends early when the loss is no longer finite.
 
     Args:
@@ -76,18 +78,14 @@ def train_epochs(
                 finite = False
             sums = classifier.sums
             steps += sums.steps
-            record: Record = {"kind": "epoch", "epoch": epoch, "step": steps, **sums.means()}
             if not finite:
-                record["train_loss"] = float("nan")
-            record["learning_rate"] = rate
-            if validation is not None and finite:
-                logits = network_of(classifier).logits(validation[0])
-                record["validation_loss"] = float(cross_entropy(logits, validation[1])[0].mean())
-                record["validation_accuracy"] = float((logits.argmax(axis=1) == validation[1]).mean())
-            record["seconds"] = time.perf_counter() - began
-            record["images_per_second"] = sums.images / max(1e-9, record["seconds"])
-            yield record
-            if not np.isfinite(record["train_loss"]):
+                sums.loss = float("nan")
+            sums.seconds = time.perf_counter() - began
+            record = sums.record(epoch, steps, rate)
+            if finite:
+                record = validated(record, network_of(classifier), validation)
+            yield replace(record, seconds=time.perf_counter() - began)
+            if not np.isfinite(sums.loss):
                 return
 
 

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.history import Record
 from core.training.data import batches
 from core.training.optimizers import Lookahead, gradient_norm, make_optimizer, rate_factor, set_rate_factor
+from core.training.training_settings import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -20,16 +20,34 @@ class Step:
     """What a step found, before it moved the weights.
 
     Attributes:
-        loss: Mean over the batch.
-        correct: How many of the batch were right.
-        gradient_norm: Of all weights as one vector, before it was clipped.
-        broken: Loss or gradient is no finite number; the weights were left as they were.
+        loss: The mean over the batch.
+        correct: How many images of the batch were right.
+        gradient_norm: The length of the gradient of all weights as one vector, before it was clipped.
+        skipped: The gradient was too large for 16-bit floats at the present scale: the weights were left as
+            they were, and the scale made smaller for the next step.
+        broken: The loss or the gradient is not a finite number; the weights were left as they were.
     """
 
     loss: float
     correct: int
     gradient_norm: float
+    skipped: bool
     broken: bool
+
+
+@dataclass(frozen=True)
+class StepperState:
+    """All that the next step depends on but the module's weights.
+
+    Attributes:
+        optimizer: As `torch.optim.Optimizer.state_dict` gives it.
+        scaler: As `torch.amp.GradScaler.state_dict` gives it: empty where nothing is scaled.
+        slow: The weights' slow average, with lookahead.
+    """
+
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any]
+    slow: dict[str, Tensor] | None
 
 
 class Stepper:
@@ -45,31 +63,23 @@ class Stepper:
         module: nn.Module,
         where: torch.device,
         short: torch.dtype | None,
+        settings: TrainingSettings,
         *,
         steps: int,
-        batch_size: int,
-        optimizer: str,
-        learning_rate: float,
-        schedule: str,
-        momentum: float,
-        weight_decay: float,
-        label_smoothing: float,
-        clip_gradient: float,
-        lookahead: bool,
     ) -> None:
         """
         Args:
             short: The 16-bit floats of convolutions and products; None for 32 bits.
-            steps: Of the whole training; the others are settings of `train`.
+            steps: The number of steps of the whole training.
         """
         self.module, self.where, self.short = module, where, short
-        self.steps, self.schedule = steps, schedule
-        self.label_smoothing, self.clip_gradient = label_smoothing, clip_gradient
+        self.steps, self.schedule = steps, settings.schedule
+        self.label_smoothing, self.clip_gradient = settings.label_smoothing, settings.clip_gradient
         self.optimizer = make_optimizer(
-            module, optimizer, learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay,
-            batch_size=batch_size, short=short,
+            module, settings.optimizer, learning_rate=settings.learning_rate, momentum=settings.momentum,
+            weight_decay=settings.weight_decay, batch_size=settings.batch_size, short=short,
         )  # fmt: skip
-        self.slow = Lookahead(module) if lookahead else None
+        self.slow = Lookahead(module) if settings.lookahead else None
         self.scaler = torch.amp.GradScaler(where.type, enabled=short == torch.float16)
 
     @property
@@ -78,6 +88,8 @@ class Stepper:
 
     def __call__(self, learner: nn.Module, inputs: Tensor, targets: Tensor, number: int) -> Step:
         """Do step `number`, counted from 1 over the whole training.
+
+        The device is waited for once, when the loss, the hits and the gradient's length are read together.
 
         Args:
             learner: The module, or the part of it that the inputs go into.
@@ -93,38 +105,48 @@ class Stepper:
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
         norm = gradient_norm(self.module.parameters())
-        if self.clip_gradient and norm > self.clip_gradient:
-            gradients = [p.grad for p in self.module.parameters() if p.grad is not None]
-            torch._foreach_mul_(gradients, self.clip_gradient / norm)
-        value = float(loss.detach())
-        # With a scale an infinite gradient is no accident: the step is left out and the scale made smaller.
-        broken = not math.isfinite(value) or (not math.isfinite(norm) and not self.scaler.is_enabled())
+        if self.clip_gradient:
+            torch.nn.utils.clip_grads_with_norm_(self.module.parameters(), self.clip_gradient, norm)
+        correct = (predictions(output) == targets).sum()
+        found = torch.stack((loss.detach().float(), correct.float(), norm.float()))
+        value, right, length = found.tolist()
+        skipped = not math.isfinite(length) and self._may_shrink()
+        broken = not math.isfinite(value) or (not math.isfinite(length) and not skipped)
         if not broken:
-            self.scaler.step(self.optimizer)
+            if not skipped:
+                self.optimizer.step()
             self.scaler.update()
             if self.slow:
                 self.slow.step(self.module, number / self.steps, number)
-        return Step(value, int((predictions(output) == targets).sum()), norm, broken)
+        return Step(value, int(right), length, skipped and not broken, broken)
 
-    def state_dict(self) -> dict[str, Any]:
-        """All that the next step depends on but the module's weights."""
-        held = {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
-        return held | ({"slow": self.slow.slow} if self.slow else {})
+    def _may_shrink(self) -> bool:
+        """Whether the loss is scaled up, so that an infinite gradient may be finite at a smaller scale."""
+        return self.scaler.is_enabled() and self.scaler.get_scale() >= 1
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave.
+    def state(self) -> StepperState:
+        """What a run that is resumed needs."""
+        return StepperState(
+            self.optimizer.state_dict(), self.scaler.state_dict(), self.slow.slow if self.slow else None
+        )
+
+    def load(self, state: StepperState) -> None:
+        """Take over what `state` gave, on this device or another, with or without a scale.
 
         Raises:
             ValueError: It is of other parameters.
         """
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
+        self.optimizer.load_state_dict(state.optimizer)
+        if state.scaler:  # the run may have begun where nothing is scaled
+            self.scaler.load_state_dict(state.scaler)
         if self.slow:
-            self.slow.slow = {name: value.to(self.where) for name, value in state["slow"].items()}
+            if state.slow is None:
+                raise ValueError("the slow average of lookahead is missing")
+            self.slow.slow = {name: value.to(self.where) for name, value in state.slow.items()}
 
 
 def loss_of(output: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
-    """Mean cross-entropy; of a single logit, binary.
+    """The mean cross-entropy; of a single logit, the binary one.
 
     Shape:
         output: (N, K), or (N, 1) of a single logit
@@ -149,16 +171,19 @@ def validate(
     labels: np.ndarray,
     batch_size: int,
     where: torch.device,
-) -> Record:
+) -> tuple[float, float]:
     """Loss and accuracy on images held out; the learner is in evaluation mode already.
 
     Args:
         feed: From row numbers to what the learner takes.
     """
-    loss, right = 0.0, 0
+    found, counts = [], []
     for rows in batches(len(labels), max(batch_size, 256), None):
         output = learner(feed(rows))
         targets = torch.from_numpy(labels[rows]).to(where)
-        loss += float(loss_of(output, targets, 0.0)) * len(rows)
-        right += int((predictions(output) == targets).sum())
-    return {"validation_loss": loss / len(labels), "validation_accuracy": right / len(labels)}
+        right = (predictions(output) == targets).sum()
+        found.append(torch.stack((loss_of(output, targets, 0.0).float(), right.float())))
+        counts.append(len(rows))
+    values = torch.stack(found).tolist()
+    loss = sum(value * count for (value, _), count in zip(values, counts, strict=True))
+    return loss / len(labels), sum(right for _, right in values) / len(labels)

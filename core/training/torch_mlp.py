@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.history import Record
+from core.history import EpochRecord
 from core.models.activation_functions import activation_function
-from core.training.numpy_mlp import EpochSums, NumpyMLP
+from core.training.epoch_sums import EpochSums
+from core.training.numpy_mlp import NumpyMLP
 from core.training.optimizers import gradient_norm
 
 
@@ -22,7 +24,7 @@ def train_epochs(
     rates: Sequence[float],
     batch_size: int,
     seed: int,
-) -> Iterator[Record]:
+) -> Iterator[EpochRecord]:
     """As in `core.training.numpy_mlp`: the same first weights, the same batches, another's arithmetic.
 
     The weights share their memory with the network's arrays, which therefore are always those of the moment.
@@ -51,24 +53,21 @@ def train_epochs(
             loss = F.cross_entropy(logits, labels[rows])
             optimizer.zero_grad()
             loss.backward()
-            norm = gradient_norm([*weights, *biases])
-            right = int((logits.argmax(1) == labels[rows]).sum())
-            value = float(loss.detach())
-            sums.add(value, right, len(rows), norm)
+            value, norm = float(loss.detach()), float(gradient_norm([*weights, *biases]))
+            sums.add(value, int((logits.argmax(1) == labels[rows]).sum()), len(rows), norm)
             optimizer.step()
             steps += 1
             if not np.isfinite(value):
                 break
-        record: Record = {"kind": "epoch", "epoch": epoch, "step": steps, **sums.means()}
-        record["learning_rate"] = rate
-        if validation is not None and np.isfinite(record["train_loss"]):
+        sums.seconds = time.perf_counter() - began
+        record = sums.record(epoch, steps, rate)
+        if validation is not None and np.isfinite(sums.loss):
             with torch.no_grad():
                 held_out = torch.from_numpy(np.ascontiguousarray(validation[1]))
                 logits = logits_of(torch.from_numpy(np.ascontiguousarray(validation[0])))
-                record["validation_loss"] = float(F.cross_entropy(logits, held_out))
-                record["validation_accuracy"] = float((logits.argmax(1) == held_out).float().mean())
-        record["seconds"] = time.perf_counter() - began
-        record["images_per_second"] = sums.images / max(1e-9, record["seconds"])
-        yield record
-        if not np.isfinite(record["train_loss"]):
+                accuracy = float((logits.argmax(1) == held_out).float().mean())
+                loss = F.cross_entropy(logits, held_out)
+            record = replace(record, validation_loss=float(loss), validation_accuracy=accuracy)
+        yield replace(record, seconds=time.perf_counter() - began)
+        if not np.isfinite(sums.loss):
             return

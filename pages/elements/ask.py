@@ -1,16 +1,18 @@
 """The one door from a page to a model.
 
-    answer = ask("occlusion", classifier, analysis, depends_on=(image.sha256, window, stride, fill))
+    question = Question("occlusion", classifier, OcclusionMap, (image.sha256, window, stride, fill))
+    found = asked(question, analysis)
 
 Call it in the body of a page, not inside a fragment: there a click on Cancel, or on anything else, stops the
 waiting at once, and what nobody waits for is dropped.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core import store
 from core.models import catalogue
@@ -19,11 +21,29 @@ from core.progress import Progress
 from core.serving import worker
 from core.serving.worker import Analysis
 from core.store import Answer
+from pages.elements.as_text import as_written
 
-# Seconds. Only what takes longer than this gets a progress bar; anything else would flicker.
 T = TypeVar("T")
-UNSEEN = 0.3
-LONG = 1.5
+SECONDS_WITHOUT_BAR = 0.3  # what takes less gets no progress bar, which would flicker
+SECONDS_WITHOUT_CANCEL = 1.5
+LOOK_EVERY = 0.1  # seconds
+DRAW_EVERY = 0.5  # what has not changed, and what waits in the line
+LABELS_SHOWN = 3  # of the questions before one's own
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a visitor sees while the answer is computed.
+
+    Attributes:
+        message: What the bar says; otherwise what the analysis says.
+        cancel: What is written on the button that ends it.
+        watch: Called several times a second while it runs; may draw what is there so far.
+    """
+
+    message: str
+    cancel: str = "Cancel"
+    watch: Callable[[], None] | None = None
 
 
 def ask(
@@ -33,11 +53,12 @@ def ask(
     *,
     depends_on: tuple[Any, ...] = (),
     short: bool = True,
+    quick: bool = False,
     message: str = "",
     cancel: str = "Cancel",
     watch: Callable[[], None] | None = None,
 ) -> Answer:
-    """The answer of an analysis: stored, shared with whoever asks the same, or computed now with a bar.
+    """The answer of an analysis: stored, shared with all who ask the same, or computed now with a bar.
 
     Args:
         label: What is asked; the same words are always the same analysis.
@@ -45,6 +66,7 @@ def ask(
         analysis: A function of (classifier, progress) that returns a dictionary of arrays and JSON values.
         depends_on: All that the answer depends on besides classifier and label, as JSON values.
         short: It takes seconds, not minutes.
+        quick: It takes one pass of the network or so, such as a prediction, and goes before everything else.
         message: What the bar says; otherwise what the analysis says.
         cancel: What is written on the button that ends it.
         watch: Called several times a second while it runs; may draw what is there so far.
@@ -55,7 +77,7 @@ def ask(
     stored = store.find(key)
     if stored is not None:
         return stored
-    return _wait(key, label, classifier, analysis, short, message, cancel, watch)
+    return _wait(key, label, classifier, analysis, Shown(message or label, cancel, watch), short, quick)
 
 
 def asked(
@@ -63,29 +85,32 @@ def asked(
     analysis: Callable[[Any, Progress], T],
     *,
     short: bool = True,
+    quick: bool = False,
     message: str = "",
     cancel: str = "Cancel",
     watch: Callable[[], None] | None = None,
 ) -> T:
-    """The answer to a question: stored, shared with whoever asks the same, or computed now with a bar.
+    """The answer to a question: stored, shared with all who ask the same, or computed now with a bar.
 
     Args:
         question: What is asked, of whom, and all that the answer depends on.
         analysis: A function of (classifier, progress) that returns the question's kind of answer.
         short: It takes seconds, not minutes.
+        quick: It takes one pass of the network or so, such as a prediction, and goes before everything else.
         message: What the bar says; otherwise what the analysis says.
         cancel: What is written on the button that ends it.
         watch: Called several times a second while it runs; may draw what is there so far.
     Raises:
         ConvoscopeError: What the analysis raised.
     """
-    if catalogue.fingerprint_of(question.classifier) is None:
+    if question.fingerprint is None and catalogue.fingerprint_of(question.classifier) is None:
         _fetch(question.classifier)
         question = replace(question)  # its key is made anew, now that the weights are here
     found = question.find()
     if found is not None:
         return found
-    answer = _wait(question.key, question.label, question.classifier, analysis, short, message, cancel, watch)
+    shown = Shown(message or question.label, cancel, watch)
+    answer = _wait(question.key, question.label, question.classifier, analysis, shown, short, quick)
     return question.read(answer)
 
 
@@ -104,10 +129,17 @@ def canceled() -> set[str]:
     return found
 
 
+def this_session() -> str:
+    """The name under which this session's questions take their turns; "" outside a session."""
+    context = get_script_run_ctx()
+    return context.session_id if context is not None else ""
+
+
 def _fetch(classifier: str) -> None:
     """Let the worker load a classifier whose weights must come from the network first."""
     key = store.key_of(classifier, "fetch", ())
-    _wait(key, "Loading", classifier, lambda classifier, progress: {}, False, f"Fetching {classifier}")
+    shown = Shown(f"Fetching {classifier}")
+    _wait(key, "Loading", classifier, lambda classifier, progress: {}, shown, short=False)
 
 
 def _wait(
@@ -115,49 +147,60 @@ def _wait(
     label: str,
     classifier: str,
     analysis: Analysis,
-    short: bool,
-    message: str,
-    cancel: str = "Cancel",
-    watch: Callable[[], None] | None = None,
+    shown: Shown,
+    short: bool = True,
+    quick: bool = False,
 ) -> Answer:
     place = st.empty()
     if key in canceled():
         with place.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"{message or label}: canceled.")
+            st.markdown(f"{as_written(shown.message)}: canceled.")
             st.button("Start again", key=f"again_{key[:16]}", on_click=canceled().discard, args=(key,))
         st.stop()
-    task = worker.submit(key, classifier, analysis, short=short)
+    session = this_session()
+    task = worker.submit(key, classifier, analysis, session=session, label=label, short=short, quick=quick)
     try:
-        if not task.wait(UNSEEN):
-            _show(task, key, place, label, message, cancel, watch)
+        if not task.wait(SECONDS_WITHOUT_BAR):
+            _show(task, key, place, shown)
         return task.answer()
     finally:
-        task.leave()
+        task.leave(session)
         place.empty()
 
 
-def _show(
-    task: worker.Task,
-    key: str,
-    place: Any,
-    label: str,
-    message: str,
-    cancel: str,
-    watch: Callable[[], None] | None,
-) -> None:
+def _show(task: worker.Task, key: str, place: Any, shown: Shown) -> None:
     with place.container(horizontal=True, vertical_alignment="center"):
-        bar = st.progress(0.0, message or label)
-        waited = UNSEEN
+        bar = st.progress(0.0, as_written(shown.message))
+        waited, drawn_at, drawn = SECONDS_WITHOUT_BAR, 0.0, (0.0, "")
         button = False
-        # Drawing is also where a script that was superseded ends, and with it the waiting.
-        while not task.wait(0.1):
-            waited += 0.1
-            ahead = task.ahead()
-            words = task.message or message or label
-            text = f"{message or label}: waiting, {ahead} before you" if ahead else words
-            bar.progress(min(1.0, max(0.0, task.share)), text)
-            if waited > LONG and not button:
+        # Drawing is also where a script that was superseded ends, and with it the waiting. A class that waits
+        # would keep the interpreter busy with bars that have not moved.
+        while not task.wait(LOOK_EVERY):
+            waited += LOOK_EVERY
+            if task.running or waited - drawn_at >= DRAW_EVERY:
+                text = as_written(in_words(task.place(), shown.message) or task.message or shown.message)
+                now = min(1.0, max(0.0, task.share)), text
+                if now != drawn or waited - drawn_at >= DRAW_EVERY:
+                    bar.progress(*now)
+                    drawn, drawn_at = now, waited
+            if waited > SECONDS_WITHOUT_CANCEL and not button:
                 button = True
-                st.button(cancel, key=f"cancel_{key[:16]}", on_click=canceled().add, args=(key,))
-            if watch is not None:
-                watch()
+                st.button(shown.cancel, key=f"cancel_{key[:16]}", on_click=canceled().add, args=(key,))
+            if shown.watch is not None:
+                shown.watch()
+
+
+def in_words(place: worker.Place, message: str) -> str:
+    """Who is before a question and about how long that takes; "" when it is being answered."""
+    if not place.ahead:
+        return ""
+    count = "1 question is" if place.ahead == 1 else f"{place.ahead} questions are"
+    kinds = list(dict.fromkeys(label.replace("_", " ") for label in place.labels))
+    named = ", ".join(kinds[:LABELS_SHOWN]) + (", …" if kinds[LABELS_SHOWN:] else "")
+    return f"{message}: {count} before yours{f' ({named})' if named else ''}, {_duration(place.seconds)}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return "less than a second"
+    return f"about {seconds:.0f} s" if seconds < 100 else f"about {seconds / 60:.0f} min"

@@ -93,6 +93,7 @@ def test_the_classifier_stays_over_pages_and_back(page, server, predictions):
             break
     page.get_by_role("heading", name="Activations").wait_for()
     page.wait_for_url(re.compile("activations.*classifier=runs(%2F|/)mean"))
+    page.locator(".st-key-chip_classifier button").first.click()
     page.locator(".st-key-classifier").get_by_text("runs/mean").or_(
         page.locator(".st-key-classifier input[value='runs/mean']")
     ).first.wait_for()

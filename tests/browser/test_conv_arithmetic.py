@@ -1,5 +1,6 @@
 """The convolution playground in a real browser: every number it shows is Python's."""
 
+import json
 import re
 from urllib.parse import urlencode
 
@@ -7,13 +8,14 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from core.by_hand.conv_arithmetic import fed_by, forward, terms, unread
+from core.by_hand.conv_arithmetic import forward
 from core.by_hand.conv_exercise import Exercise, to_address
 from core.by_hand.conv_layer import Layer
 from core.by_hand.conv_presets import preset, presets
 from core.by_hand.template_matching import filtered, gray, kernel, match
 from core.data.samples import sample_image
 from pages.elements.conv_arithmetic.photo_kernel import small
+from tests.by_hand.conv_terms import fed_by, terms, unread
 
 pytestmark = pytest.mark.browser
 rng = np.random.default_rng(3)
@@ -308,7 +310,7 @@ def test_a_dragged_patch_is_found_where_python_finds_it(page, server):
     x, y, side = map(int, re.search(r"conv_patch=(\d+)[+ ](\d+)[+ ](\d+)", page.url).groups())
     expected = match(photo, photo[y : y + side, x : x + side])
     assert float(_root_data(page, "low")) == pytest.approx(expected.min(), abs=1e-9)
-    assert _root_data(page, "best").startswith(f"[[{x},{y},1")
+    assert json.loads(_root_data(page, "best"))[0] == pytest.approx([x, y, 1.0], abs=1e-9)
     page.get_by_text("normalized: mean").click()
     page.wait_for_url(re.compile("conv_raw=1"))
     raw = match(photo, photo[y : y + side, x : x + side], normalized=False)

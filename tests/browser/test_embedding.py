@@ -127,7 +127,8 @@ def test_an_upload_is_placed_in_the_finished_map_beside_what_it_is_like(page, se
     Image.fromarray(pixels[..., 0]).save(file, "PNG")
     canvas = open_page(page, server)
     before = places(canvas)
-    page.locator('[data-testid="stPopover"] button', has_text="Image:").click()
+    page.locator('[data-testid="stPopover"] button', has=page.locator("img")).click()
+    page.get_by_role("radio", name="Upload").or_(page.get_by_role("button", name="Upload")).first.click()
     page.locator('input[type="file"]').set_input_files(
         {"name": "mine.png", "mimeType": "image/png", "buffer": file.getvalue()}
     )

@@ -6,7 +6,8 @@ from urllib.parse import urlencode
 import numpy as np
 import pytest
 
-from core.by_hand.losses import (
+from tests.browser.conftest import drawn
+from tests.by_hand.losses import (
     binary_cross_entropy,
     binary_gradients,
     cross_entropy,
@@ -18,7 +19,6 @@ from core.by_hand.losses import (
     softmax_jacobian,
     squared_error,
 )
-from tests.browser.conftest import drawn
 
 pytestmark = pytest.mark.browser
 

@@ -123,12 +123,15 @@ def test_another_target_and_back(page, server, occluded):
     occluded, class_names = occluded
     _open(page, server, occ_at="48+96")
     for target in np.argsort(-occluded.base_logits)[1:3].tolist():
+        page.locator(".st-key-chip_target button").first.click()
         box = page.get_by_role("combobox", name=re.compile("Target"))
         box.click()
         box.fill(class_names[target])
         page.get_by_role("option", name=class_names[target], exact=True).click()
         page.wait_for_url(re.compile(f"target={class_names[target].split()[0]}"))
         expect(page.get_by_text(f"Drop of {class_names[target]}, ")).to_be_visible()
+        expect(page.locator(".st-key-chip_target button").first).to_contain_text(class_names[target])
+        page.keyboard.press("Escape")
         drawn(page)
         _check(_shown(page), occluded, class_names, target)
     page.wait_for_timeout(700)  # Back sooner than this is taken for a click made before the address changed

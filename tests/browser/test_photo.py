@@ -82,5 +82,5 @@ def test_the_choice_follows_from_page_to_page_and_stands_in_the_address(page, se
     expect(first_bar(page)).to_have_text(re.compile("espresso"))
     page.get_by_test_id("stSidebarNav").get_by_text("Occlusion").click()
     expect(page.locator("h1")).to_have_text("Occlusion")
-    expect(page.get_by_text("Image: Cup of coffee")).to_be_visible()
+    expect(page.locator(".st-key-chip_image").get_by_text("Cup of coffee")).to_be_visible()
     expect(page).to_have_url(re.compile("image=coffee"))

@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.by_hand.conv_arithmetic import divisor, fed_by, forward, terms, unread
+from core.by_hand.conv_arithmetic import divisor, forward
 from core.by_hand.conv_layer import BadLayer, Layer, output_size
+from tests.by_hand.conv_terms import fed_by, terms, unread
 
 pairs = {n: st.tuples(st.integers(1, n), st.integers(1, n)) for n in (2, 3, 4)}
 sizes = st.tuples(st.integers(1, 9), st.integers(1, 9))

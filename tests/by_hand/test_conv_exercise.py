@@ -7,11 +7,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from core.by_hand.conv_arithmetic import forward, unread
+from core.by_hand.conv_arithmetic import forward
 from core.by_hand.conv_exercise import from_address, from_json, numbers_from_text, to_address, to_json
 from core.by_hand.conv_layer import BadLayer, output_size
 from core.by_hand.conv_presets import preset, presets, size_presets
 from core.errors import UnknownName
+from tests.by_hand.conv_terms import unread
 
 
 def _out(name):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from core.by_hand.losses import (
+from tests.by_hand.losses import (
     BadDistribution,
     binary_cross_entropy,
     binary_gradients,

@@ -30,7 +30,7 @@ def test_weights_become_a_checkpoint(file: Path, capsys: pytest.CaptureFixture[s
     card = load("imported/pets").card
     assert card.class_names == ("cat", "dog")
     assert card.preprocessing.std == (0.25, 0.25, 0.25)
-    assert card.settings == {"stem": "small", "width": 1 / 16}
+    assert card.settings == {"stem": "small", "width": 1 / 16, "single_logit": False}
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,55 @@ def test_mistakes_are_one_sentence(
     assert message in capsys.readouterr().err
 
 
+def test_the_architecture_is_recognized_and_every_guess_is_said(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = tmp_path / "names.json"
+    names.write_text('{"0": "tench, Tinca tinca", "1": "goldfish"}')
+    assert main(["import", str(file), "--classes-file", str(names), "--name", "fish"]) == 0
+    said = capsys.readouterr().err
+    assert (
+        "Taken for resnet18, by names and shapes. It also fits timm/resnet18" not in said
+    )  # its stem is small
+    assert "Taken for resnet18, by names and shapes." in said
+    assert "Mean and std are not given: pixels of 0 to 1 were taken as they are (--mean, --std)." in said
+    assert load("imported/fish").card.class_names == ("tench, Tinca tinca", "goldfish")
+
+
+def test_another_set_of_weights_order_and_leaving_out_are_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path / "home"))
+    module = models["mlp"](channels=1, number_of_classes=3, input_size=(4, 4), widths="8,8")
+    words = ["in", "deep", "out"]
+    values = iter(module.state_dict().values())
+    state = {f"{word}.{leaf}": next(values) for word in words for leaf in ("weight", "bias")}
+    sorted_state = {k: state[k] for k in sorted(state)} | {"probe.weight": torch.zeros(2, 2)}
+    path = tmp_path / "w.pth"
+    torch.save({"model_ema": sorted_state, "model": {k: v + 1 for k, v in sorted_state.items()}}, path)
+    options = (
+        f"import {path} --architecture mlp --which model_ema --leave-out probe --order in,deep,out --name one"
+    )
+    assert main(options.split()) == 0, capsys.readouterr().err
+    assert torch.equal(load("imported/one").module.hidden1.weight, state["in.weight"])
+
+
+def test_a_damaged_checkpoint_is_told_beside_the_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path))
+    folder = tmp_path / "imported" / "broken"
+    folder.mkdir(parents=True)
+    (folder / "card.json").write_bytes(b"\xe9")
+    (folder / "weights.safetensors").write_bytes(b"")
+    assert main(["classifiers"]) == 0
+    shown = capsys.readouterr()
+    assert (
+        "imported/broken is left out: broken/card.json is not a model card: byte 0 is not UTF-8" in shown.err
+    )
+    assert "digits_cnn" in shown.out
+
+
 def test_a_missing_file_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["import", "nothing.pth", "--architecture", "vgg"]) == 2
     assert "nothing.pth cannot be read: No such file" in capsys.readouterr().err
@@ -63,7 +112,7 @@ def test_from_scratch_writes_a_run(file: Path, tmp_path: Path, capsys: pytest.Ca
     words = "from-scratch --dataset digits --widths 12 --epochs 2 --activation tanh --implementation pytorch"
     assert main(words.split()) == 0
     folder = tmp_path / "home" / "runs" / "digits_mlp_tanh_pytorch"
-    assert [r["kind"] for r in read_history(folder / "history.jsonl")] == ["start", "epoch", "epoch", "end"]
+    assert [r.kind for r in read_history(folder / "history.jsonl")] == ["start", "epoch", "epoch", "end"]
     card = load("runs/digits_mlp_tanh_pytorch").card
     assert card.command.startswith("python -m core from-scratch --name digits_mlp_tanh_pytorch")
     assert "--epochs 2" in card.command

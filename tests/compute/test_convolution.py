@@ -22,11 +22,13 @@ from core.compute.convolution import (
     nothing_measured,
 )
 from core.data.preprocessing import Preprocessing
+from core.history import EpochRecord, of_kind
 from core.models.card import ModelCard
 from core.models.classifier import FEW, Classifier
 from core.network.hooks import captured
 from core.network.trace import trace_layers
 from core.training.train import train
+from core.training.training_settings import TrainingSettings
 
 WAYS = (DIRECT, COLUMNS, WINOGRAD_2, WINOGRAD_4)
 
@@ -307,18 +309,18 @@ def test_the_fastest_way_is_chosen_and_the_direct_one_if_nothing_gains(monkeypat
 def test_a_training_that_is_resumed_goes_on_exactly(monkeypatch, tmp_path):
     asked = always(monkeypatch, WINOGRAD_2)
     monkeypatch.setattr(convolution, "FEWEST_CHANNELS", 8)
-    settings = {
-        "dataset": "digits", "architecture": "small_cnn", "epochs": 2, "batch_size": 64, "train_images": 300,
-        "architecture_settings": "widths=8,16; hidden=8", "learning_rate": 0.01,
-    }  # fmt: skip
+    settings = TrainingSettings(
+        dataset="digits", architecture="small_cnn", epochs=2, batch_size=64, train_images=300,
+        architecture_settings="widths=8,16; hidden=8", learning_rate=0.01,
+    )  # fmt: skip
     left = iter([False] * 3 + [True])
-    whole = list(train(tmp_path / "whole", **settings))
+    whole = list(train(tmp_path / "whole", settings))
     parts = [
-        *train(tmp_path / "parts", stop=lambda: next(left), **settings),
-        *train(tmp_path / "parts", **settings),
+        *train(tmp_path / "parts", settings, stop=lambda: next(left)),
+        *train(tmp_path / "parts", settings),
     ]
     assert set(asked) == {(16, 8, 3, 3)}
-    losses = [[r["train_loss"] for r in records if r["kind"] == "epoch"] for records in (whole, parts)]
+    losses = [[r.train_loss for r in of_kind(records, EpochRecord)] for records in (whole, parts)]
     assert losses[0] == losses[1]
     assert losses[0][1] < losses[0][0]
     for file in ("weights.safetensors", "last.safetensors"):

@@ -121,3 +121,82 @@ def test_targets_by_index_and_by_name():
 def test_a_name_leads_to_no_other_folder_than_a_checkpoints_own(name):
     assert catalogue.checkpoint_folder("digits_cnn") == PROJECT / "checkpoints" / "digits_cnn"
     assert catalogue.checkpoint_folder(name) is None
+
+
+# --- One damaged card stays one damaged card
+
+
+def damaged_cards():
+    good = json.loads(PLAIN.to_json())
+    changes = {
+        "no UTF-8": PLAIN.to_json().replace("Mine", "Min\u00e9").encode("latin-1"),
+        "cut": PLAIN.to_json().encode()[:100],
+        "empty": b"",
+        "deep": b"[" * 100_000,
+        "a list": b"[]",
+        "null": b"null",
+        "a number": b"5",
+        "a BOM of UTF-16": PLAIN.to_json().encode("utf-16"),
+    }
+    fields = {
+        "name": 5, "title": None, "summary": [], "architecture": {}, "class_names": "abc", "settings": [],
+        "metrics": 5, "preprocessing": None, "seed": "x", "versions": {"torch": 2}, "weights_sha256": 3,
+    }  # fmt: skip
+    for key, value in fields.items():
+        changes[key] = json.dumps({**good, key: value}).encode()
+    inner = {
+        "input_size": [28], "mean": ["x"], "std": [0], "channels": 2, "resize": "a", "interpolation": [],
+        "more": 1,
+    }  # fmt: skip
+    for key, value in inner.items():
+        changed = {**good, "preprocessing": {**good["preprocessing"], key: value}}
+        changes[f"preprocessing.{key}"] = json.dumps(changed).encode()
+    for size in ([0, 28], [28.5, 28], [True, 28], [10**9, 10**9], {"a": 1}):
+        changed = {**good, "preprocessing": {**good["preprocessing"], "input_size": size}}
+        changes[f"input_size {size}"] = json.dumps(changed).encode()
+    changes["class_names of numbers"] = json.dumps({**good, "class_names": [1, 2]}).encode()
+    changes["no classes"] = json.dumps({**good, "class_names": []}).encode()
+    return changes
+
+
+@pytest.mark.parametrize("data", damaged_cards().values(), ids=damaged_cards())
+def test_a_damaged_card_is_left_out_with_a_reason_and_everything_else_works(saved, tmp_path, data):
+    folder, module, _ = saved
+    save_checkpoint(tmp_path / "imported" / "good", module, PLAIN)
+    (folder / CARD).write_bytes(data)
+    names = catalogue.names()
+    assert "imported/good" in names
+    assert "digits_cnn" in names
+    assert "runs/mine" not in names
+    (left_out,) = catalogue.damaged()
+    assert left_out.name == "runs/mine"
+    assert "mine/card.json" in left_out.reason
+    for ask in (catalogue.card_of, catalogue.fingerprint_of, catalogue.load):
+        with pytest.raises(BadCheckpoint, match=r"mine/card.json is not a model card"):
+            ask("runs/mine")
+
+
+def test_any_bytes_make_a_card_or_a_sentence(saved):
+    folder, _, card = saved
+    whole = card.to_json().encode()
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        data = bytearray(whole)
+        for _ in range(rng.integers(1, 4)):
+            at = int(rng.integers(len(data)))
+            data[at : at + int(rng.integers(0, 9))] = bytes(
+                rng.integers(0, 256, rng.integers(0, 9), np.uint8)
+            )
+        (folder / CARD).write_bytes(bytes(data))
+        assert ("runs/mine" in catalogue.names()) != bool(catalogue.damaged())
+
+
+LONG = ["a" * 5000, "runs/" + "a" * 5000, "torchvision/" + "a" * 5000, "timm/" + "[" * 5000]
+
+
+@pytest.mark.parametrize("name", [*LONG, "runs/\ud800", "imported/" + "é" * 300])
+def test_a_long_or_strange_name_is_a_sentence(name):
+    for ask in (catalogue.card_of, catalogue.fingerprint_of, catalogue.load):
+        with pytest.raises(UnknownName, match="There is no") as info:
+            ask(name)
+        assert len(str(info.value)) < 1000

@@ -206,7 +206,7 @@ def test_names_cards_and_what_answers_are_stored_under_need_no_pytorch():
     """So that a page draws its pickers while PyTorch is being imported."""
     script = (
         "import sys\n"
-        "from core import catalogue, worker\n"
+        "from core.models import catalogue\nfrom core.serving import worker\n"
         "from core.models.pretrained import DEFAULT\n"
         "for n in (DEFAULT, 'digits_cnn'):\n"
         "    assert n in catalogue.names() and catalogue.card_of(n) and catalogue.fingerprint_of(n)\n"

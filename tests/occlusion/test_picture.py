@@ -80,9 +80,9 @@ def test_gallery_rows_are_the_maps_of_each_window():
     assert shares[-1] == pytest.approx(1)
     for i, window in enumerate([3, 5]):
         found = occlusion_logits(classifier, image, window=window, stride=2)
-        np.testing.assert_allclose(answer["maps"][i], found.map(found.predicted, "drop"), atol=1e-6)
-        assert answer["share_of_flips"][i] == pytest.approx(found.share_of_flips)
-    row = GalleryRow(image, name="one", **answer)
+        np.testing.assert_allclose(answer.maps[i], found.map(found.predicted, "drop"), atol=1e-6)
+        assert answer.share_of_flips[i] == pytest.approx(found.share_of_flips)
+    row = GalleryRow.of(answer, image, "one")
     assert gallery_sheet([row, row], [3, 5], ["a", "b", "c"]).shape[2] == 3
     import io
 

@@ -46,7 +46,7 @@ def test_it_opens_with_maps_to_look_at():
     assert not at.exception
     assert not at.error
     assert "Integrated gradients: values (NPZ)" in _labels(at, "download_button")
-    assert "Grad-CAM: values (NPZ)" in _labels(at, "download_button")
+    assert "Grad\\-CAM: values (NPZ)" in _labels(at, "download_button")
 
 
 @pytest.mark.parametrize("method", methods.names())
@@ -54,7 +54,11 @@ def test_every_method_has_its_settings_and_makes_a_map(method):
     at = _page(att_compare="Classes", att_method=methods[method].title)
     assert not at.exception
     assert not at.error
-    drawn = {widget.key for kind in ("number_input", "selectbox", "toggle") for widget in getattr(at, kind)}
+    drawn = {
+        widget.key
+        for kind in ("number_input", "slider", "selectbox", "toggle")
+        for widget in getattr(at, kind)
+    }
     assert {f"att_{method}_{setting.name}" for setting in methods[method].settings} <= drawn
     maps = [label for label in _labels(at, "download_button") if label.endswith("values (NPZ)")]
     assert len(maps) == 3  # the target and the two classes next to it
@@ -64,12 +68,12 @@ def test_without_a_method_it_says_what_to_do():
     at = _page()
     at.session_state["att_methods"] = []
     at.run()
-    assert "Choose a method above" in at.info[0].value
+    assert "Choose a method behind the gear" in at.info[0].value
     assert not at.exception
 
 
 @pytest.mark.parametrize("parameters", [
-    {"att_mode": "sideways", "att_opacity": "much", "att_grid": "7"},
+    {"att_view": "sideways", "att_sigma": "much", "att_share": "7", "att_main": "-3", "att_scale": "none"},
     {"att_method": "magic", "att_compare": "Classes"},
     {"att_integrated_gradients_n_steps": "-3"},
     {"att_integrated_gradients_baseline": "pink"},

@@ -123,13 +123,13 @@ def test_what_is_typed_is_read_or_refused_with_a_reason():
 def test_a_link_to_what_this_network_does_not_have_still_opens():
     page = open_page("One channel", fl_off="conv9:1;conv1:77", fl_layer="nowhere", fl_channel="99999")
     assert not page.error
-    assert page.number_input(key="fl_channel_number").value == 3
+    assert page.number_input(key="fl_channel_number").value == 5  # the last of the layer it opens on
     page = open_page("Switch off", fl_off="<b>")
     assert "names no channels" in page.error[0].value
 
 
 def test_an_index_lies_beside_its_checkpoint_and_opens_from_there(monkeypatch):
-    open_page()
+    open_page(fl_layer="conv1")
     files = list((home("runs") / "tiny" / "filter_index").glob("*"))
     assert files
     assert {file.suffix for file in files} == {".npz"}  # nothing half done is left
@@ -137,7 +137,7 @@ def test_an_index_lies_beside_its_checkpoint_and_opens_from_there(monkeypatch):
     for file in home("cache").glob("*/*.npz"):
         file.unlink()
     monkeypatch.setattr("core.serving.worker.submit", lambda *a, **k: pytest.fail("it was computed again"))
-    open_page()
+    open_page(fl_layer="conv1")
 
 
 def test_the_commands_print_what_the_page_shows(capsys):

@@ -75,6 +75,7 @@ def png(pixels: np.ndarray) -> bytes:
 
 def test_an_upload_becomes_the_image_and_a_bad_one_leaves_the_page_alive():
     at = home()
+    at.segmented_control(key="image_from").set_value("Upload").run()
     gray = png(np.full((50, 60, 3), 128, np.uint8))
     at.file_uploader(key="image_upload").upload("gray.png", gray, "image/png").run()
     assert at.session_state["chosen_image"].startswith("upload/")
@@ -104,3 +105,12 @@ def test_a_photo_is_dropped_in_and_a_bad_one_is_named_where_it_was_dropped():
 def test_the_target_can_be_chosen_and_is_named():
     at = home(target="lynx")
     assert at.selectbox(key="target").value == "lynx"
+
+
+def test_every_page_has_its_card():
+    at = home()
+    pages = {path.stem for path in PAGE.parent.glob("*.py")} - {"home"}
+    text = text_of(at)
+    assert len(pages) >= 12
+    for page in pages:
+        assert f"](/{page})" in text, f"Home shows no card for pages/{page}.py"

@@ -126,7 +126,8 @@ def test_gallery_of_sample_photos(tiny):
     assert "press Compute" in _words(at)
     at.number_input(key="occ_count").set_value(2)
     at.multiselect(key="occ_windows").set_value([5, 9])
-    _fine(at.button[0].click().run())
+    compute = next(button for button in at.button if button.label == "Compute")
+    _fine(compute.click().run())
     assert "on average of 2 images" in _words(at)
 
 

@@ -5,20 +5,26 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.errors import SettingError
-from core.history import append_record
+from core.history import EpochRecord, MeasuredAccuracy, StartRecord, StepRecord, append_record
 from core.paths import PROJECT, home
 from core.runs import run_list
 from core.runs.ablation_plans import list_ablations, save_ablation
 from core.runs.ablation_study import Change
-from core.runs.run_list import best_figures, follow, list_runs, seconds_left, settings_of_run
+from core.runs.run_list import (
+    RunFigures,
+    best_figures,
+    follow,
+    list_runs,
+    seconds_left,
+    settings_of_run,
+)
 from core.serving import jobs
-from core.settings import settings_of
-from core.training.train import train
+from core.training.training_settings import TrainingSettings
 from pages.elements.train_monitor.run_comparison import comparison_table
 from pages.elements.train_monitor.training_curves import View, comparison_chart, points, run_chart, smooth
 from pages.elements.train_monitor.training_form import free_name, in_one_line
 
-DEFAULTS = {setting.name: setting.default for setting in settings_of(train)}
+DEFAULTS = TrainingSettings().as_values()
 
 
 @pytest.fixture(autouse=True)
@@ -124,15 +130,13 @@ def test_smoothing_keeps_the_raw_line_and_a_constant():
 
 
 def test_on_a_logarithmic_axis_zero_and_nan_are_gaps():
-    history = [
-        {"kind": "epoch", "epoch": i, "train_loss": loss} for i, loss in enumerate([1, 0, math.nan, 2], 1)
-    ]
+    history = [EpochRecord(i, train_loss=loss) for i, loss in enumerate([1, 0, math.nan, 2], 1)]
     chart = run_chart(history, "Loss", View(("Loss",), "epoch", True, 0.0), None)
     assert [y for _, y in chart["series"][0]["data"]] == [1, None, None, 2]
 
 
 def test_a_long_curve_is_thinned_and_keeps_its_end():
-    history = [{"kind": "step", "epoch": 1, "step": i, "loss": float(i)} for i in range(1, 9999)]
+    history = [StepRecord(1, i, float(i)) for i in range(1, 9999)]
     data = run_chart(history, "Loss", View(("Loss",), "step", False, 0.0), None)["series"][0]["data"]
     assert len(data) <= 2001
     assert data[0] == [1, 1.0]
@@ -141,17 +145,17 @@ def test_a_long_curve_is_thinned_and_keeps_its_end():
 
 def test_a_history_is_followed_and_read_again_after_a_resume():
     path = a_run("tiny", [0.5], ended=False)
-    assert [r["kind"] for r in follow(path)] == ["start", "step", "epoch"]
+    assert [r.kind for r in follow(path)] == ["start", "step", "epoch"]
     append_record(path, {"kind": "epoch", "epoch": 2})
-    assert follow(path)[-1] == {"kind": "epoch", "epoch": 2}
+    assert follow(path)[-1] == EpochRecord(2)
     path.write_text('{"kind": "start"}\n')
-    assert follow(path) == [{"kind": "start"}]
+    assert follow(path) == [StartRecord()]
 
 
 def test_time_left_by_epochs_and_in_the_first_epoch_by_images():
     path = a_run("tiny", [0.5, 0.6], ended=False)
     assert seconds_left(follow(path), 0.25) == pytest.approx(2 * 0.75 * 4.0)
-    steps = [r for r in follow(path) if r["kind"] != "epoch"]
+    steps = [r for r in follow(path) if not isinstance(r, EpochRecord)]
     assert seconds_left(steps, 0.25) == pytest.approx(2 * 100 * 0.75 / 50)
 
 
@@ -187,7 +191,7 @@ def test_shipped_histories_are_shown_like_runs(tmp_path, monkeypatch):
     path.rename(folder / "history.jsonl")
     run = next(run for run in list_runs() if run.name == "shipped/shown")
     assert run.job is None
-    assert best_figures(run.history())["best_epoch"] == 2
+    assert best_figures(run.history()).best_epoch == 2
 
 
 def test_the_form_starts_what_it_shows(submitted):
@@ -208,7 +212,7 @@ def test_the_form_starts_what_it_shows(submitted):
     ("field", "value", "words"),
     [
         ("tm_learning_rate", "fast", "learning_rate is 'fast': choose a number from 1e-06 to 10"),
-        ("tm_name", "../up", "'../up' is no name of a folder"),
+        ("tm_name", "../up", "'../up' cannot be that of a folder"),
         ("tm_small_cnn_widths", "8,,", "widths is '8,,'"),
     ],
 )
@@ -279,16 +283,6 @@ def test_the_table_of_an_ablation():
         save_ablation("try", "tiny", base, [change], [0, 1])
 
 
-def test_a_dropped_history_gets_a_verdict():
-    page = open_page(tm_part="From elsewhere")
-    text = b"epoch,loss,accuracy,val_loss,val_accuracy\n0,2,.3,2,.3\n1,1,.6,1,.55\n2,.5,.8,.9,.6\n"
-    page.get("file_uploader")[0].set_value([("keras.csv", text, "text/csv")]).run()
-    assert not page.exception
-    assert page.selectbox(key="tm_run").value == "dropped/keras.csv"
-    page.get("file_uploader")[0].set_value([("bad.csv", b"a,b\n1,2\n", "text/csv")]).run()
-    assert "no loss and no accuracy" in page.error[0].value.replace("\\", "")
-
-
 def test_names_and_lines_of_settings():
     (home("runs") / "a").mkdir()
     assert free_name("a") == "a_2"
@@ -322,8 +316,8 @@ def test_runs_are_measured_against_the_one_that_one_thing_was_changed_about():
 
 def test_the_interval_of_a_test_accuracy_is_one_column():
     figures = {
-        "a": {"test_accuracy": 0.9, "test_interval": (0.8812, 0.9188)},
-        "b": {"validation_accuracy": 0.5},
+        "a": RunFigures(1, 1, test=MeasuredAccuracy(0.9, (0.8812, 0.9188))),
+        "b": RunFigures(1, 1, validation_accuracy=0.5),
     }
     table = comparison_table({}, figures).set_index("run")
     assert table["95 % interval"].to_dict() == {"a": "88.12 to 91.88 %", "b": ""}

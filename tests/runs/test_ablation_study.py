@@ -6,6 +6,7 @@ import scipy.stats
 
 from core.errors import SettingError
 from core.evaluation.paired_differences import paired_difference
+from core.history import EndRecord, EpochRecord
 from core.runs.ablation_study import (
     BASE,
     ablation_table,
@@ -75,7 +76,7 @@ def test_the_plan_changes_one_thing_and_keeps_seeds_together():
     for run, base in ((runs[1], runs[0]), (runs[2], runs[0])):
         assert len(differing_settings({"a": dict(run.options), "b": dict(base.options)})) == 1
     assert assignments_in(runs[1].options["architecture_settings"]) == {"batch_norm": "false"}
-    with pytest.raises(SettingError, match="Nothing is ticked"):
+    with pytest.raises(SettingError, match="No change is chosen"):
         plan_ablation("trial", ALL, [], [0])
     with pytest.raises(SettingError, match="each once"):
         plan_ablation("trial", ALL, changes, [0, 0])
@@ -83,10 +84,10 @@ def test_the_plan_changes_one_thing_and_keeps_seeds_together():
 
 def run_history(accuracies, ended=True):
     records = [
-        {"kind": "epoch", "epoch": i + 1, "train_loss": 1.0, "validation_loss": 1.0, "validation_accuracy": a}
+        EpochRecord(i + 1, train_loss=1.0, validation_loss=1.0, validation_accuracy=a)
         for i, a in enumerate(accuracies)
     ]
-    return [*records, {"kind": "end"}] if ended else records
+    return [*records, EndRecord()] if ended else records
 
 
 def test_the_table_takes_best_epochs_and_pairs_seeds():

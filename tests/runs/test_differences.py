@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from core.evaluation.intervals import difference_interval
+from core.history import MeasuredAccuracy
 from core.runs.differences import base_of, changed_settings, run_difference
+from core.runs.run_list import RunFigures
 
 
 def test_the_interval_of_a_difference_is_that_which_is_published() -> None:
@@ -33,15 +35,19 @@ def test_the_base_is_what_one_thing_was_changed_about() -> None:
 
 
 def test_test_images_count_before_those_held_out() -> None:
-    base = {"test_accuracy": 0.90, "test_images": 1000, "validation_accuracy": 0.5, "validation_images": 10}
-    better = run_difference({}, {}, base, {**base, "test_accuracy": 0.95})
+    def figures(test: float) -> RunFigures:
+        measured = MeasuredAccuracy(test, (0.0, 1.0), 1000)
+        return RunFigures(1, 1, validation_accuracy=0.5, validation_images=10, test=measured)
+
+    base = figures(0.90)
+    better = run_difference({}, {}, base, figures(0.95))
     assert better.of == "test"
     assert better.interval == pytest.approx(difference_interval((950, 1000), (900, 1000)))
     assert better.sentence.startswith("+5.00 points (")
     assert better.sentence.endswith("better")
-    worse = run_difference({}, {}, base, {**base, "test_accuracy": 0.85})
+    worse = run_difference({}, {}, base, figures(0.85))
     assert worse.sentence.startswith("−5.00 points (−")
-    held = run_difference({}, {}, base, {"validation_accuracy": 0.6, "validation_images": 10})
+    held = run_difference({}, {}, base, RunFigures(1, 1, validation_accuracy=0.6, validation_images=10))
     assert held.of == "validation"
     assert held.sentence.endswith("could be chance")
-    assert run_difference({}, {}, base, {}).sentence == ""
+    assert run_difference({}, {}, base, None).sentence == ""

@@ -1,19 +1,22 @@
 """Verdicts on drawn histories: the numbers in the sentence are those of the curves."""
 
+import dataclasses
 import math
 
 import pytest
 
+from core.history import EpochRecord, StartRecord
+from core.runs.run_list import judge
 from core.runs.verdict import best_record, verdict
 
 
 def history(train_loss, validation_loss, train_accuracy, validation_accuracy, norms=None):
     norms = norms or [1.0] * len(train_loss)
     return [
-        {
-            "kind": "epoch", "epoch": i + 1, "train_loss": a, "validation_loss": b, "train_accuracy": c,
-            "validation_accuracy": d, "gradient_norm": n, "largest_gradient_norm": 2 * n,
-        }
+        EpochRecord(
+            i + 1, train_loss=a, validation_loss=b, train_accuracy=c, validation_accuracy=d, gradient_norm=n,
+            largest_gradient_norm=2 * n,
+        )
         for i, (a, b, c, d, n) in enumerate(
             zip(train_loss, validation_loss, train_accuracy, validation_accuracy, norms, strict=True)
         )
@@ -92,12 +95,29 @@ def test_a_run_that_breaks_in_its_first_epoch_has_no_best_one():
 
 
 def test_nothing_yet_and_nothing_held_out():
-    assert verdict([{"kind": "start"}]).kind == "too early"
-    alone = [{"kind": "epoch", "epoch": 1, "train_loss": 1.0, "train_accuracy": 0.5, "gradient_norm": 1.0}]
+    assert verdict([StartRecord()]).kind == "too early"
+    alone = [EpochRecord(1, train_loss=1.0, train_accuracy=0.5, gradient_norm=1.0)]
     assert "whether the network overfits cannot be told" in verdict(alone).sentence
 
 
 def test_the_best_epoch_is_not_the_last_and_ties_go_to_the_lower_loss():
-    assert best_record(OVERFIT)["epoch"] == 4
+    assert best_record(OVERFIT).epoch == 4
     tie = history([1, 1], [0.5, 0.4], [0.9, 0.9], [0.8, 0.8])
-    assert best_record(tie)["epoch"] == 2
+    assert best_record(tie).epoch == 2
+
+
+def test_an_epoch_in_which_every_step_was_skipped_is_no_divergence():
+    skipped = EpochRecord(1, validation_loss=2.3, validation_accuracy=0.1, skipped_steps=4)
+    assert verdict([skipped]).kind == "too early"
+    later = [dataclasses.replace(r, epoch=r.epoch + 1) for r in OVERFIT]
+    found = verdict([skipped, *later])
+    assert (found.kind, found.best_epoch, found.overfits_from) == ("overfitting", 5, 5)
+
+
+def test_a_history_lacks_nothing_where_steps_were_skipped_or_a_run_broke():
+    skipped = EpochRecord(1, validation_loss=2.3, validation_accuracy=0.1, skipped_steps=4)
+    later = [dataclasses.replace(r, epoch=r.epoch + 1) for r in OVERFIT]
+    assert judge([skipped, *later]).kind == "overfitting"
+    assert judge([*OVERFIT, EpochRecord(7, train_loss=math.nan, train_accuracy=0.1)]).kind == "not finite"
+    assert judge([*OVERFIT, EpochRecord(7, validation_loss=1.0, validation_accuracy=0.5)]) is None
+    assert judge([]).kind == "too early"

@@ -1,5 +1,6 @@
 """The worker: equal questions share one answer, unwanted ones end, errors reach whoever asked."""
 
+import itertools
 import threading
 import time
 
@@ -165,5 +166,209 @@ def test_progress_and_place_in_the_queue_can_be_read():
 def test_closing_ends_the_thread_and_the_next_question_starts_one():
     asked(key_for("before"), lambda classifier, progress: {})
     worker.close()
-    assert not worker._thread.is_alive()
+    assert not worker._threads
     assert asked(key_for("after"), lambda classifier, progress: {"fine": True}) == {"fine": True}
+
+
+def test_one_thread_at_a_time_computes_however_many_questions_are_under_way():
+    """Long and short ones, of many sessions, that hand their turns to each other at every batch."""
+    inside, most, wrong = [0], [0], []
+    ends: dict[str, float] = {}
+
+    def batches(count, name):
+        def analysis(classifier, progress):
+            for step in range(count):
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+                if inside[0] != 1:
+                    wrong.append(name)
+                time.sleep(0.005)
+                inside[0] -= 1
+                progress(step / count, "")
+            ends[name] = time.monotonic()
+            return {"name": name}
+
+        return analysis
+
+    tasks = []
+    for session in range(12):
+        for kind in ("long", "short", "quick"):
+            name = f"{kind} {session}"
+            count = {"long": 60, "short": 10, "quick": 1}[kind]
+            task = worker.submit(
+                key_for("many", name), NAME, batches(count, name),
+                session=str(session), label=kind, short=kind != "long", quick=kind == "quick",
+            )  # fmt: skip
+            tasks.append((task, str(session), name))
+    for task, session, name in tasks:
+        assert task.wait(60)
+        assert task.answer() == {"name": name}
+        task.leave(session)
+    assert not wrong
+    assert most == [1]
+
+
+def test_two_long_questions_of_two_sessions_alternate():
+    order = []
+
+    def long(name):
+        def analysis(classifier, progress):
+            for step in range(300):
+                order.append(name)
+                time.sleep(0.005)
+                progress(step / 300, "")
+            return {}
+
+        return analysis
+
+    tasks = [
+        worker.submit(key_for("alternate", name), NAME, long(name), session=name, short=False)
+        for name in ("a", "b")
+    ]
+    for task, name in zip(tasks, ("a", "b"), strict=True):
+        assert task.wait(60)
+        task.leave(name)
+    changes = sum(first != second for first, second in itertools.pairwise(order))
+    assert changes >= 4, order
+    assert order.index("b") < 200  # and not after the last batch of the other
+
+
+def test_a_prediction_goes_in_between_the_batches_of_a_short_question_of_another():
+    order, begun = [], threading.Event()
+
+    def attribution(classifier, progress):
+        begun.set()
+        for step in range(100):
+            time.sleep(0.01)
+            progress(step / 100, "")
+        order.append("attribution")
+        return {}
+
+    def prediction(classifier, progress):
+        order.append("prediction")
+        return {}
+
+    slow = [
+        worker.submit(key_for("five", i), NAME, attribution, session=str(i), label="attribution")
+        for i in range(5)
+    ]
+    assert begun.wait(60)
+    asked(key_for("newcomer"), prediction, quick=True)
+    assert order == ["prediction"]
+    for i, task in enumerate(slow):
+        task.leave(str(i))
+
+
+def test_with_a_hook_set_nobody_else_has_a_turn(monkeypatch):
+    import core.network.hooks
+
+    hooks, begun, order = [0], threading.Event(), []
+    monkeypatch.setattr(core.network.hooks, "hooks_left", lambda: hooks[0])
+
+    def hooked(classifier, progress):
+        hooks[0] = 1
+        begun.set()
+        for step in range(50):
+            time.sleep(0.01)
+            progress(step / 100, "")
+        order.append("hooks are off")
+        hooks[0] = 0
+        progress(0.5, "")
+        return {}
+
+    slow = worker.submit(key_for("hooked"), NAME, hooked, session="a")
+    assert begun.wait(60)
+    asked(key_for("quick"), lambda classifier, progress: order.append("quick") or {}, quick=True)
+    assert order == ["hooks are off", "quick"]
+    assert slow.wait(60)
+    slow.leave("a")
+
+
+def test_what_was_begun_side_by_side_rests_while_another_has_its_turn(monkeypatch):
+    """The threads that compute a question's batches are held back, too, and lose none of them."""
+    import torch
+
+    from core.compute import threads
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    busy, wrong, begun = [0], [], threading.Event()
+    lock = threading.Lock()
+
+    def batch(number):
+        with lock:
+            busy[0] += 1
+        begun.set()
+        time.sleep(0.01)
+        with lock:
+            busy[0] -= 1
+        return number
+
+    def parallel(classifier, progress):
+        def told():
+            progress(0.5, "")
+
+        return {"numbers": list(threads.side_by_side(batch, range(100), told))}
+
+    def quick(classifier, progress):
+        for _ in range(5):
+            wrong.append(busy[0])
+            time.sleep(0.005)
+        return {}
+
+    slow = worker.submit(key_for("parallel"), NAME, parallel, session="a")
+    assert begun.wait(60)
+    for i in range(5):
+        asked(key_for("quick beside", i), quick, quick=True)
+    assert slow.wait(60)
+    assert slow.answer() == {"numbers": list(range(100))}
+    slow.leave("a")
+    assert wrong == [0] * 25
+
+
+def test_a_question_of_many_sessions_counts_once_in_the_line():
+    go, begun = threading.Event(), threading.Event()
+
+    def wait(classifier, progress):
+        begun.set()
+        go.wait(30)
+        return {}
+
+    first = worker.submit(key_for("held"), NAME, wait, session="first", label="Saliency")
+    assert begun.wait(60)
+    shared = [
+        worker.submit(key_for("shared"), NAME, lambda c, p: {}, session=f"s{i}", label="Occlusion")
+        for i in range(9)
+    ]
+    last = worker.submit(key_for("last"), NAME, lambda c, p: {}, session="last")
+    place = last.place()
+    assert place.ahead == 2
+    assert place.labels == ("Saliency", "Occlusion")
+    assert place.seconds > 0
+    go.set()
+    for task, session in [(first, "first"), (last, "last"), *((t, f"s{i}") for i, t in enumerate(shared))]:
+        assert task.wait(60)
+        task.leave(session)
+
+
+def test_what_is_left_in_the_middle_ends_although_it_is_not_its_turn():
+    ended, begun = threading.Event(), threading.Event()
+
+    def long(classifier, progress):
+        begun.set()
+        try:
+            for step in range(10_000):
+                time.sleep(0.002)
+                progress(step / 10_000, "")
+        except Abandoned:
+            ended.set()
+            raise
+        return {}
+
+    a = worker.submit(key_for("leaves"), NAME, long, session="a", short=False)
+    assert begun.wait(60)
+    b = worker.submit(key_for("stays"), NAME, lambda c, p: long(c, p), session="b", short=False)
+    time.sleep(0.7)  # longer than a turn
+    a.leave("a")
+    assert ended.wait(5)
+    b.leave("b")
+    assert b.wait(5)

@@ -8,7 +8,8 @@ from core.data.preprocessing import Preprocessing
 from core.models.architectures import models
 from core.training.data import inputs_of
 from core.training.freezing import freeze, head_of, last_block_of, set_training
-from core.training.frozen_features import BLOCK, body_and_head, can_be_cut, compute_features, features_file
+from core.training.frozen_features import IMAGES_A_BLOCK as BLOCK
+from core.training.frozen_features import body_and_head, can_be_cut, compute_features, features_file
 
 CPU = torch.device("cpu")
 SEEN = Preprocessing((8, 8), (0.5,), (0.25,), channels=1)
@@ -91,3 +92,18 @@ def test_what_was_frozen_from_the_start_stays_so():
     module = network("speed_cnn", widths="4,4")
     freeze(module, "everything")
     assert not module.whiten.weight.requires_grad
+
+
+def test_two_runs_that_need_the_same_features_do_not_write_into_each_other(tmp_path):
+    module = network(widths="4,8", hidden=6)
+    images = np.random.default_rng(0).integers(0, 256, (4 * BLOCK, 8, 8, 1)).astype(np.uint8)
+    body, _ = body_and_head(module, head_of(module)[0])
+
+    def computed(file):
+        return compute_features(body, images.__getitem__, len(images), SEEN, file, CPU)
+
+    list(computed(tmp_path / "alone.npy"))
+    first, second = computed(tmp_path / "both.npy"), computed(tmp_path / "both.npy")
+    assert [next(first), next(second), next(first), next(second)] == [BLOCK, 0, 2 * BLOCK, 0]
+    assert list(first)[-1] == list(second)[-1] == len(images)
+    assert np.array_equal(np.load(tmp_path / "both.npy"), np.load(tmp_path / "alone.npy"))

@@ -9,8 +9,10 @@ import torch
 import torch.nn.functional as F
 
 from core.errors import UnknownName
+from core.history import EpochRecord, append_record, of_kind, plain_record, read_history, variants
 from core.models.activation_functions import activation_function
 from core.training import numpy_mlp, sklearn_mlp, torch_mlp
+from core.training.from_scratch_settings import FromScratchSettings
 
 
 def blobs(seed: int = 0, n: int = 300, features: int = 6, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -88,9 +90,10 @@ def test_numpy_and_pytorch_draw_the_same_curve(activation: str) -> None:
         curves.append(list(implementation.train_epochs(network, *data, **PLAN)))
     assert len(curves[0]) == 6
     for ours, theirs in zip(*curves, strict=True):
-        assert set(ours) == set(theirs)
-        for name in set(ours) - {"seconds", "images_per_second", "kind"}:
-            assert ours[name] == pytest.approx(theirs[name], rel=1e-6), name
+        first, second = plain_record(ours), plain_record(theirs)
+        assert set(first) == set(second)
+        for name in set(first) - {"seconds", "images_per_second", "kind"}:
+            assert first[name] == pytest.approx(second[name], rel=1e-6), name
 
 
 def test_scikit_learn_writes_the_same_records_and_learns_as_well() -> None:
@@ -99,11 +102,11 @@ def test_scikit_learn_writes_the_same_records_and_learns_as_well() -> None:
     ours = list(numpy_mlp.train_epochs(network, train, held_out, **PLAN))
     classifier = sklearn_mlp.make_classifier([8], "tanh", batch_size=16, seed=2)
     theirs = list(sklearn_mlp.train_epochs(classifier, train, held_out, rates=RATES, classes=3))
-    assert [set(r) for r in theirs] == [set(r) for r in ours]
-    assert [r["step"] for r in theirs] == [r["step"] for r in ours]
-    assert theirs[-1]["train_loss"] == pytest.approx(classifier.loss_, rel=1e-4)
-    assert theirs[-1]["validation_accuracy"] == pytest.approx(classifier.score(*held_out))
-    assert abs(theirs[-1]["validation_loss"] - ours[-1]["validation_loss"]) < 0.1
+    assert [set(plain_record(r)) for r in theirs] == [set(plain_record(r)) for r in ours]
+    assert [r.step for r in theirs] == [r.step for r in ours]
+    assert theirs[-1].train_loss == pytest.approx(classifier.loss_, rel=1e-4)
+    assert theirs[-1].validation_accuracy == pytest.approx(classifier.score(*held_out))
+    assert abs(theirs[-1].validation_loss - ours[-1].validation_loss) < 0.1
 
 
 def test_two_classes_of_scikit_learn_have_one_logit_and_become_two() -> None:
@@ -113,7 +116,7 @@ def test_two_classes_of_scikit_learn_have_one_logit_and_become_two() -> None:
     network = sklearn_mlp.network_of(classifier)
     probabilities = numpy_mlp.cross_entropy(network.logits(train[0]), train[1])[1]
     np.testing.assert_allclose(probabilities, classifier.predict_proba(train[0]), rtol=1e-4, atol=1e-6)
-    assert records[-1]["validation_accuracy"] > 0.8
+    assert records[-1].validation_accuracy > 0.8
 
 
 @pytest.mark.parametrize("implementation", ["numpy", "pytorch", "scikit-learn"])
@@ -127,7 +130,7 @@ def test_a_rate_far_too_large_ends_the_run_with_a_loss_that_is_no_number(impleme
         network = numpy_mlp.initialize([6, 8, 8, 3], "linear", seed=0)
         records = list(module.train_epochs(network, train, train, **{**PLAN, "rates": [5.0] * 50}))
     assert len(records) < 50
-    assert not np.isfinite(records[-1]["train_loss"])
+    assert not np.isfinite(records[-1].train_loss)
 
 
 def test_unknown_words_are_refused() -> None:
@@ -148,15 +151,16 @@ def test_a_run_becomes_a_checkpoint_that_answers_as_measured(implementation: str
 
     folder = tmp_path / "run"
     plan: dict[str, Any] = {"dataset": "digits", "widths": "20", "epochs": 8, "batch_size": 16}
-    records = list(train_from_scratch(folder, implementation=implementation, **plan))
-    assert [r["kind"] for r in records] == ["start", *["epoch"] * 8, "end"]
-    assert records[0]["settings"]["activation"] == "relu"
-    assert records[-1]["verdict"]
+    settings = FromScratchSettings(implementation=implementation, **plan)
+    records = list(train_from_scratch(folder, settings))
+    assert [r.kind for r in records] == ["start", *["epoch"] * 8, "end"]
+    assert records[0].settings["activation"] == "relu"
+    assert records[-1].verdict
     classifier = load_checkpoint(folder)
     test = open_dataset("digits").splits["test"]
     metrics = classifier.card.metrics
     assert measure(classifier, test)["accuracy"] == metrics["test"]["accuracy"] > 0.9
-    best = max(r["validation_accuracy"] for r in records if r["kind"] == "epoch")
+    best = max(r.validation_accuracy for r in of_kind(records, EpochRecord))
     assert metrics["validation"]["accuracy"] == best
 
 
@@ -172,29 +176,29 @@ def test_a_rate_of_nearly_nothing_stops_every_implementation() -> None:
     records = sklearn_mlp.train_epochs(classifier, train, None, rates=rates, classes=3)
     first = next(records)
     before = classifier.coefs_[0].copy()
-    assert [r["learning_rate"] for r in (first, *records)] == rates
+    assert [r.learning_rate for r in (first, *records)] == rates
     np.testing.assert_allclose(classifier.coefs_[0], before, atol=1e-9)
     for network, first, before, rest in networks:
-        assert [r["learning_rate"] for r in (first, *rest)] == rates
+        assert [r.learning_rate for r in (first, *rest)] == rates
         np.testing.assert_allclose(network.weights[0], before, atol=1e-9)
 
 
 def test_three_ways_are_three_histories_beside_one_checkpoint(tmp_path: Path) -> None:
-    from core.history import append_record, read_history, variants
     from core.models.checkpoint import load_card
     from core.training.from_scratch import train_three_ways
 
     folder = tmp_path / "perceptron"
     plan: dict[str, Any] = {"dataset": "digits", "widths": "20", "epochs": 3, "schedule": "linear"}
-    for file, record in train_three_ways(folder, implementation="numpy", command="as typed", **plan):
+    settings = FromScratchSettings(implementation="numpy", **plan)
+    for file, record in train_three_ways(folder, settings, command="as typed"):
         append_record(folder / file, record)
     assert variants(folder) == ["pytorch", "scikit-learn"]
     ends = {}
     for name in ("", "_pytorch", "_scikit-learn"):
         history = read_history(folder / f"history{name}.jsonl")
-        assert [r["kind"] for r in history] == ["start", *["epoch"] * 3, "end"]
-        assert [r["learning_rate"] for r in history[1:4]] == pytest.approx([0.1, 0.2 / 3, 0.1 / 3])
-        ends[name] = history[-1]["metrics"]["test"]["accuracy"]
+        assert [r.kind for r in history] == ["start", *["epoch"] * 3, "end"]
+        assert [r.learning_rate for r in history[1:4]] == pytest.approx([0.1, 0.2 / 3, 0.1 / 3])
+        ends[name] = history[-1].test.accuracy
     card = load_card(folder)
     assert card.command == "as typed"
     assert card.metrics["test"]["accuracy"] == ends[""]

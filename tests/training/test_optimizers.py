@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 from core.training.optimizers import (
-    OPTIMIZERS,
     Lookahead,
     Muon,
     gradient_norm,
@@ -14,6 +13,7 @@ from core.training.optimizers import (
     rate_factor,
     set_rate_factor,
 )
+from core.training.training_settings import OPTIMIZERS
 
 STEPS = 40
 

@@ -16,13 +16,23 @@ import torch.nn.functional as F
 from core.data.catalogue import open_dataset
 from core.errors import BadCheckpoint, SettingError
 from core.evaluation.accuracy import measure, wilson_interval
-from core.history import FILE, read_history
+from core.history import (
+    FILE,
+    EndRecord,
+    EpochRecord,
+    StartRecord,
+    StepRecord,
+    of_kind,
+    plain_record,
+    read_history,
+)
 from core.models.checkpoint import build, load_checkpoint
 from core.paths import PROJECT
 from core.serving.jobs import job
 from core.training.freezing import head_of
 from core.training.step import loss_of, predictions
 from core.training.train import train
+from core.training.training_settings import TrainingSettings
 
 SMALL = {
     "dataset": "digits", "architecture": "small_cnn", "batch_size": 64, "epochs": 3,
@@ -42,15 +52,22 @@ def run(folder, stop_after=None, **settings):
         asked[0] += 1
         return stop_after is not None and asked[0] > stop_after
 
-    return list(train(folder, stop=stop, **settings))
+    return list(train(folder, TrainingSettings.of(settings), stop=stop))
 
 
 def epochs_of(records):
-    return [
-        {key: value for key, value in record.items() if key not in CLOCK}
-        for record in records
-        if record["kind"] == "epoch"
-    ]
+    return [without_times(record) for record in of_kind(records, EpochRecord)]
+
+
+def without_times(record):
+    plain = {key: value for key, value in plain_record(record).items() if key not in CLOCK}
+    if "metrics" in plain:
+        training = plain["metrics"].get("training", {})
+        plain["metrics"] = {
+            **plain["metrics"],
+            "training": {k: v for k, v in training.items() if k != "seconds"},
+        }
+    return plain
 
 
 @pytest.mark.parametrize(("architecture", "network"), [
@@ -142,8 +159,8 @@ def test_a_resumed_run_of_a_part_equals_an_uninterrupted_one_and_saves_the_part_
         assert (tmp_path / "parts" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
     # The checkpoint is the best epoch's, though it was not written after each.
     until, seen = tmp_path / "until_best", [0]
-    for record in train(until, stop=lambda: seen[0] == whole[-1]["best_epoch"], **settings):
-        seen[0] = record.get("epoch", 0) if record["kind"] == "epoch" else seen[0]
+    for record in train(until, TrainingSettings.of(settings), stop=lambda: seen[0] == whole[-1].best_epoch):
+        seen[0] = record.epoch if isinstance(record, EpochRecord) else seen[0]
     kept = load_checkpoint(until, torch.device("cpu")).module.state_dict()
     for name, value in load_checkpoint(tmp_path / "whole", torch.device("cpu")).module.state_dict().items():
         assert torch.equal(value, kept[name])
@@ -158,21 +175,21 @@ def test_a_kill_loses_at_most_the_running_epoch(tmp_path):
     history = tmp_path / "killed" / FILE
     first = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL)
     until = time.monotonic() + 120
-    while sum(r["kind"] == "epoch" for r in read_history(history)) < 2:
+    while len(list(of_kind(read_history(history), EpochRecord))) < 2:
         assert first.poll() is None
         assert time.monotonic() < until
         time.sleep(0.002)
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
     assert job("killed", parent=tmp_path).state == "failed"
-    before = [r["epoch"] for r in read_history(history) if r["kind"] == "epoch"]
+    before = [r.epoch for r in of_kind(read_history(history), EpochRecord)]
     subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.DEVNULL)
     records = read_history(history)
     assert job("killed", parent=tmp_path).state == "finished"
-    resumed_at = [r["epoch"] for r in records if r["kind"] == "start"][-1]
+    resumed_at = [r.epoch for r in of_kind(records, StartRecord)][-1]
     assert resumed_at >= before[-1]
-    assert [r["epoch"] for r in records if r["kind"] == "epoch"] == list(range(1, 13))
-    steps = [r["step"] for r in records if r["kind"] == "step"]
+    assert [r.epoch for r in of_kind(records, EpochRecord)] == list(range(1, 13))
+    steps = [r.step for r in of_kind(records, StepRecord)]
     assert steps == sorted(set(steps))
     # By the command too: what other tests left in this process has no part in it.
     whole = [word.replace(str(tmp_path / "killed"), str(tmp_path / "whole")) for word in command]
@@ -201,7 +218,7 @@ def test_training_learns_and_its_card_tells_the_truth(tmp_path):
     best = max(
         epochs_of(records), key=lambda r: (r["validation_accuracy"], -r["validation_loss"])
     )  # of several, the first
-    assert records[-1]["best_epoch"] == best["epoch"] == card["metrics"]["training"]["best_epoch"]
+    assert records[-1].best_epoch == best["epoch"] == card["metrics"]["training"]["best_epoch"]
     assert card["metrics"]["validation"]["accuracy"] == best["validation_accuracy"]
 
 
@@ -213,12 +230,12 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_why(tmp_path):
     }  # fmt: skip
     records = run(tmp_path / "run", **settings)
     end = records[-1]
-    assert end["reason"] == "not finite"
-    assert "no longer a finite number" in end["verdict"]
-    assert "learning rate was 9" in end["verdict"]
-    last = next(r for r in reversed(records) if r["kind"] == "epoch")
-    assert not math.isfinite(last["train_loss"]) or not math.isfinite(last["gradient_norm"])
-    assert last["epoch"] < 30
+    assert end.reason == "not finite"
+    assert "no longer a finite number" in end.verdict
+    assert "learning rate was 9" in end.verdict
+    last = list(of_kind(records, EpochRecord))[-1]
+    assert not math.isfinite(last.train_loss) or not math.isfinite(last.gradient_norm)
+    assert last.epoch < 30
     assert run(tmp_path / "run", **settings) == []
 
 
@@ -238,7 +255,7 @@ def test_a_frozen_backbone_stays_as_it_was_and_its_features_are_computed_once(tm
     changed = {name for name, value in fresh.state_dict().items() if not torch.equal(value, after[name])}
     assert changed == {f"{head}.weight", f"{head}.bias"}
     other = run(tmp_path / "other", **{**settings, "seed": 9, "epochs": 1})
-    assert other[-1]["kind"] == "end"
+    assert isinstance(other[-1], EndRecord)
 
 
 def test_another_run_does_not_fit_into_the_same_folder(tmp_path):

@@ -16,7 +16,7 @@ from core.progress import Progress, no_progress
 from core.settings import Choice, Text
 
 
-@methods.register("grad_cam", title="Grad-CAM", order=60)
+@methods.register("grad_cam", title="Grad-CAM", order=60, smooth=False)
 def grad_cam(
     classifier: Classifier,
     image: np.ndarray,

@@ -14,7 +14,7 @@ from core.progress import Progress, no_progress
 from core.settings import Choice, Range
 
 
-@methods.register("occlusion", title="Occlusion", order=80)
+@methods.register("occlusion", title="Occlusion", order=80, smooth=False)
 def occlusion(
     classifier: Classifier,
     image: np.ndarray,

@@ -7,6 +7,7 @@ from torch import nn
 
 from core.models.activation_functions import ACTIVATIONS, activation_function, initialize
 from core.models.architectures import models
+from core.models.single_logit import outputs
 from core.settings import Choice, Range, Text, numbers_in
 
 
@@ -19,6 +20,7 @@ def mlp(
     widths: Annotated[str, Text(r"|[1-9]\d*(,[1-9]\d*)*", "256,128")] = "256,128",
     activation: Annotated[str, Choice(*ACTIVATIONS)] = "relu",
     dropout: Annotated[float, Range(0, 0.95, 0.05)] = 0.0,
+    single_logit: bool = False,
 ) -> nn.Module:
     """Fully connected layers one after another.
 
@@ -26,9 +28,10 @@ def mlp(
         widths: Neurons of each hidden layer, separated by commas; empty for none (logistic regression).
         activation: What follows every hidden layer. With "linear" the whole network is one linear map.
         dropout: Share of hidden neurons switched off at random in every training step.
+        single_logit: One output for two classes, read by a sigmoid.
     Shape:
         input: (N, C, H, W) float32, normalized
-        returns: (N, number_of_classes) logits
+        returns: (N, number_of_classes) logits, or (N, 1) with `single_logit`
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
     before = channels * input_size[0] * input_size[1]
@@ -38,7 +41,7 @@ def mlp(
         if dropout:
             layers[f"dropout{number}"] = nn.Dropout(dropout)
         before = width
-    layers["output"] = nn.Linear(before, number_of_classes)
+    layers["output"] = nn.Linear(before, outputs(number_of_classes, single_logit))
     network = nn.Sequential(layers)
     initialize(network, activation)
     return network

@@ -5,6 +5,7 @@ from typing import Annotated
 from torch import Tensor, nn
 
 from core.models.architectures import models
+from core.models.single_logit import outputs
 from core.settings import Choice, Range
 
 FILTERS = (64, 128, 256, 512)
@@ -75,6 +76,7 @@ def resnet18(
     input_size: tuple[int, int],
     stem: Annotated[str, Choice("auto", "small", "imagenet")] = "auto",
     width: Annotated[float, Range(1 / 64, 2)] = 1.0,
+    single_logit: bool = False,
 ) -> nn.Module:
     """Eight blocks with skip connections, 18 layers with weights.
 
@@ -82,12 +84,13 @@ def resnet18(
         stem: "imagenet" begins with a 7×7 convolution and a pool that shrink the image four times, and takes
             torchvision's weights; "small" with one 3×3 convolution; "auto" is "imagenet" from 96 pixels on.
         width: Number of filters, as a share of the published network's.
+        single_logit: One output for two classes, read by a sigmoid.
     Shape:
         input: (N, C, H, W) float32, normalized
-        returns: (N, number_of_classes) logits
+        returns: (N, number_of_classes) logits, or (N, 1) with `single_logit`
     Source:
         He et al. 2015, "Deep Residual Learning for Image Recognition", arXiv:1512.03385
     """
     large = stem == "imagenet" or (stem == "auto" and min(input_size) >= IMAGENET_FROM)
     filters = [max(1, round(n * width)) for n in FILTERS]
-    return ResNet18(channels, number_of_classes, filters, large)
+    return ResNet18(channels, outputs(number_of_classes, single_logit), filters, large)

@@ -7,6 +7,7 @@ from torch import nn
 
 from core.models.activation_functions import ACTIVATIONS, activation_function, initialize
 from core.models.architectures import models
+from core.models.single_logit import outputs
 from core.settings import Choice, Range, Text, numbers_in
 
 
@@ -21,6 +22,7 @@ def small_cnn(
     activation: Annotated[str, Choice(*ACTIVATIONS)] = "relu",
     batch_norm: bool = False,
     dropout: Annotated[float, Range(0, 0.95, 0.05)] = 0.0,
+    single_logit: bool = False,
 ) -> nn.Module:
     """3×3 convolutions that each halve the map, one hidden layer, the classes. Made for 64×64.
 
@@ -30,9 +32,10 @@ def small_cnn(
         activation: What follows every convolution and the hidden layer.
         batch_norm: Normalize each filter's output over the batch, before the activation.
         dropout: Share of hidden neurons switched off at random in every training step.
+        single_logit: One output for two classes, read by a sigmoid.
     Shape:
         input: (N, C, H, W) float32, normalized
-        returns: (N, number_of_classes) logits
+        returns: (N, number_of_classes) logits, or (N, 1) with `single_logit`
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     before, (height, width) = channels, input_size
@@ -48,7 +51,7 @@ def small_cnn(
     layers["hidden_activation"] = activation_function(activation)
     if dropout:
         layers["dropout"] = nn.Dropout(dropout)
-    layers["output"] = nn.Linear(hidden, number_of_classes)
+    layers["output"] = nn.Linear(hidden, outputs(number_of_classes, single_logit))
     network = nn.Sequential(layers)
     initialize(network, activation)
     return network

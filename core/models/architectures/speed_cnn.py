@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from core.models.architectures import models
+from core.models.single_logit import outputs
 from core.settings import Text, numbers_in
 
 
@@ -85,16 +86,18 @@ def speed_cnn(
     channels: int,
     number_of_classes: int,
     input_size: tuple[int, int],
-    widths: Annotated[str, Text(r"\d+(,\d+)*", "64,256,256")] = "64,256,256",
+    widths: Annotated[str, Text(r"[1-9]\d*(,[1-9]\d*)*", "64,256,256")] = "64,256,256",
+    single_logit: bool = False,
 ) -> nn.Module:
     """A CNN made to learn in minutes: 94 % on CIFAR-10 in a few epochs with the optimizer "muon".
 
     Args:
         widths: Filters of each block, separated by commas; every block halves the map.
+        single_logit: One output for two classes, read by a sigmoid.
     Shape:
         input: (N, C, H, W) float32, normalized
-        returns: (N, number_of_classes) logits
+        returns: (N, number_of_classes) logits, or (N, 1) with `single_logit`
     Source:
         Jordan 2024, "94% on CIFAR-10 in 3.29 seconds on a single GPU", arXiv:2404.00498
     """
-    return SpeedCNN(channels, number_of_classes, numbers_in(widths))
+    return SpeedCNN(channels, outputs(number_of_classes, single_logit), numbers_in(widths))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from core.errors import SettingError, UnknownName
 from core.models.architectures import models
+from core.models.single_logit import outputs
 from core.settings import Range, Text
 
 _HEADS = ("classifier", "fc", "head", "heads", "last_linear")
@@ -78,11 +79,7 @@ def transfer(
         raise SettingError(
             f"The images have {channels} channels; pretrained networks take color (3) or gray (1)."
         )
-    if single_logit and number_of_classes != 2:
-        raise SettingError(
-            f"single_logit is true, but there are {number_of_classes} classes: one output tells two classes "
-            "apart. Switch it off, or choose a data set with two classes."
-        )
+    rows = outputs(number_of_classes, single_logit)
     from core.models.pretrained import WELL_KNOWN, is_pretrained, pretrained_card, untrained_module
 
     if not is_pretrained(backbone):
@@ -98,7 +95,7 @@ def transfer(
     width = shape[1] if len(shape) == 4 else int(shape[1:].numel())
     if hidden:
         layers += [nn.Linear(width, hidden), nn.ReLU()]
-    layers.append(nn.Linear(hidden or width, 1 if single_logit else number_of_classes))
+    layers.append(nn.Linear(hidden or width, rows))
     return Transfer(body, backbone, nn.Sequential(*layers))
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from core.errors import SettingError
 from core.models.activation_functions import activation_function, initialize
 from core.models.architectures import models
+from core.models.single_logit import outputs
 from core.settings import Choice, Range
 
 # Convolutions in each of the five groups; a pool ends every group.
@@ -62,11 +63,7 @@ def vgg(
     Source:
         Simonyan, Zisserman 2014, "Very Deep Convolutional Networks …", arXiv:1409.1556
     """
-    if single_logit and number_of_classes != 2:
-        raise SettingError(
-            f"single_logit is true, but there are {number_of_classes} classes: one output tells two classes "
-            "apart. Switch it off, or choose a data set with two classes."
-        )
+    rows = outputs(number_of_classes, single_logit)
     large = layout == "imagenet" or (layout == "auto" and min(input_size) >= IMAGENET_FROM)
     if large and min(input_size) < 32:
         raise SettingError(
@@ -94,7 +91,7 @@ def vgg(
         nn.Linear(neurons, neurons),
         activation_function(activation),
         nn.Dropout(dropout),
-        nn.Linear(neurons, 1 if single_logit else number_of_classes),
+        nn.Linear(neurons, rows),
     )
     network = VGG(nn.Sequential(*layers), places, classifier)
     initialize(network, activation, output=classifier[-1])

@@ -8,6 +8,7 @@ from torch import nn
 from core.errors import SettingError
 from core.models.activation_functions import ACTIVATIONS, activation_function, initialize
 from core.models.architectures import models
+from core.models.single_logit import outputs
 from core.settings import Choice, Range
 
 FILTERS = ((256, 5), (1024, 3), (2048, 3), (2048, 1))  # (number, side) of each convolution
@@ -25,6 +26,7 @@ def wide_cnn(
     activation: Annotated[str, Choice(*ACTIVATIONS)] = "relu",
     batch_norm: bool = False,
     dropout: Annotated[float, Range(0, 0.95, 0.05)] = 0.0,
+    single_logit: bool = False,
 ) -> nn.Module:
     """Four convolutions (5×5 256, 3×3 1024, 3×3 2048, 1×1 2048), each pooled, then 1024, 256 and the classes.
 
@@ -36,9 +38,10 @@ def wide_cnn(
         activation: What follows every convolution and hidden layer.
         batch_norm: Normalize each filter's output over the batch, before the activation.
         dropout: Share of hidden neurons switched off at random in every training step.
+        single_logit: One output for two classes, read by a sigmoid.
     Shape:
         input: (N, C, H, W) float32, normalized; 24×24 or larger
-        returns: (N, number_of_classes) logits
+        returns: (N, number_of_classes) logits, or (N, 1) with `single_logit`
     Raises:
         SettingError: The images are so small that no place is left after the third pool.
     """
@@ -69,7 +72,7 @@ def wide_cnn(
         if dropout:
             layers[f"dropout{number}"] = nn.Dropout(dropout)
         before = neurons
-    output = nn.Linear(before, number_of_classes)
+    output = nn.Linear(before, outputs(number_of_classes, single_logit))
     network = nn.Sequential(OrderedDict(**layers, output=output))
     initialize(network, activation, output=output)
     return network

@@ -7,7 +7,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const colors = palette(signed), list = make("ul", { class: "maps" });
   let at = 0;
   items.forEach((item) => {
-    const canvas = make("canvas", { role: "img", "aria-label": `${item.name}: ${item.note}`, style: `width:${side}px;height:${Math.round((side * item.height) / item.width)}px` });
+    const canvas = make("canvas", { role: "img", "aria-label": `${item.name}: ${item.note}`, style: `aspect-ratio:${item.width}/${item.height}` });
     canvas.width = item.width;
     canvas.height = item.height;
     const image = new ImageData(item.width, item.height), count = item.width * item.height;
@@ -17,8 +17,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
     list.append(make("li", {}, make("button", {
       type: "button", title: title ? `${item.note}. ${title}` : item.note, "data-id": item.id, "aria-pressed": item.id === chosen ? "true" : "false",
       onclick: () => setTriggerValue("picked", item.id),
-    }, canvas, make("b", { style: `max-width:${side}px` }, item.name), make("span", { style: `max-width:${side}px` }, item.note))));
+    }, canvas, make("b", {}, item.name), make("span", {}, item.note))));
   });
+  list.style.setProperty("--side", `${side}px`);
   root.replaceChildren(list);
 }
 

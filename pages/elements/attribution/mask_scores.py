@@ -1,19 +1,20 @@
 """Where masks tell what every pixel shows: what the maps of many images fall on, beside the chosen one's."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from core.attribution.mask_shares import score_method
+from core.attribution.mask_shares import MaskShare, score_method
 from core.attribution.methods import methods
 from core.data.catalogue import open_dataset
 from core.data.dataset import Split
 from core.models.classifier import Classifier
+from core.models.question import Question
 from core.progress import Progress
-from core.store import Answer
-from pages.elements.ask import ask
+from pages.elements.ask import asked
 from pages.elements.pickers.choose import Chosen
 
 IMAGES = 40
@@ -42,10 +43,13 @@ def mask_scores(chosen: Chosen, settings: Mapping[str, dict[str, Any]]) -> None:
         split = open_dataset(parts[0]).split(parts[1])
         rows: dict[str, dict[str, str]] = {}
         for name, options in settings.items():
-            for mask, share, area, low, high in _scores(chosen.classifier, split, name, options):
-                row = rows.setdefault(mask, {"falls on": mask, "share of the area": f"{area:.0%}"})
-                times = f", × {share / area:.1f}" if area else ""
-                row[methods[name].title] = f"{share:.0%} ({low:.0%} to {high:.0%}){times}"
+            for found in _scores(chosen.classifier, split, name, options):
+                row = rows.setdefault(
+                    found.mask, {"falls on": found.mask, "share of the area": f"{found.area:.0%}"}
+                )
+                low, high = found.interval or (found.share, found.share)
+                times = f", × {found.share / found.area:.1f}" if found.area else ""
+                row[methods[name].title] = f"{found.share:.0%} ({low:.0%} to {high:.0%}){times}"
         st.dataframe(pd.DataFrame(list(rows.values())), hide_index=True)
         st.caption(
             f"Mean share of the map's absolute values over {IMAGES} images of {parts[0]}/{parts[1]}, for the "
@@ -53,16 +57,19 @@ def mask_scores(chosen: Chosen, settings: Mapping[str, dict[str, Any]]) -> None:
         )
 
 
-def _scores(
-    classifier: str, split: Split, method: str, settings: dict[str, Any]
-) -> list[tuple[str, float, float, float, float]]:
-    def analysis(classifier: Classifier, progress: Progress) -> Answer:
-        found = score_method(methods[method], classifier, split, settings, images=IMAGES, progress=progress)
-        return {"rows": [[s.mask, s.share, s.area, *(s.interval or (s.share, s.share))] for s in found]}
+@dataclass(frozen=True)
+class MaskShares:
+    """What a method's maps of many images fall on, one for each mask."""
 
-    answer = ask(
-        "mask shares of a split", classifier, analysis,
-        depends_on=(split.fingerprint, method, settings, IMAGES), short=False,
-        message=f"{methods[method].title} of {IMAGES} images",
-    )  # fmt: skip
-    return [tuple(row) for row in answer["rows"]]
+    shares: tuple[MaskShare, ...]
+
+
+def _scores(classifier: str, split: Split, method: str, settings: dict[str, Any]) -> tuple[MaskShare, ...]:
+    def analysis(classifier: Classifier, progress: Progress) -> MaskShares:
+        found = score_method(methods[method], classifier, split, settings, images=IMAGES, progress=progress)
+        return MaskShares(tuple(found))
+
+    depends_on = (split.fingerprint, method, settings, IMAGES)
+    question = Question("mask shares of a split", classifier, MaskShares, depends_on)
+    message = f"{methods[method].title} of {IMAGES} images"
+    return asked(question, analysis, short=False, message=message).shares

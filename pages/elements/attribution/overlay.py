@@ -1,19 +1,29 @@
-"""Maps over their image, in the browser: opacity, sign, scale and grid follow at once, values on hover."""
+"""Maps over their image, in the browser: one large map that wipes against the photo, the others beside it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
-from core.attribution.heatmap import Scale, enlarged, plane_of, scale_of
+from core.attribution.heatmap import enlarged, plane_of
+from core.attribution.rendering import (
+    SPOTLIGHT,
+    VIEWS,
+    Look,
+    default_sigma,
+    heat_table,
+    percentile_for,
+    signed_table,
+)
+from core.data.images import encode
 from pages.elements.address import keep_in_address, read_address
 from pages.elements.component import component, with_head
 
-_attribution_view = component(__file__, "overlay")
-MODES = ("signed", "absolute")
+_overlay = component(__file__, "overlay", "rendering")
 SCALES = ("own", "shared")
+_OLD_VIEWS = {"signed": "signed", "absolute": "heat"}  # `att_mode` in links from before the views
 
 
 @dataclass(frozen=True)
@@ -22,37 +32,44 @@ class Panel:
 
     Attributes:
         values: (C, H, W) or (h, w) float32.
-        facts: Lines under the map.
+        smooth: Whether the map may be smoothed: one of single pixels.
+        line: The numbers under the map, in one line.
+        facts: Settings, sums and cuts, behind an i.
         warning: A line that must not be missed, such as why the map is blank; or empty.
     """
 
     title: str
     values: np.ndarray
-    signed: bool
+    smooth: bool
+    line: str
     facts: tuple[str, ...]
     warning: str = ""
 
 
 @dataclass(frozen=True)
 class View:
-    """How the maps are looked at."""
+    """How the maps are looked at: `sigma` is None as long as nobody has moved it."""
 
-    mode: str = "signed"
+    view: str = "heat"
+    sigma: float | None = None
+    share: float = SPOTLIGHT
     scale: str = "own"
-    grid: bool = False
-    opacity: float = 0.9
+    main: int = 0
+
+    def look(self, size: tuple[int, int]) -> Look:
+        """The same for an image of that size."""
+        return Look(self.view, default_sigma(size) if self.sigma is None else self.sigma, self.share)
 
 
-def attribution_view(image: np.ndarray, panels: Sequence[Panel], *, prefix: str) -> View:
-    """Draw the image and the maps beside it; return how the user looks at them.
+def attribution_view(image: np.ndarray, panels: Sequence[Panel], *, photo: np.ndarray, prefix: str) -> View:
+    """Draw the maps over the image; return how the user looks at them.
 
     Args:
         image: (H, W, C) uint8, what the network sees.
+        photo: (h, w, 3) uint8, the same cut of the photo at a resolution for the eye.
         prefix: Of what is kept in the address.
     """
-    memory: dict[str, Any] = st.session_state.setdefault(
-        f"{prefix}_view_memory", {"view": _read(prefix), "address": None}
-    )
+    memory: dict[str, Any] = st.session_state.setdefault(f"{prefix}_view_memory", {"view": _read(prefix)})
     sent = (st.session_state.get(f"{prefix}_view") or {}).get("view")
     if sent and sent != memory.get("sent"):
         memory["sent"], memory["view"] = sent, _checked(sent)
@@ -60,89 +77,77 @@ def attribution_view(image: np.ndarray, panels: Sequence[Panel], *, prefix: str)
     elif st.session_state.get(f"{prefix}_view") is None:
         _keep(prefix, memory["view"])  # back from another page: what was chosen is still chosen
     view: View = memory["view"]
-    head, body = _packed(image, panels)
     # The first view only: afterwards the browser knows better, and what is unchanged is not sent again.
-    first = memory.setdefault("first", view)
-    head["view"] = {"mode": first.mode, "scale": first.scale, "grid": first.grid, "opacity": first.opacity}
-    _attribution_view(
-        key=f"{prefix}_view",
-        data=with_head(head, body),
-        on_view_change=lambda: None,
-    )
+    head, body = _packed(image, panels, photo)
+    head["view"] = asdict(memory.setdefault("first", view))
+    _overlay(key=f"{prefix}_view", data=with_head(head, body), on_view_change=lambda: None)
     return view
 
 
-def scales(panels: Sequence[Panel], mode: str, scale: str) -> list[Scale]:
-    """The scale of each map: its own, or one for all."""
-    planes = [plane_of(panel.values, mode) for panel in panels]
-    if scale == "own":
-        return [scale_of([plane]) for plane in planes]
-    return [scale_of(planes)] * len(planes)
-
-
-def _packed(image: np.ndarray, panels: Sequence[Panel]) -> tuple[dict[str, Any], bytes]:
-    """The description, and the bytes: the image as RGBA, then the planes of every map as float32."""
-    height, width = image.shape[:2]
-    rgba = np.full((height, width, 4), 255, np.uint8)
-    rgba[..., :3] = image
-    parts, described = [rgba.tobytes()], []
-    by_mode = {m: (scales(panels, m, "own"), scales(panels, m, "shared")[:1]) for m in MODES}
-    for number, panel in enumerate(panels):
-        rows, columns = panel.values.shape[-2:]
-        for mode in MODES:
-            plane = plane_of(panel.values, mode)
-            parts.append(enlarged(plane, (height, width)).astype(np.float32).tobytes())
-            if (rows, columns) != (height, width):
-                parts.append(plane.tobytes())
+def _packed(image: np.ndarray, panels: Sequence[Panel], photo: np.ndarray) -> tuple[dict[str, Any], bytes]:
+    """The description, and the bytes: magnitudes and signed values of every map (float32), then the photo."""
+    size = image.shape[:2]
+    parts, described = [], []
+    for panel in panels:
+        planes = [enlarged(plane_of(panel.values, mode), size) for mode in ("absolute", "signed")]
+        parts += [plane.astype(np.float32).tobytes() for plane in planes]
         described.append(
             {
                 "title": panel.title,
-                "signed": panel.signed,
-                "rows": rows,
-                "columns": columns,
+                "smooth": panel.smooth,
+                "line": panel.line,
                 "facts": panel.facts,
                 "warning": panel.warning,
-                "own": {m: _told(by_mode[m][0][number]) for m in MODES},
+                "places": list(panel.values.shape[-2:]),
             }
         )
-    shared = {m: _told(by_mode[m][1][0]) for m in MODES} if panels else {}
-    head = {"height": height, "width": width, "panels": described, "shared": shared}
-    return head, b"".join(parts)
-
-
-def _told(scale: Scale) -> dict[str, Any]:
-    return {"limit": scale.limit, "low": scale.low, "high": scale.high, "cut": scale.cut}
+    head = {
+        "height": size[0],
+        "width": size[1],
+        "panels": described,
+        "sigma": default_sigma(size),
+        "percentile": percentile_for(size),
+        "heat": heat_table().ravel().tolist(),
+        "signed": signed_table().ravel().tolist(),
+    }
+    return head, b"".join([*parts, encode(photo)])
 
 
 def _checked(sent: dict[str, Any]) -> View:
     """What a browser sent, or an address holds, with what makes no sense left out."""
-    try:
-        opacity = min(1.0, max(0.0, float(sent.get("opacity", 0.9))))
-    except (TypeError, ValueError):
-        opacity = 0.9
+    main = _number(sent.get("main"), 0, 99)
+    share = _number(sent.get("share"), 0.01, 0.99)
     return View(
-        mode=sent["mode"] if sent.get("mode") in MODES else MODES[0],
+        view=sent["view"] if sent.get("view") in VIEWS else _OLD_VIEWS.get(str(sent.get("mode")), VIEWS[0]),
+        sigma=_number(sent.get("sigma"), 0, 100),
+        share=SPOTLIGHT if share is None else share,
         scale=sent["scale"] if sent.get("scale") in SCALES else SCALES[0],
-        grid=sent.get("grid") in (True, "yes"),
-        opacity=round(opacity, 2) if opacity == opacity else 0.9,
+        main=int(main or 0),
     )
 
 
+def _number(value: Any, low: float, high: float) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return round(min(high, max(low, number)), 3) if number == number else None
+
+
 def _read(prefix: str) -> View:
-    names = ("mode", "scale", "grid", "opacity")
+    names = ("view", "mode", "sigma", "share", "scale", "main")
     given = read_address([f"{prefix}_{name}" for name in names])
     return _checked({name.removeprefix(f"{prefix}_"): value for name, value in given.items()})
 
 
 def _keep(prefix: str, view: View) -> None:
+    usual = asdict(View())
     texts = {
-        "mode": view.mode,
-        "scale": view.scale,
-        "grid": "yes" if view.grid else "no",
-        "opacity": f"{view.opacity:g}",
+        name: value if isinstance(value, str) else f"{value:g}"
+        for name, value in asdict(view).items()
+        if value != usual[name]
     }
-    usual = {"mode": "signed", "scale": "own", "grid": "no", "opacity": "0.9"}
     keep_in_address(
-        [f"{prefix}_{name}" for name in texts],
-        {f"{prefix}_{name}": text for name, text in texts.items() if text != usual[name]},
+        [f"{prefix}_{name}" for name in (*usual, "mode")],
+        {f"{prefix}_{name}": text for name, text in texts.items()},
     )

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -11,24 +11,33 @@ import streamlit as st
 
 from core.attribution.baselines import baseline_images
 from core.attribution.export import facts_of, npz_bytes, script_text
-from core.attribution.heatmap import picture, plane_of
 from core.attribution.mask_shares import fitted_masks, in_words, mask_shares
 from core.attribution.methods import methods
+from core.attribution.rendering import Shown, sheet
 from core.attribution.result import Attribution
 from core.data.images import encode, enlarge
+from core.data.preprocessing import for_the_eye
 from core.data.samples import SAMPLES
 from core.models.classifier import Classifier
+from core.models.question import Question
 from core.network.feature_maps import feature_maps
 from core.progress import Progress
-from core.store import Answer
-from pages.elements.ask import ask
-from pages.elements.attribution.overlay import Panel, View, attribution_view, scales
+from pages.elements.as_text import plain
+from pages.elements.ask import asked
+from pages.elements.attribution.overlay import Panel, View, attribution_view
 from pages.elements.page import errors_shown
 from pages.elements.pickers.choose import Chosen
 from pages.elements.settings_form import settings_form
 
 # What a percentage of nothing says nothing about.
 _ALIKE = "image and baseline score alike, so there is nothing to share out"
+
+
+@dataclass(frozen=True)
+class FeatureMaps:
+    """The layers of a classifier whose outputs are maps, in their order."""
+
+    layers: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -41,22 +50,20 @@ class Asked:
 
 
 def settings_of_methods(chosen: Chosen, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """A form for every method, behind one button each; methods with a bad setting are left out."""
-    found = {}
-    with st.container(horizontal=True):
-        for name in names:
-            method = methods[name]
-            with (
-                st.popover(f"{method.title}: settings", icon=":material/tune:", width=270),
-                errors_shown(),
-            ):
-                st.caption(method.summary)
-                options = {}
-                if any(setting.name == "layer" for setting in method.settings):
-                    options["layer"] = list(reversed(_layers(chosen)))
-                found[name] = settings_form(method.settings, f"att_{name}", options=options)
-                if "baseline" in found[name]:
-                    _show_baseline(chosen, found[name])
+    """A form for every method, one tab each; methods with a bad setting are left out."""
+    found: dict[str, dict[str, Any]] = {}
+    if not names:
+        return found
+    for name, tab in zip(names, st.tabs([methods[name].title for name in names]), strict=True):
+        method = methods[name]
+        with tab, errors_shown():
+            st.caption(method.summary)
+            options = {}
+            if any(setting.name == "layer" for setting in method.settings):
+                options["layer"] = list(reversed(_layers(chosen)))
+            found[name] = settings_form(method.settings, f"att_{name}", options=options)
+            if "baseline" in found[name]:
+                _show_baseline(chosen, found[name])
     return found
 
 
@@ -80,14 +87,16 @@ def _show(chosen: Chosen, results: list[Attribution], by_class: bool) -> None:
     panels = []
     for result in results:
         title = _title(chosen, result, by_class)
-        facts = facts_in_words(chosen, result)
-        panels.append(Panel(title, result.values, result.signed, facts, result.note))
-    view = attribution_view(chosen.pixels, panels, prefix="att")
+        line, *facts = facts_in_words(chosen, result)
+        smooth = methods[result.method].facts.get("smooth", True)
+        panels.append(Panel(title, result.values, smooth, line, tuple(facts), result.note))
+    photo = for_the_eye(chosen.image.pixels, chosen.card.preprocessing)
+    view = attribution_view(chosen.pixels, panels, photo=photo, prefix="att")
     _downloads(chosen, results, panels, view)
 
 
 def facts_in_words(chosen: Chosen, result: Attribution) -> tuple[str, ...]:
-    """Under the map: the score, how far the sum is off, and what made it."""
+    """Under the map: the score in one line; then how far the sum is off, and what made it."""
     name = chosen.card.class_names[result.target]
     output = result.settings.get("output", "logit")
     lines = [f"Explains the {output} of {name}: {result.score:.4g}"]
@@ -114,37 +123,25 @@ def facts_in_words(chosen: Chosen, result: Attribution) -> tuple[str, ...]:
 def _explanation(chosen: Chosen, one: Asked) -> Attribution:
     title = methods[one.method].title
 
-    def analysis(classifier: Classifier, progress: Progress) -> Answer:
+    def analysis(classifier: Classifier, progress: Progress) -> Attribution:
         def told(share: float, words: str) -> None:
             progress(share, f"{title}: {words}" if words else title)
 
-        method = methods[one.method]
-        result = method(classifier, chosen.pixels, one.target, **one.settings, progress=told)
-        return {
-            "values": result.values,
-            "score": result.score,
-            "signed": result.signed,
-            "expected": result.expected,
-            "note": result.note,
-            "found": result.found,
-        }
+        found: Attribution = methods[one.method](
+            classifier, chosen.pixels, one.target, **one.settings, progress=told
+        )
+        return replace(found, settings=one.settings)
 
-    answer = ask(
-        f"attribution {one.method}",
-        chosen.classifier,
-        analysis,
-        depends_on=(chosen.sha256, one.target, one.settings),
-        message=title,
-    )
-    return Attribution(**answer, target=one.target, method=one.method, settings=one.settings)
+    depends_on = (chosen.sha256, one.target, one.settings)
+    question = Question(f"attribution {one.method}", chosen.classifier, Attribution, depends_on)
+    return asked(question, analysis, message=title)
 
 
 def _layers(chosen: Chosen) -> list[str]:
-    def analysis(classifier: Classifier, progress: Progress) -> Answer:
-        return {"layers": list(feature_maps(classifier))}
+    def analysis(classifier: Classifier, progress: Progress) -> FeatureMaps:
+        return FeatureMaps(tuple(feature_maps(classifier)))
 
-    layers: list[str] = ask("feature maps", chosen.classifier, analysis)["layers"]
-    return layers
+    return list(asked(Question("feature maps", chosen.classifier, FeatureMaps), analysis, quick=True).layers)
 
 
 def _show_baseline(chosen: Chosen, settings: dict[str, Any]) -> None:
@@ -168,31 +165,37 @@ def _title(chosen: Chosen, result: Attribution, by_class: bool) -> str:
 def _downloads(chosen: Chosen, results: Sequence[Attribution], panels: Sequence[Panel], view: View) -> None:
     sample = chosen.image.name in SAMPLES
 
-    def sheet() -> bytes:
-        shown = [
-            (panel.title, plane_of(panel.values, view.mode), scale)
-            for panel, scale in zip(panels, scales(panels, view.mode, view.scale), strict=True)
-        ]
-        return encode(
-            picture(chosen.pixels, shown, signed=view.mode == "signed", opacity=view.opacity, grid=view.grid)
-        )
+    def drawn() -> bytes:
+        shown = [Shown(panel.title, panel.values, panel.line, panel.smooth) for panel in panels]
+        look = view.look(chosen.pixels.shape[:2])
+        return encode(sheet(chosen.pixels, shown, look, shared=view.scale == "shared"))
 
-    with st.container(horizontal=True, vertical_alignment="center"):
+    def named(*parts: str) -> str:
+        return "_".join(re.sub(r"[^\w]+", "-", part).strip("-").lower()[:60] for part in parts)
+
+    image = chosen.image.name.rpartition("/")[2].partition(".")[0] or "image"
+    methods_shown = sorted({result.method.replace("_", "-") for result in results})
+    targets_shown = sorted({chosen.card.class_names[result.target] for result in results})
+    name = named(image, "-".join(targets_shown), "-".join(methods_shown), view.view)
+
+    with st.popover("Save", icon=":material/download:", key="att_save"):
         st.download_button(
-            "Picture (PNG)", sheet, "explanation.png", "image/png", key="att_png", on_click="ignore",
+            "Picture (PNG)", drawn, f"{name}.png", "image/png", key="att_png", on_click="ignore",
             icon=":material/image:",
         )  # fmt: skip
         for number, (result, panel) in enumerate(zip(results, panels, strict=True)):
-            stem = re.sub(r"[^\w-]+", "_", f"{result.method}_{chosen.card.class_names[result.target]}")[:60]
+            stem = named(image, chosen.card.class_names[result.target], result.method)
             facts = facts_of(result, chosen.card, chosen.classifier, chosen.image.name)
             st.download_button(
-                f"{panel.title}: values (NPZ)",
+                f"{plain(panel.title)}: values (NPZ)",
                 partial(npz_bytes, result, facts, chosen.pixels),
                 f"{stem}.npz", "application/octet-stream", key=f"att_npz_{number}", on_click="ignore",
                 icon=":material/data_array:",
             )  # fmt: skip
             st.download_button(
-                "script", script_text(facts, f"{stem}.npz", sample=sample), f"{stem}.py", "text/x-python",
+                f"{plain(panel.title)}: script",
+                script_text(facts, f"{stem}.npz", sample=sample),
+                f"{stem}.py", "text/x-python",
                 key=f"att_py_{number}", on_click="ignore", icon=":material/code:",
-                help=f"Makes the map “{panel.title}” again from the NPZ and compares.",
+                help=f"Makes the map “{plain(panel.title)}” again from the NPZ and compares.",
             )  # fmt: skip

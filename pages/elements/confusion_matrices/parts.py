@@ -1,6 +1,7 @@
 """The parts of the confusion-matrices page that show one matrix: the matrix, findings, classes, errors."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from core.evaluation.confusion import (
     top_k_accuracy,
 )
 from core.evaluation.findings import Finding, findings
-from core.evaluation.matrix_file import read_matrix, write_matrix
+from core.evaluation.matrix_file import MatrixFile, Reading, read_matrix_file, write_matrix
 from pages.elements.as_text import plain
 from pages.elements.confusion_matrices.judged import (
     Judged,
@@ -63,7 +64,7 @@ def clickable_matrix(
 ) -> tuple[int, int] | None:
     """The matrix, and the cell that is picked, which stands in the address."""
     normalize, order, mute = controls
-    cell = cell_of_address(len(matrix))
+    cell = cell_of_address(len(matrix)) or worst_pair(matrix)
     confusion_grid(
         matrix,
         names,
@@ -75,6 +76,15 @@ def clickable_matrix(
         on_pick=lambda: keep_pick(key),
     )
     return cell
+
+
+def worst_pair(matrix: np.ndarray) -> tuple[int, int] | None:
+    """The two classes mixed up most often: what is open before anyone has picked a cell."""
+    errors = np.where(np.eye(len(matrix), dtype=bool), 0, matrix)
+    if not errors.any():
+        return None
+    true, predicted = np.unravel_index(errors.argmax(), errors.shape)
+    return int(true), int(predicted)
 
 
 def keep_pick(key: str) -> None:
@@ -89,10 +99,12 @@ def keep_pick(key: str) -> None:
 def matrix_part(judged: Judged) -> None:
     """The matrix beside the images of its cell."""
     with errors_shown():
-        controls = matrix_controls(judged.matrix)
         left, right = st.columns([11, 9], gap="large")
         with left:
-            cell = clickable_matrix(judged.matrix, judged.names, controls, key="cm_grid")
+            place = st.container()
+            controls = matrix_controls(judged.matrix)
+            with place:
+                cell = clickable_matrix(judged.matrix, judged.names, controls, key="cm_grid")
             with st.container(horizontal=True):
                 st.download_button(
                     "Matrix as CSV", lambda: write_matrix(judged.matrix, judged.names),
@@ -308,14 +320,13 @@ def upload_part() -> None:
     """Any confusion matrix as CSV: shown, judged, told in words."""
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     file = left.file_uploader(
-        "A confusion matrix as CSV", type=["csv", "tsv", "txt"], key="cm_file",
-        help="Rows true, columns predicted, counts of images; with or without names in row and column.",
+        "A confusion matrix, or a list of true and predicted classes", key="cm_file",
+        help="CSV of any kind, JSON, or what scikit-learn, pandas, NumPy, PyTorch, R or Weka print.",
     )  # fmt: skip
     stated = right.text_input(
         "Stated accuracy", key="cm_stated", placeholder="91.64 %",
         help="What the report says. It is compared with the matrix.",
     )  # fmt: skip
-    swapped = right.toggle("Rows are predicted, columns true", key="cm_transposed")
     if file is None:
         st.info(
             "Upload the matrix of a report, of scikit-learn or of a spreadsheet, for example\n\n"
@@ -323,8 +334,35 @@ def upload_part() -> None:
             icon=":material/upload_file:",
         )
         return
-    matrix, names = read_matrix(file.getvalue(), file.name)
-    uploaded_matrix(matrix.T if swapped else matrix, names, stated)
+    found = read_matrix_file(file.getvalue(), file.name)
+    asked = _reading_form(found)
+    if asked != found.reading:
+        found = read_matrix_file(file.getvalue(), file.name, asked)
+    with right:
+        st.caption(plain(f"Read as {found.taken_for} {' '.join(found.notes)}"))
+    uploaded_matrix(found.matrix, found.class_names, stated)
+
+
+# field of a reading: (its question, what each choice is called)
+_QUESTIONS = {
+    "rows": ("Rows are", {"true": "true classes", "predicted": "predicted classes"}),
+    "numbers": ("1.000 is", {"decimal": "one", "thousands": "a thousand"}),
+    "labels": ("Cat and cat, 1 and 1.0", {"merge": "are one class", "apart": "are two classes"}),
+}
+
+
+def _reading_form(found: MatrixFile) -> Reading:
+    """What the file leaves open, filled with the guess: one click changes it. Rows can always be turned."""
+    chosen = {}
+    with st.container(horizontal=True):
+        for field, (question, options) in _QUESTIONS.items():
+            guess = getattr(found.reading, field)
+            if field == "rows" or field in found.open:
+                chosen[field] = st.segmented_control(
+                    question, list(options), default=guess, format_func=options.__getitem__,
+                    key=f"cm_read_{field}_{guess}", required=True,
+                )  # fmt: skip
+    return replace(found.reading, **{field: value for field, value in chosen.items() if value})
 
 
 @st.fragment

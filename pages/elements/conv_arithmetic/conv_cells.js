@@ -1,4 +1,4 @@
-// Convolution arithmetic in the browser: the same rules as core/by_hand/conv_arithmetic.py, which the tests compare it with.
+// Convolution arithmetic in the browser: the same rules as core/by_hand/conv_arithmetic.py, which the tests compare with it.
 // An exercise is what core/by_hand/conv_exercise.py sends: a layer's settings with x, weight and bias.
 
 class BadLayer extends Error {

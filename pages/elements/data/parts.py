@@ -13,9 +13,21 @@ from pages.elements.as_text import plain
 from pages.elements.data.image_sheet import image_sheet
 from pages.elements.page import errors_shown
 from pages.elements.pickers.dataset_picker import choose_next
+from pages.elements.visitor import taken
 
+SHEET_CLASSES, SHEET_IMAGES = 10, 5
 PAIRS_SHOWN = 40
 _MASK_COLORS = {"stitches": (230, 60, 60), "wound": (250, 200, 60), "grid": (70, 130, 230)}
+
+
+def contact_sheet(dataset: ImageDataset) -> None:
+    """The first images of each class, a column a class: what the data set looks like."""
+    split = dataset.splits.get("train") or next(iter(dataset.splits.values()))
+    rows = [np.flatnonzero(split.labels == c)[:SHEET_IMAGES] for c in range(dataset.number_of_classes)]
+    classes = [c for c, found in enumerate(rows) if len(found) == SHEET_IMAGES][:SHEET_CLASSES]
+    if classes:
+        images = np.stack([split.images[rows[c]] for c in classes])
+        image_sheet(images, [dataset.class_names[c] for c in classes], key="data_contact_sheet")
 
 
 def overview(dataset: ImageDataset) -> None:
@@ -242,6 +254,7 @@ def upload() -> None:
     finally:
         place.empty()
     st.session_state["data_upload_done"] = file.file_id
+    taken(file)
     images = sum(len(split) for split in dataset.splits.values())
     st.session_state["data_report"] = (
         f"{plain(dataset.title)}: {images:,} images in {dataset.number_of_classes} classes were read at "

@@ -77,7 +77,8 @@ def choose_settings(card: ModelCard, from_image: bool) -> dict[str, Any]:
         key = f"dream_set_{name}"
         now[name] = st.session_state.get(key) or st.query_params.get(key) or now[name]
     label = f"{now['steps']} steps, {now['picture']}, seed {now['seed']}"
-    with st.popover(label, icon=":material/tune:", width="stretch"):
+    with st.popover("", icon=":material/settings:", key="drawer", help=label):
+        st.caption(label)
         values = settings_form([s for s in declared if s.name in MAIN], "dream_set")
         found = found_settings(card.preprocessing.input_size, defaults | values, from_image=from_image)
         open_ones = [s for s in declared if s.optional and found[s.name] is not None]

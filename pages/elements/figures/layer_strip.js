@@ -26,6 +26,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
   });
   root.replaceChildren(strip);
   if (scrolled !== undefined) strip.scrollLeft = scrolled;
-  else strip.querySelector('[aria-pressed="true"]')?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  else {
+    // Not scrollIntoView, which would scroll the page as well.
+    const current = strip.querySelector('[aria-pressed="true"]');
+    if (current) strip.scrollLeft = current.offsetLeft - strip.offsetLeft - strip.clientWidth / 2;
+  }
   if (focused) [...strip.querySelectorAll("button")].find((b) => b.dataset.layer === focused)?.focus();
 }

@@ -10,7 +10,7 @@ from pages.elements.filters.filter_cards import filter_cards
 from pages.elements.filters.tiles import figure_lines, kernels_of, patch_tiles
 
 A_PAGE = 24
-PATCHES = 7
+PATCHES = 6
 TWIN = 0.95
 
 
@@ -32,8 +32,9 @@ def cards_view(f: Filters) -> None:
         "nearest copy of another": -cosines,
     }
     if costs is not None:
-        place = np.argsort(costs.ranked())
-        sorts = {"costs most": place, "costs least": -place, "loss rises most": -costs.loss, **sorts}
+        costly = np.argsort(costs.ranked())
+        sorts = {"costs most": costly, "costs least": -costly, "loss rises most": -costs.loss, **sorts}
+    place = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         order_by = st.selectbox("Sort by", list(sorts), key="fl_sort", width=210)
         preferred = st.selectbox(
@@ -91,9 +92,11 @@ def cards_view(f: Filters) -> None:
     for card in cards:
         card["values"] = card["values"][:n]
     patches = patch_tiles(f, f.number, one.top_rows[some, :n], one.top_places[some, :n])
-    filter_cards(
-        cards, patches, kernels, kernel_words, key="fl_cards", on_open=_open, on_switch=lambda: _switch(f)
-    )
+    with place:  # the pictures first, what orders them below
+        filter_cards(
+            cards, patches, kernels, kernel_words, key="fl_cards", on_open=_open,
+            on_switch=lambda: _switch(f),
+        )  # fmt: skip
 
 
 def _searched(text: str, f: Filters, dead: np.ndarray, cosines: np.ndarray) -> np.ndarray:

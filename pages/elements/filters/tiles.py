@@ -13,7 +13,7 @@ from pages.elements.ask import ask
 from pages.elements.filters.chosen_filters import Filters, shown
 from pages.elements.filters.costs import cost_words
 
-LARGEST_TILE = 48
+LARGEST_TILE = 66
 
 
 def patch_tiles(

@@ -6,6 +6,7 @@ from core.data.images import MAXIMUM_BYTES, SUFFIXES
 from core.errors import BadImage
 from pages.elements.as_text import as_written
 from pages.elements.pickers.chosen_image import keep_upload
+from pages.elements.visitor import taken
 
 _KEY, _REFUSED = "photo_drop", "photo_drop_refused"
 _LIMIT = f"{MAXIMUM_BYTES // 2**20} MB"
@@ -44,3 +45,4 @@ def _take() -> None:
         st.session_state["chosen_image"] = keep_upload(file.getvalue(), file.name)
     except BadImage as error:
         st.session_state[_REFUSED] = str(error)
+    taken(file)

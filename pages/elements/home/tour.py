@@ -17,18 +17,22 @@ _QUESTIONS = (
     ("embedding", "Embedding", "Which images lie close together for it?"),
     ("import_checkpoint", "Import a checkpoint", "Use your own weights on every page."),
     ("conv_arithmetic", "Convolution arithmetic", "How does a convolution work, number by number?"),
+    ("storage", "Storage", "What takes room on this machine?"),
     ("losses", "Loss lab", "What do cross-entropy and softmax do?"),
 )
-_PAGES = Path(__file__).resolve().parent.parent
+_PICTURES = Path(__file__).with_name("pictures")  # made by `make pictures`
 
 
 def tour() -> None:
-    """The pages that there are, each with the question that it answers."""
-    st.subheader("Ask it", anchor=False)
-    there = [entry for entry in _QUESTIONS if (_PAGES / f"{entry[0]}.py").exists()]
-    for start in range(0, len(there), 4):
-        for column, (file, title, question) in zip(st.columns(4), there[start : start + 4], strict=False):
-            with column.container(border=True, height="stretch"):
+    """The pages that there are, each with the question that it answers and a picture of what comes out."""
+    st.subheader("What would you like to see?", anchor=False)
+    for start in range(0, len(_QUESTIONS), 4):
+        row = _QUESTIONS[start : start + 4]
+        for column, (file, title, question) in zip(st.columns(4, gap="small"), row, strict=False):
+            with column.container(border=True, height="stretch", gap="xsmall"):
+                picture = _PICTURES / f"{file}.webp"
+                if picture.exists():
+                    st.image(str(picture), width="stretch")
                 try:
                     st.page_link(f"pages/{file}.py", label=f"**{title}**")
                 except StreamlitPageNotFoundError:  # this page runs alone: nothing has read app.py yet

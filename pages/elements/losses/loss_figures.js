@@ -1,4 +1,4 @@
-// Losses in the browser: the same as core/by_hand/losses.py, which the tests compare them with; and the frame of each part.
+// Losses in the browser, which the tests compare with NumPy; and the frame that each part is drawn in.
 
 const sigmoid = (z) => (z >= 0 ? 1 / (1 + Math.exp(-z)) : Math.exp(z) / (1 + Math.exp(z)));
 const logTo = (x, base) => (base === 2 ? Math.log2(x) : Math.log(x));

@@ -12,7 +12,9 @@ from core.data.images import ReadImage, encode, image_from_pixels
 from core.data.preprocessing import fit
 from core.data.samples import sample_image, sample_names
 from core.errors import ConvoscopeError, SettingError
+from core.models.question import Question
 from core.occlusion.gallery import (
+    DropMaps,
     GalleryRow,
     drops_of_windows,
     gallery_archive,
@@ -21,8 +23,7 @@ from core.occlusion.gallery import (
 )
 from core.occlusion.windows import window_choices
 from core.progress import Progress
-from core.store import Answer
-from pages.elements.ask import ask
+from pages.elements.ask import asked
 from pages.elements.occlusion.parts import OcclusionChoice, color_bar
 from pages.elements.pickers.choose import Chosen
 from pages.elements.pickers.dataset_picker import opened
@@ -131,7 +132,7 @@ def _row(chosen: Chosen, image: ReadImage, plan: _Plan, message: str) -> Gallery
     target = names.index(image.label) if image.label in names else None
     choice = plan.choice
 
-    def analysis(classifier: "Classifier", progress: Progress) -> Answer:
+    def analysis(classifier: "Classifier", progress: Progress) -> DropMaps:
         return drops_of_windows(
             classifier, pixels, target, plan.windows, stride=choice.stride, fill=choice.fill,
             seed=choice.seed, progress=progress,
@@ -139,10 +140,9 @@ def _row(chosen: Chosen, image: ReadImage, plan: _Plan, message: str) -> Gallery
 
     sha256 = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
     depends_on = (sha256, target, plan.windows, choice.stride, choice.fill, choice.seed)
-    answer = ask(
-        "occlusion gallery", chosen.classifier, analysis, depends_on=depends_on, short=False, message=message
-    )
-    return GalleryRow(pixels, name=image.name, **answer)
+    question = Question("occlusion gallery", chosen.classifier, DropMaps, depends_on)
+    found = asked(question, analysis, short=False, message=message)
+    return GalleryRow.of(found, pixels, image.name)
 
 
 def _images(source: str, count: int) -> list[ReadImage]:

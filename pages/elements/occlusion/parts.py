@@ -3,14 +3,13 @@
 import io
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 
-from core import store
 from core.data.images import encode, enlarge
-from core.models import catalogue
+from core.models.question import Question
 from core.occlusion.occlusion import occlusion_logits
 from core.occlusion.occlusion_map import VALUES, OcclusionMap
 from core.occlusion.picture import Scale, remark, scale_of
@@ -26,9 +25,8 @@ from core.occlusion.windows import (
 )
 from core.progress import Progress
 from core.settings import settings_of
-from core.store import Answer
 from pages.elements.as_text import plain
-from pages.elements.ask import ask
+from pages.elements.ask import asked
 from pages.elements.occlusion.scrubber import scrubber
 from pages.elements.page import errors_shown
 from pages.elements.pickers.choose import Chosen, chosen_anew, redraw_by_target
@@ -38,8 +36,7 @@ if TYPE_CHECKING:  # pages are drawn while PyTorch is still being imported
 
 LABEL = "occlusion"
 DRAWN = "occ_drawn"  # the fragment
-MAPS = 32  # of the latest, with what was made of them
-_maps: dict[str, OcclusionMap] = {}
+PLACES_OF_A_SHORT_QUESTION = 2000
 # How the map was computed, in small type under it.
 ENGINES = {
     "incremental": "Computed from what each window changes; exact.",
@@ -127,13 +124,13 @@ def _draw(chosen: Chosen, choice: OcclusionChoice, found: OcclusionMap, coarse: 
     with errors_shown():
         chosen, value = chosen_anew(chosen), choice.value
         drawn = found.map(chosen.target, value)
-        st.markdown(in_words(found, chosen))
         scrubber(
             found, chosen.pixels, filled_image(chosen.pixels, choice.fill, choice.window, choice.seed),
             chosen.card.class_names, chosen.target, value, scale_of(drawn, value),
             question=f"{chosen.classifier} {chosen.sha256} {choice.window} {choice.fill}",
-            name=_key(chosen, choice, found.stride), key="occ_scrubber",
+            name=_question(chosen, choice, found.stride).key, key="occ_scrubber",
         )  # fmt: skip
+        st.markdown(in_words(found, chosen))
         note = remark(drawn, value, found.base(chosen.target))
         if note:
             st.info(note, icon=":material/info:")
@@ -145,7 +142,7 @@ def _draw(chosen: Chosen, choice: OcclusionChoice, found: OcclusionMap, coarse: 
         low, high = _amount(drawn.min(), value), _amount(drawn.max(), value)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(
-                f"{VALUE_TITLES[value]} of {chosen.target_name}, {low} to {high}. Each pixel has the "
+                f"{VALUE_TITLES[value]} of {plain(chosen.target_name)}, {low} to {high}. Each pixel has the "
                 f"mean of the windows over it. Window {found.window}, stride {found.stride}, {choice.fill}. "
                 f"{ENGINES.get(found.engine, '')}"
             )
@@ -200,7 +197,8 @@ def all_windows(chosen: Chosen, choice: OcclusionChoice) -> None:
     maps = [f.map(chosen.target, "drop") for f in found]
     scale = scale_of(np.stack(maps), "drop")
     with place:
-        pictures = [(_rgb(chosen.pixels), f"Image: {chosen.target_name} {found[0].base(chosen.target):.1%}")]
+        whole = f"Image: {plain(chosen.target_name)} {found[0].base(chosen.target):.1%}"
+        pictures = [(_rgb(chosen.pixels), whole)]
         for one_found, drawn in zip(found, maps, strict=True):
             least = one_found.weakest(chosen.target)[2]
             pictures.append((
@@ -215,7 +213,7 @@ def all_windows(chosen: Chosen, choice: OcclusionChoice) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             color_bar(scale)
             st.caption(
-                f"Drop of {chosen.target_name}: red where hiding hurts, blue where it helps. "
+                f"Drop of {plain(chosen.target_name)}: red where hiding hurts, blue where it helps. "
                 f"Stride {choice.stride}, fill {choice.fill}."
             )
         note = remark(np.stack(maps), "drop", found[0].base(chosen.target))
@@ -236,50 +234,25 @@ def ask_occlusion(
     """The map for one stride, with the places of `known` not asked again."""
     pixels = chosen.pixels
 
-    def analysis(classifier: "Classifier", progress: Progress) -> Answer:
-        found = occlusion_logits(
+    def analysis(classifier: "Classifier", progress: Progress) -> OcclusionMap:
+        return occlusion_logits(
             classifier, pixels, window=choice.window, stride=stride, fill=choice.fill, seed=choice.seed,
             known=known, progress=progress,
         )  # fmt: skip
-        return vars_of(found)
 
     count = number_of_places(pixels.shape[:2], choice.window, stride)
-    answer = ask(
-        LABEL, chosen.classifier, analysis, depends_on=_depends_on(chosen, choice, stride),
-        short=count < 2000, message=message,
-    )  # fmt: skip
-    return _map_of(_key(chosen, choice, stride), answer)
-
-
-def vars_of(found: OcclusionMap) -> dict[str, Any]:
-    names = ("window", "stride", "fill", "tops", "lefts", "logits", "base_logits", "engine")
-    return {name: getattr(found, name) for name in names} | {"input_size": list(found.input_size)}
-
-
-def _map_of(key: str, answer: Answer) -> OcclusionMap:
-    """The map of a stored answer: one object for everybody, so that what follows from it is made once."""
-    found = _maps.get(key)
-    if found is None or found.logits is not answer["logits"]:
-        found = OcclusionMap(**(answer | {"input_size": tuple(answer["input_size"])}))
-        _maps[key] = found
-        while len(_maps) > MAPS:
-            _maps.pop(next(iter(_maps)), None)
-    return found
+    return asked(
+        _question(chosen, choice, stride), analysis, short=count < PLACES_OF_A_SHORT_QUESTION, message=message
+    )
 
 
 def _stored(chosen: Chosen, choice: OcclusionChoice, stride: int) -> OcclusionMap | None:
-    key = _key(chosen, choice, stride)
-    answer = store.find(key)
-    return None if answer is None else _map_of(key, answer)
+    return _question(chosen, choice, stride).find()
 
 
-def _key(chosen: Chosen, choice: OcclusionChoice, stride: int) -> str:
-    fingerprint = catalogue.fingerprint_of(chosen.classifier) or ""
-    return store.key_of(fingerprint, LABEL, _depends_on(chosen, choice, stride))
-
-
-def _depends_on(chosen: Chosen, choice: OcclusionChoice, stride: int) -> tuple[Any, ...]:
-    return chosen.sha256, choice.window, stride, choice.fill, choice.seed
+def _question(chosen: Chosen, choice: OcclusionChoice, stride: int) -> Question[OcclusionMap]:
+    depends_on = (chosen.sha256, choice.window, stride, choice.fill, choice.seed)
+    return Question(LABEL, chosen.classifier, OcclusionMap, depends_on)
 
 
 def _pick(label: str, options: list[str], default: str, key: str, help: str) -> str:

@@ -111,14 +111,14 @@ function nearest(starts, at) {
 }
 
 function build(s) {
-  const pane = (name, what) => {
+  const pane = (name, area, what) => {
     const canvas = make("canvas", { tabindex: 0, role: "img", "aria-label": what, "data-pane": name });
     const box = make("div", { class: "box" }), title = make("h4", {}), under = make("div", { class: "under" });
-    return { name, canvas, box, title, under, element: make("div", { class: "pane" }, title, make("div", { class: "over" }, canvas, box), under) };
+    return { name, canvas, box, title, under, element: make("div", { class: `pane ${area}` }, title, make("div", { class: "over" }, canvas, box), under) };
   };
-  s.picture = pane("picture", "picture: drag the window, or move it with the arrow keys");
-  s.heat = pane("map", "map: point at a pixel for its number, drag to move the window");
-  s.flip = pane("flips", "who wins: point at a pixel, drag to move the window");
+  s.picture = pane("picture", "photo", "picture: drag the window, or move it with the arrow keys");
+  s.heat = pane("map", "heat", "map: point at a pixel for its number, drag to move the window");
+  s.flip = pane("flips", "flip", "who wins: point at a pixel, drag to move the window");
   s.answer = make("div", { class: "pane answer" });
   s.figure = make("div", { class: "figure mono" });
   s.change = make("div", { class: "quiet" });
@@ -126,7 +126,7 @@ function build(s) {
   s.where = make("div", { class: "quiet" });
   s.status = make("div", { class: "unseen", role: "status" });
   s.answerTitle = make("h4", {});
-  s.answer.append(s.answerTitle, s.figure, s.change, s.bars, s.where, s.status);
+  s.answer.append(make("div", { class: "head" }, s.answerTitle, s.figure, s.change), s.bars, s.where, s.status);
   s.barParts = Array.from({ length: 5 }, () => {
     const name = make("span", { class: "name" }), share = make("span", { class: "mono" }), fill = make("div", { class: "fill" });
     const row = make("div", { class: "row" }, make("div", { class: "texts" }, name, share), make("div", { class: "track" }, fill));

@@ -17,7 +17,9 @@ from core.models.card import ModelCard
 from core.progress import Progress
 from core.store import Answer
 from pages.elements.address import keep_choice, take_choice
+from pages.elements.as_text import as_written, plain
 from pages.elements.ask import ask
+from pages.elements.pickers.bar import Bar
 from pages.elements.pickers.chosen_image import choose_image, set_chosen_image
 
 if TYPE_CHECKING:  # pages are drawn while PyTorch is still being imported
@@ -30,6 +32,8 @@ __all__ = [
 
 AUTOMATIC = "automatic"
 REDRAWN = "redrawn_by_target"
+LONGEST_TITLE = 60  # letters of a classifier's name on a chip
+CHIP = "target_chip"  # the fragment
 
 
 @dataclass(frozen=True)
@@ -57,15 +61,15 @@ class Chosen:
         return self.card.class_names[self.target]
 
 
-def choose() -> Chosen:
-    """Draw the row of pickers and ask the classifier about the image."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        with st.container(width="stretch"):
-            classifier = choose_classifier()
+def choose(bar: Bar) -> Chosen:
+    """Fill the bar's chips and ask the classifier about the image."""
+    with bar.chips:
+        place = st.container(width="content")  # the image stands first and is known second
+        classifier = choose_classifier()
         card = catalogue.card_of(classifier)
-        with st.container(width="stretch"):
+        with place:
             image = choose_image(card)
-        place = st.container(width="stretch")
+        place = st.container(width="content")
     pixels, sha256 = _fitted(image, card.preprocessing)
     logits = predicted(classifier, pixels, sha256)
     with place:
@@ -98,34 +102,63 @@ def choose_classifier() -> str:
     given = st.session_state.get("classifier")
     if given and given not in names:
         names.append(given)  # typed before, or in a link: any of torchvision and timm
-    name = st.selectbox(
-        "Classifier",
-        names,
-        key="classifier",
-        accept_new_options=True,
-        help="Your checkpoints, those that ship, or any ImageNet classifier: type torchvision/… or timm/…",
-    )
+    with st.popover(_short_title(given or default), key="chip_classifier"):
+        name = st.selectbox(
+            "Classifier", names, key="classifier", accept_new_options=True, width=320,
+            help="Your checkpoints, those that ship, or any of ImageNet: type torchvision/… or timm/…",
+        )  # fmt: skip
+        st.caption(_about(name or default))
+        for one in catalogue.damaged():
+            st.caption(f":material/warning: {plain(one.name)} is left out: {as_written(one.reason)}")
     keep_choice("classifier", name or default, default)
     return name or default
+
+
+def _short_title(name: str) -> str:
+    """A classifier's name for a chip: its title without what stands in brackets."""
+    entry = next((entry for entry in catalogue.entries() if entry.name == name), None)
+    return plain((entry.title if entry else name).partition(" (")[0][:LONGEST_TITLE])
+
+
+def _about(name: str) -> str:
+    entry = next((entry for entry in catalogue.entries() if entry.name == name), None)
+    return f"`{name}`. {plain(entry.summary)}" if entry else plain(name[:LONGEST_TITLE])
 
 
 def choose_target(card: ModelCard, logits: np.ndarray, label: str | None) -> int:
     """The class to be explained: chosen, else the true one where it is known, else the predicted one."""
     st.session_state[REDRAWN] = None
-    first, known = _automatic_target(card, logits, label)
-    options = [AUTOMATIC, *card.class_names]
     take_choice("target", AUTOMATIC)
-    if st.session_state.get("target") not in (None, *options):
+    if st.session_state.get("target") not in (None, AUTOMATIC, *card.class_names):
         del st.session_state["target"]  # a class of another classifier
-    name = st.selectbox(
-        f"Target: {card.class_names[first]}, the {'true' if known else 'predicted'} class",
-        options,
-        key="target",
-        on_change=_redraw,
-        help="Automatic is the true class where it is known, else the class that is predicted.",
-    )
+    _target_chip(card, logits, label)
+    return _target(card, logits, label)
+
+
+@st.fragment(key=CHIP)
+def _target_chip(card: ModelCard, logits: np.ndarray, label: str | None) -> None:
+    """A fragment, so that its words follow where another target draws only a part of the page anew."""
+    shares = probabilities(logits.astype(np.float64))
+    first, known = _automatic_target(card, logits, label)
+    shown = _target(card, logits, label)
+    with st.popover(f"explains: **{plain(card.class_names[shown])}** {shares[shown]:.1%}", key="chip_target"):
+        name = st.selectbox(
+            f"Target: {plain(card.class_names[first])}, the {'true' if known else 'predicted'} class",
+            [AUTOMATIC, *card.class_names], key="target", on_change=_redraw, width=320,
+            help="Automatic is the true class where it is known, else the class that is predicted.",
+        )  # fmt: skip
+        best = np.argsort(-shares)[:5]
+        st.caption(" · ".join(f"{plain(card.class_names[i])} {shares[i]:.1%}" for i in best))
     keep_choice("target", name or AUTOMATIC, AUTOMATIC)
-    return first if name in (None, AUTOMATIC) else card.class_names.index(name)
+
+
+def _target(card: ModelCard, logits: np.ndarray, label: str | None) -> int:
+    name = st.session_state.get("target")
+    return (
+        card.class_names.index(name)
+        if name in card.class_names
+        else _automatic_target(card, logits, label)[0]
+    )
 
 
 def redraw_by_target(fragment: str) -> None:
@@ -138,13 +171,7 @@ def redraw_by_target(fragment: str) -> None:
 
 def chosen_anew(chosen: Chosen) -> Chosen:
     """In a fragment that is drawn alone: the same with the target as it is now."""
-    name = st.session_state.get("target") or AUTOMATIC
-    keep_choice("target", name, AUTOMATIC)
-    if name == AUTOMATIC:
-        target, _ = _automatic_target(chosen.card, chosen.logits, chosen.image.label)
-    else:
-        target = chosen.card.class_names.index(name)
-    return replace(chosen, target=target)
+    return replace(chosen, target=_target(chosen.card, chosen.logits, chosen.image.label))
 
 
 def _automatic_target(card: ModelCard, logits: np.ndarray, label: str | None) -> tuple[int, bool]:
@@ -156,7 +183,7 @@ def _automatic_target(card: ModelCard, logits: np.ndarray, label: str | None) ->
 def _redraw() -> None:
     fragment = st.session_state.get(REDRAWN)
     if fragment:
-        st.rerun(fragment)
+        st.rerun([CHIP, fragment])
 
 
 def predicted(classifier: str, pixels: np.ndarray, sha256: str) -> np.ndarray:
@@ -165,7 +192,8 @@ def predicted(classifier: str, pixels: np.ndarray, sha256: str) -> np.ndarray:
     def analysis(classifier: "Classifier", progress: Progress) -> Answer:
         return {"logits": classifier.predict_logits(pixels[None], progress=progress)[0]}
 
-    answer = ask("prediction", classifier, analysis, depends_on=(sha256,), message="Looking at the image")
+    answer = ask("prediction", classifier, analysis, depends_on=(sha256,), quick=True,
+                 message="Looking at the image")  # fmt: skip
     logits: np.ndarray = answer["logits"]
     return logits
 
@@ -180,7 +208,7 @@ def show_prediction(chosen: Chosen) -> None:
     """The top classes as bars."""
     for name, share in top_classes(chosen.card, chosen.logits):
         true = " (true)" if name == chosen.image.label else ""
-        st.progress(share, f"{name}{true} · {share:.1%}")
+        st.progress(share, f"{plain(name)}{true} · {share:.1%}")
 
 
 def what_the_network_sees(image: ReadImage, card: ModelCard) -> None:

@@ -4,11 +4,16 @@ It stands in the address as `image=chelsea` or `image=fashion_mnist/test/12`. An
 `image=upload/<hash>`: it is kept in this process only, so that a link to it works for nobody else.
 """
 
+import base64
+import io
 import random
 import threading
 from collections import OrderedDict
+from functools import lru_cache
 
+import numpy as np
 import streamlit as st
+from PIL import Image, ImageOps
 
 from core.data.catalogue import dataset_names, open_dataset
 from core.data.image_address import open_dataset_image
@@ -17,7 +22,8 @@ from core.data.samples import SAMPLES, sample_image, sample_names
 from core.errors import BadImage, ConvoscopeError, UnknownName
 from core.models.card import ModelCard
 from pages.elements.address import new_address, remember
-from pages.elements.as_text import as_written
+from pages.elements.as_text import as_written, plain
+from pages.elements.visitor import taken
 
 KEY = "image"
 UPLOADS_LIMIT = 512 * 2**20
@@ -43,7 +49,7 @@ def choose_image(card: ModelCard) -> ReadImage:
     except ConvoscopeError as error:
         st.warning(as_written(error), icon=":material/image_not_supported:")
         image = sample_image("chelsea")
-    with st.popover(f"Image: {_title(image)}", icon=":material/image:", width="stretch"):
+    with st.popover(f"![]({thumbnail(image.pixels, 48)}) {plain(_title(image))}", key="chip_image"):
         _pick(name, card)
     return image
 
@@ -120,15 +126,28 @@ def _first_image(card: ModelCard) -> str:
     return "chelsea"
 
 
+def thumbnail(pixels: np.ndarray, side: int) -> str:
+    """The middle of a picture as a data URI, for the label of a button."""
+    image = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0])
+    out = io.BytesIO()
+    ImageOps.fit(image, (side, side)).convert("RGB").save(out, "WEBP", quality=80)
+    return f"data:image/webp;base64,{base64.b64encode(out.getvalue()).decode()}"
+
+
+@lru_cache(maxsize=len(SAMPLES))
+def _sample_thumbnail(name: str) -> str:
+    return thumbnail(sample_image(name).pixels, 96)
+
+
 def _title(image: ReadImage) -> str:
     title = SAMPLES[image.name][0] if image.name in SAMPLES else image.name
     return title if len(title) <= 32 else f"{title[:31]}…"
 
 
 def _pick(name: str, card: ModelCard) -> None:
-    kinds = ["Upload", "Samples", "Data set", "Camera"]
+    kinds = ["Samples", "Upload", "Data set", "Camera"]
     kind = st.segmented_control(
-        "From", kinds, default="Upload", key="image_from", label_visibility="collapsed"
+        "From", kinds, default="Samples", key="image_from", label_visibility="collapsed"
     )
     if kind == "Upload":
         _upload()
@@ -137,16 +156,14 @@ def _pick(name: str, card: ModelCard) -> None:
     elif kind == "Data set":
         _pick_from_dataset(name, card)
     elif kind == "Samples":
-        for row in range(0, len(sample_names()), 3):
-            for column, sample in zip(st.columns(3), sample_names()[row : row + 3], strict=False):
+        names = sample_names()
+        for row in range(0, len(names), 6):
+            for column, sample in zip(st.columns(6, gap="xsmall"), names[row : row + 6], strict=False):
                 column.button(
-                    SAMPLES[sample][0],
-                    key=f"sample_{sample}",
-                    on_click=_choose,
-                    args=(sample,),
-                    width="stretch",
+                    f"![{SAMPLES[sample][0]}]({_sample_thumbnail(sample)})",
+                    key=f"sample_{sample}", on_click=_choose, args=(sample,), width="stretch",
                     type="primary" if sample == name else "secondary",
-                )
+                )  # fmt: skip
 
 
 def _upload() -> None:
@@ -180,7 +197,9 @@ def _take(file: "st.runtime.uploaded_file_manager.UploadedFile", once: str, name
     st.session_state["image_taken"] = once
     st.session_state["image_refused"] = None
     try:
-        _choose(keep_upload(file.getvalue(), name or file.name))
+        data = file.getvalue()
+        taken(file)
+        _choose(keep_upload(data, name or file.name))
     except BadImage as error:
         st.session_state["image_refused"] = str(error)
         st.error(as_written(error), icon=":material/error:")

@@ -6,13 +6,17 @@ import streamlit as st
 
 from core.data.catalogue import CatalogueEntry, catalogue, open_dataset
 from core.data.dataset import ImageDataset
-from core.settings import Choice, Range, Setting
 from pages.elements.address import keep_in_address
 from pages.elements.as_text import plain
+from pages.elements.settings_form import settings_form
 
 
-def dataset_picker(prefix: str) -> CatalogueEntry:
-    """A list of all data sets, uploaded ones included; the choice stands in the address as `<prefix>_set`."""
+def dataset_picker(prefix: str, *, in_bar: bool = False) -> CatalogueEntry:
+    """A list of all data sets, uploaded ones included; the choice stands in the address as `<prefix>_set`.
+
+    Args:
+        in_bar: Whether it stands in the bar, where there is no room for a label.
+    """
     entries = {entry.name: entry for entry in catalogue()}
     key = f"{prefix}_set"
     shown = f"{key}_shown"  # kept when another page is opened, unlike the widget's own value
@@ -26,7 +30,10 @@ def dataset_picker(prefix: str) -> CatalogueEntry:
         st.session_state[key] = st.session_state.get(shown)
     if st.session_state[key] not in entries:
         del st.session_state[key]
-    name = st.selectbox("Data set", list(entries), format_func=lambda name: _label(entries[name]), key=key)
+    name = st.selectbox(
+        "Data set", list(entries), format_func=lambda name: _label(entries[name]), key=key,
+        label_visibility="collapsed" if in_bar else "visible", width=240 if in_bar else "stretch",
+    )  # fmt: skip
     # Not bound by the widget, which would write the title: the address takes the command line's name.
     st.session_state[shown] = name
     keep_in_address([key], {key: name})
@@ -39,15 +46,15 @@ def choose_next(prefix: str, name: str) -> None:
 
 
 def dataset_settings(entry: CatalogueEntry, prefix: str) -> dict[str, Any]:
-    """One widget for each of the data set's settings: the values that differ from the defaults."""
-    values = {}
-    columns = st.columns(min(3, max(1, len(entry.settings))))
-    for i, setting in enumerate(entry.settings):
-        with columns[i % len(columns)]:
-            value = _widget(setting, f"{prefix}_{entry.name}_{setting.name}")
-        if value != setting.default:
-            values[setting.name] = value
-    return values
+    """One control for each of the data set's settings: the values that differ from the defaults.
+
+    Raises:
+        SettingError: What was typed is not allowed.
+    """
+    values = settings_form(
+        entry.settings, f"{prefix}_{entry.name}", columns=min(3, max(1, len(entry.settings)))
+    )
+    return {s.name: values[s.name] for s in entry.settings if values[s.name] != s.default}
 
 
 def opened(entry: CatalogueEntry, settings: dict[str, Any]) -> ImageDataset:
@@ -65,32 +72,3 @@ def opened(entry: CatalogueEntry, settings: dict[str, Any]) -> ImageDataset:
 
 def _label(entry: CatalogueEntry) -> str:
     return f"{entry.title} (uploaded, {entry.name[-8:]})" if entry.path else entry.title
-
-
-def _widget(setting: Setting, key: str) -> Any:
-    label, help_text = setting.title.capitalize(), setting.help or None
-    if setting.unit:
-        label += f" ({setting.unit})"
-    match setting.allowed:
-        case Choice(options=options):
-            return st.selectbox(label, options, index=options.index(setting.default), help=help_text, key=key)
-        case Range(minimum=low, maximum=high, step=step):
-            kind = setting.type
-            step = kind(step or (1 if kind is int else 0.01))
-            if setting.default is not None and high - low <= 100 * step:
-                return st.slider(
-                    label, kind(low), kind(high), kind(setting.default), step, help=help_text, key=key
-                )
-            return st.number_input(
-                label,
-                kind(low),
-                kind(high),
-                setting.default,
-                step,
-                help=help_text,
-                key=key,
-                placeholder="found for you",
-            )
-    if setting.type is bool:
-        return st.toggle(label, setting.default, help=help_text, key=key)
-    return st.text_input(label, setting.default, help=help_text, key=key)

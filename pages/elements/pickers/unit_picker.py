@@ -20,6 +20,7 @@ from core.settings import settings_of
 from core.store import Answer
 from pages.elements.ask import ask
 from pages.elements.figures.layer_strip import layer_strip
+from pages.elements.settings_form import field_value
 
 OF, LAYER, CHANNEL, CLASS = "dream_of", "dream_layer", "dream_channel", "dream_class"
 ROW, COLUMN = "dream_row", "dream_column"
@@ -183,5 +184,7 @@ def _any_class(card: ModelCard) -> None:
 def _as_in_the_report(layers: Layers) -> None:
     unit = report_unit(layers.shapes)
     st.session_state.update({OF: KINDS[0], LAYER: unit.layer, CHANNEL: unit.channel})
-    settings = {s.name: REPORT_SETTINGS.get(s.name, s.default) for s in settings_of(visualize)}
+    settings = {
+        s.name: field_value(s, REPORT_SETTINGS.get(s.name, s.default)) for s in settings_of(visualize)
+    }
     st.session_state.update({f"dream_set_{name}": value for name, value in settings.items()})

@@ -1,23 +1,24 @@
 """Ablation: what to change about a run, the queue of trainings, and what each change brought."""
 
-from typing import Any
+from collections.abc import Callable
 
 import pandas as pd
 import streamlit as st
 
 from core.errors import ConvoscopeError
-from core.history import of_kind
+from core.history import StartRecord, of_kind
 from core.runs.ablation_plans import Ablation, forget_ablation, list_ablations, save_ablation
 from core.runs.ablation_study import BASE, Row, changes_for
-from core.runs.run_list import Run, best_figures, current_jobs, settings_of_run
+from core.runs.run_list import Run, Settings, best_figures, current_jobs, settings_of_run
 from core.serving import jobs
 from pages.elements.as_text import plain
 from pages.elements.page import errors_shown
 from pages.elements.train_monitor.job_progress import duration
+from pages.elements.train_monitor.training_curves import Chart
 from pages.elements.train_monitor.training_form import free_name, start
 
-MOST_RUNS = 200
-START_SECONDS = 5.0  # of a run's process, before its first step
+MOST_RUNS_AT_ONCE = 200
+SECONDS_TO_START = 5.0  # of a run's process, before its first step
 _NEW = "A new ablation"
 
 
@@ -67,11 +68,11 @@ def _plan(runs: list[Run]) -> None:
     count = columns[0].number_input("Seeds", 1, 20, 2, key="tm_seeds", bind="query-params")
     epochs = columns[1].number_input(
         "Epochs", 1, 1000, int(base["epochs"]), key=f"tm_ablation_epochs_{base_run}",
-        help="Of every run, the base's too; fewer are quicker, and differences may be others then.",
+        help="For every run, the base run included. Fewer are quicker, but differences may change.",
     )  # fmt: skip
     size = columns[2].number_input(
         "Train images", 2, None, base["train_images"], placeholder="all of them",
-        key=f"tm_ablation_images_{base_run}", help="Of every run; a subset is drawn by the seed.",
+        key=f"tm_ablation_images_{base_run}", help="For every run; the seed draws which images.",
     )  # fmt: skip
     changes = [offered[title] for title in ticked or ()]
     total = int(count) * (len(changes) + 1)
@@ -80,13 +81,14 @@ def _plan(runs: list[Run]) -> None:
         width="stretch", disabled=not changes, key="tm_queue",
     )  # fmt: skip
     st.caption(
-        _estimate(runs, base_run, base, total, int(epochs), size) if changes else "Tick what to change."
+        _estimate(runs, base_run, base, total, int(epochs), size) if changes else "Choose what to change."
     )
     if not pressed:
         return
-    if total > MOST_RUNS:
+    if total > MOST_RUNS_AT_ONCE:
         st.error(
-            f"Those are {total} runs; at most {MOST_RUNS} are queued at once. Take fewer changes or seeds."
+            f"That makes {total} runs; at most {MOST_RUNS_AT_ONCE} are queued at once. Take fewer changes "
+            "or seeds."
         )
         return
     settings = base | {"epochs": int(epochs), "train_images": size}
@@ -96,10 +98,9 @@ def _plan(runs: list[Run]) -> None:
 
 
 def _queue(ablation: Ablation) -> None:
-    from core.settings import settings_of
-    from core.training.train import train
+    from core.training.training_settings import TrainingSettings
 
-    defaults = {setting.name: setting.default for setting in settings_of(train)}
+    defaults = TrainingSettings().as_values()
     try:
         for run in ablation.runs():
             given = {k: v for k, v in run.options.items() if v != defaults.get(k) or k == "seed"}
@@ -111,23 +112,22 @@ def _queue(ablation: Ablation) -> None:
 
 
 def _estimate(
-    runs: list[Run], base_run: str, base: dict[str, Any], total: int, epochs: int, size: int | None
+    runs: list[Run], base_run: str, base: Settings, total: int, epochs: int, size: int | None
 ) -> str:
     """How long it will take if every run is as quick as the base run was."""
     history = next(run for run in runs if run.name == base_run).history()
-    seconds = best_figures(history).get("seconds_an_epoch")
-    starts = list(of_kind(history, "start"))
-    if not seconds or not starts:
+    figures, starts = best_figures(history), list(of_kind(history, StartRecord))
+    if figures is None or not figures.seconds_an_epoch or not starts:
         return f"{total} runs, one after another."
-    share = min(1.0, size / starts[-1]["train_images"]) if size else 1.0
-    each = seconds * epochs * share + START_SECONDS
+    share = min(1.0, size / max(1, starts[-1].train_images)) if size else 1.0
+    each = figures.seconds_an_epoch * epochs * share + SECONDS_TO_START
     return f"{total} runs, one after another: about {duration(each * total)}."
 
 
-def _train_settings(run: Run) -> dict[str, Any] | None:
-    """All settings of `train` that a run was started with; None for a run of another kind."""
-    starts = [r for r in of_kind(run.history(), "start") if "optimizer" in r.get("settings", {})]
-    return dict(starts[-1]["settings"]) if starts else None
+def _train_settings(run: Run) -> Settings | None:
+    """All settings that a training was started with; None for a run of another kind."""
+    starts = [r for r in of_kind(run.history(), StartRecord) if "optimizer" in r.settings]
+    return dict(starts[-1].settings) if starts else None
 
 
 def _look(ablation: Ablation) -> None:
@@ -170,7 +170,7 @@ def _table(ablation: Ablation, *, was_active: bool) -> None:
     )  # fmt: skip
     st.caption(
         "Accuracy on the images held out, at each run's best epoch. The interval is Student's t over the "
-        "seeds; with few seeds it is wide, and rightly so."
+        "seeds; with few seeds it is wide, as it has to be."
     )
 
 
@@ -193,7 +193,7 @@ def _buttons(ablation: Ablation, names: list[str], states: dict[str, str]) -> No
         st.rerun()
 
 
-def _quietly(action: Any, name: str) -> None:
+def _quietly(action: Callable[[str], object], name: str) -> None:
     try:
         action(name)
     except ConvoscopeError as error:  # it ended in the meantime
@@ -222,10 +222,10 @@ def ablation_frame(rows: list[Row], seeds: tuple[int, ...]) -> pd.DataFrame:
     )
 
 
-def differences_chart(rows: list[Row]) -> dict[str, Any]:
+def differences_chart(rows: list[Row]) -> Chart:
     """Differences in points: a dot for the mean, a line for the interval, small dots for the seeds."""
     changed = [row for row in rows if row.change != BASE][::-1]
-    series: list[dict[str, Any]] = []
+    series: list[Chart] = []
     means, seeds = [], []
     for place, row in enumerate(changed):
         if row.difference is None:

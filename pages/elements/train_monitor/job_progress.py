@@ -5,7 +5,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from core.errors import ConvoscopeError
-from core.history import Record, of_kind
+from core.history import EpochRecord, FeaturesRecord, Record, StartRecord, StepRecord, of_kind
 from core.serving import jobs
 from core.serving.jobs import Job
 from pages.elements.as_text import plain
@@ -83,20 +83,21 @@ def _do(action: Callable[[str], object], name: str, changed: Callable[[], None])
 
 def _where(history: list[Record]) -> str:
     """How far it is, in words."""
-    starts = list(of_kind(history, "start"))
-    last = history[-1] if history else {}
-    if last.get("kind") == "features":
-        return f"computing features once: {last['done']:,} of {last['of']:,} images"
+    last = history[-1] if history else None
+    if isinstance(last, FeaturesRecord):
+        return f"computing features once: {last.done:,} of {last.of:,} images"
+    starts = list(of_kind(history, StartRecord))
     if not starts:
         return ""
-    steps = starts[-1].get("steps_an_epoch", 0)
-    reached = max((r["epoch"] for r in history if r.get("kind") in ("epoch", "step")), default=0)
-    words = f"epoch {reached} of {starts[-1].get('epochs', '?')}"
-    if last.get("kind") == "step" and steps:
-        words += f", step {last['step'] - (last['epoch'] - 1) * steps:,} of {steps:,}"
+    reached = max((r.epoch for r in history if isinstance(r, EpochRecord | StepRecord)), default=0)
+    words = f"epoch {reached} of {starts[-1].epochs or '?'}"
+    steps = starts[-1].steps_an_epoch
+    if isinstance(last, StepRecord) and steps:
+        words += f", step {last.step - (last.epoch - 1) * steps:,} of {steps:,}"
     return words
 
 
 def _speed(history: list[Record]) -> float:
-    recent = [r["images_per_second"] for r in history[-8:] if r.get("images_per_second")]
+    measured = (r.images_per_second for r in history[-8:] if isinstance(r, EpochRecord | StepRecord))
+    recent = [speed for speed in measured if speed]
     return sum(recent) / len(recent) if recent else 0.0

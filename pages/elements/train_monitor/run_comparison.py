@@ -1,13 +1,14 @@
 """Runs over each other: their curves, every setting that differs, and what each reached at its best epoch."""
 
-from typing import Any
+from collections.abc import Mapping
 
 import pandas as pd
 import streamlit as st
 
+from core.history import MeasuredAccuracy, Record
 from core.runs.ablation_study import differing_settings
 from core.runs.differences import base_of, changed_settings, run_difference
-from core.runs.run_list import Run, best_figures, families, settings_of_run
+from core.runs.run_list import Run, RunFigures, Settings, best_figures, families, settings_of_run
 from pages.elements.address import adopt_choice, tell_choice
 from pages.elements.page import errors_shown
 from pages.elements.train_monitor.training_curves import (
@@ -18,7 +19,7 @@ from pages.elements.train_monitor.training_curves import (
     view_controls,
 )
 
-MOST = 40  # runs in one chart; more colors than that nobody tells apart
+MOST_RUNS_COMPARED = 40  # more colors than that cannot be told apart
 _PERCENT = st.column_config.NumberColumn(format="percent")
 
 
@@ -33,9 +34,9 @@ def run_comparison(runs: list[Run]) -> None:
         for key in ("tm_against", "tm_group"):  # they were of other runs
             st.session_state.pop(key, None)
     chosen_before = follow or adopt_choice("tm_runs") or st.session_state.get("tm_runs", [])
-    st.session_state["tm_runs"] = [name for name in chosen_before if name in known][:MOST]
+    st.session_state["tm_runs"] = [name for name in chosen_before if name in known][:MOST_RUNS_COMPARED]
     names = st.multiselect(
-        "Runs", list(known), key="tm_runs", max_selections=MOST,
+        "Runs", list(known), key="tm_runs", max_selections=MOST_RUNS_COMPARED,
         placeholder="Choose two or more; type to find them",
     )  # fmt: skip
     tell_choice("tm_runs", names)
@@ -59,25 +60,9 @@ def compare(runs: list[Run], view: View) -> None:
     histories = {run.name: run.history() for run in runs}
     settings = {run.name: settings_of_run(run, histories[run.name]) for run in runs}
     differing = differing_settings(settings)
-    factor = None
-    row = st.container(horizontal=True)
-    if st.session_state.get("tm_against") not in (None, *histories):
-        del st.session_state["tm_against"]
-    base = row.selectbox(
-        "Against", list(histories), list(histories).index(base_of(settings)), key="tm_against",
-        bind="query-params", width=320,
-        help="The run that the others are measured against: at first the one they have most in common with.",
-    )  # fmt: skip
-    if differing:
-        if st.session_state.get("tm_group") not in (None, *differing):
-            del st.session_state["tm_group"]
-        factor = row.selectbox(
-            "Group by", list(differing), None, key="tm_group", bind="query-params", width=320,
-            placeholder=f"one of {len(differing)} settings that differ",
-            help="Runs of one value get one color in the charts and one line in a table.",
-        )  # fmt: skip
+    base, factor = _base_and_factor(settings, differing)
     groups = None
-    if factor in differing:
+    if factor is not None:
         groups = {name: f"{factor} {_shown(differing[factor][name])}" for name in histories}
     short = short_names(list(histories))
     shown = {short[name]: history for name, history in histories.items()}
@@ -90,6 +75,38 @@ def compare(runs: list[Run], view: View) -> None:
             _grouped(groups, figures), hide_index=True,
             column_config=dict.fromkeys(("mean accuracy", "lowest", "highest", "mean gap"), _PERCENT),
         )  # fmt: skip
+    _tables(base, settings, differing, figures, short)
+    _download(histories)
+
+
+def _base_and_factor(
+    settings: Mapping[str, Settings], differing: Mapping[str, Settings]
+) -> tuple[str, str | None]:
+    """Choose the run that the others are measured against, and a setting to group by."""
+    row = st.container(horizontal=True)
+    if st.session_state.get("tm_against") not in (None, *settings):
+        del st.session_state["tm_against"]
+    base = row.selectbox(
+        "Against", list(settings), list(settings).index(base_of(settings)), key="tm_against",
+        bind="query-params", width=320,
+        help="The run that the others are measured against: at first the one they have most in common with.",
+    )  # fmt: skip
+    if not differing:
+        return base, None
+    if st.session_state.get("tm_group") not in (None, *differing):
+        del st.session_state["tm_group"]
+    factor = row.selectbox(
+        "Group by", list(differing), None, key="tm_group", bind="query-params", width=320,
+        placeholder=f"one of {len(differing)} settings that differ",
+        help="Runs with the same value get one color in the charts and one line in a table.",
+    )  # fmt: skip
+    return base, factor
+
+
+def _tables(
+    base: str, settings: Mapping[str, Settings], differing: Mapping[str, Settings],
+    figures: Mapping[str, RunFigures | None], short: Mapping[str, str],
+) -> None:  # fmt: skip
     table = comparison_table(differing, figures)
     table.insert(1, "differs in", [_otherwise(settings[base], settings[name]) for name in table["run"]])
     sentences = {name: run_difference(settings[base], settings[name], figures[base], figures[name]).sentence
@@ -99,10 +116,13 @@ def compare(runs: list[Run], view: View) -> None:
     shares = [c for c in table if c.endswith(("accuracy", "gap")) and c not in differing]
     st.dataframe(table, hide_index=True, column_config=dict.fromkeys(shares, _PERCENT))
     st.caption(
-        "Accuracies of the best epoch. “Against” compares test accuracies where both have one, and those of "
-        "the images held out otherwise; its 95 % interval counts the chance in which images these are, not "
-        "that in the first weights: for that, run an ablation with several seeds."
+        "Accuracies of the best epoch. “Against” compares test accuracies where both runs have one, and "
+        "otherwise those on the images held out. Its 95 % interval counts the chance in which images these "
+        "are, not the chance in the first weights: for that, run an ablation with several seeds."
     )
+
+
+def _download(histories: Mapping[str, list[Record]]) -> None:
     st.download_button(
         "CSV of these curves", lambda: as_csv(histories), "comparison.csv", "text/csv",
         icon=":material/download:", key="tm_compare_csv", on_click="ignore",
@@ -131,48 +151,62 @@ def _offer_families(runs: list[Run]) -> None:
                 st.rerun()
 
 
-def _otherwise(base: dict[str, Any], other: dict[str, Any]) -> str:
-    """What is set otherwise than in the base run, in one line."""
+def _otherwise(base: Settings, other: Settings) -> str:
+    """What is set differently from the base run, in one line."""
     return (
         ", ".join(f"{name} {_shown(value)}" for name, value in changed_settings(base, other).items()) or "—"
     )
 
 
 def comparison_table(
-    differing: dict[str, dict[str, Any]], figures: dict[str, dict[str, Any]]
+    differing: Mapping[str, Settings], figures: Mapping[str, RunFigures | None]
 ) -> pd.DataFrame:
-    """One line a run, the best first: the best epoch's figures, the test's, and what differs."""
+    """One line a run, the best first: the best epoch's figures, the test's, and what differs.
+
+    Args:
+        differing: The settings in which runs differ, each with its value by run.
+        figures: What each run reached; None where no epoch has ended.
+    """
+    tested = any(reached and reached.test for reached in figures.values())
     rows = []
     for name, reached in figures.items():
-        row: dict[str, Any] = {"run": name}
-        if any("test_accuracy" in each for each in figures.values()):
-            ends = reached.get("test_interval")
-            row |= {
-                "test accuracy": reached.get("test_accuracy"),
-                "95 % interval": f"{100 * ends[0]:.2f} to {100 * ends[1]:.2f} %" if ends else "",
-            }
+        test = reached.test if reached else None
+        row: dict[str, object] = {"run": name}
+        if tested:
+            row["test accuracy"] = test.accuracy if test else None
+            row["95 % interval"] = _interval(test) if test else ""
         row |= {
-            "validation accuracy": reached.get("validation_accuracy"),
-            "validation loss": reached.get("validation_loss"),
-            "training accuracy": reached.get("train_accuracy"),
-            "gap": _gap(reached),
-            "best epoch": reached.get("best_epoch"),
-            "epochs done": reached.get("epochs"),
-            "seconds an epoch": reached.get("seconds_an_epoch"),
+            "validation accuracy": reached and reached.validation_accuracy,
+            "validation loss": reached and reached.validation_loss,
+            "training accuracy": reached and reached.train_accuracy,
+            "gap": reached and reached.gap,
+            "best epoch": reached and reached.best_epoch,
+            "epochs done": reached and reached.epochs,
+            "seconds an epoch": reached and reached.seconds_an_epoch,
         }
         row |= {setting: _shown(values[name]) for setting, values in differing.items()}
         rows.append(row)
     return pd.DataFrame(rows).sort_values("validation accuracy", ascending=False, na_position="last")
 
 
-def _grouped(groups: dict[str, str], figures: dict[str, dict[str, Any]]) -> pd.DataFrame:
+def _interval(test: MeasuredAccuracy) -> str:
+    low, high = test.interval
+    return f"{100 * low:.2f} to {100 * high:.2f} %"
+
+
+def _grouped(groups: Mapping[str, str], figures: Mapping[str, RunFigures | None]) -> pd.DataFrame:
     """One line a value of the factor: how its runs did at their best epochs."""
     frame = pd.DataFrame(
         [
-            {"value": groups[name], "accuracy": reached.get("validation_accuracy"), "gap": _gap(reached)}
+            {
+                "value": groups[name],
+                "accuracy": reached and reached.validation_accuracy,
+                "gap": reached and reached.gap,
+            }
             for name, reached in figures.items()
         ]
     )
+    frame = frame.astype({"accuracy": float, "gap": float})
     summed = frame.groupby("value", sort=False).agg(
         runs=("accuracy", "size"),
         mean=("accuracy", "mean"),
@@ -184,11 +218,5 @@ def _grouped(groups: dict[str, str], figures: dict[str, dict[str, Any]]) -> pd.D
     return named.sort_values("mean accuracy", ascending=False)
 
 
-def _gap(reached: dict[str, Any]) -> float | None:
-    if "train_accuracy" not in reached or "validation_accuracy" not in reached:
-        return None
-    return float(reached["train_accuracy"] - reached["validation_accuracy"])
-
-
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return "—" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,19 +1,26 @@
 """One run: how it stands, its verdict, its curves, its settings."""
 
-from typing import Any
-
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.history import Record, of_kind
-from core.runs.run_list import Run, companions, current_jobs, find_run, judge, seconds_left, settings_of_run
+from core.history import EndRecord, Record, StartRecord, of_kind
+from core.runs.run_list import (
+    Run,
+    Settings,
+    companions,
+    current_jobs,
+    find_run,
+    judge,
+    seconds_left,
+    settings_of_run,
+)
 from core.runs.verdict import Verdict
 from pages.elements.address import adopt_choice, tell_choice
 from pages.elements.as_text import plain
 from pages.elements.page import errors_shown
 from pages.elements.train_monitor.job_progress import job_progress
-from pages.elements.train_monitor.training_curves import as_csv, draw_grid, run_chart, view_controls
+from pages.elements.train_monitor.training_curves import View, as_csv, draw_grid, run_chart, view_controls
 from pages.elements.train_monitor.training_form import fill_form
 
 _KINDS = {
@@ -47,7 +54,10 @@ def run_view(runs: list[Run], place: DeltaGenerator) -> None:
     run = find_run(str(name), runs)
     view = view_controls("tm")
     live = run.is_active and st.toggle(
-        "Live", True, key="tm_live", help="Switch it off to zoom in: a new point shows the whole curve again."
+        "Live",
+        True,
+        key="tm_live",
+        help="Switch this off to zoom in: with each new point the whole curve is shown again.",
     )
     every = 1.0 if live else None
 
@@ -58,7 +68,7 @@ def run_view(runs: list[Run], place: DeltaGenerator) -> None:
     st.fragment(body, run_every=every)()
 
 
-def _body(run: Run, view: Any) -> None:
+def _body(run: Run, view: View) -> None:
     was_active = run.is_active
     if was_active:  # drawn again by itself: see how it stands by now
         job = next((job for job in current_jobs() if job.name == run.name), None)
@@ -84,28 +94,27 @@ def _why_empty(run: Run) -> str:
     if state == "waiting":
         return "It begins by itself when its turn comes; this page need not stay open for that."
     if state == "running":
-        return "Nothing is recorded yet: the data set is being read, and the first steps are on their way."
+        return "Nothing is recorded yet: the data set is being read, and the first steps come next."
     return "Nothing was recorded."
 
 
 def show_verdict(history: list[Record], verdict: Verdict | None) -> None:
     """The sentence of a run, in the color of what it says."""
-    ended = list(of_kind(history, "end"))
     if verdict is None:
         st.info("This history lacks the figures that a verdict needs: losses and accuracies of every epoch.")
         return
     words = verdict.sentence
-    test = (ended[-1].get("metrics") or {}).get("test") if ended else None
-    if test:
-        low, high = test["interval"]
+    ends = list(of_kind(history, EndRecord))
+    if ends and (test := ends[-1].test):
+        low, high = test.interval
         words += (
-            f" On the test images the best weights reach {test['accuracy']:.2%} (95 % interval {low:.2%} to "
+            f" On the test images the best weights reach {test.accuracy:.2%} (95 % interval {low:.2%} to "
             f"{high:.2%})."
         )
     _KINDS.get(verdict.kind, st.info)(plain(words), icon=":material/gavel:")
 
 
-def _details(run: Run, history: list[Record], settings: dict[str, Any]) -> None:
+def _details(run: Run, history: list[Record], settings: Settings) -> None:
     row = st.container(horizontal=True)
     others = [each.name for each in companions(run)]
     if others and row.button(
@@ -118,13 +127,13 @@ def _details(run: Run, history: list[Record], settings: dict[str, Any]) -> None:
         "CSV", lambda: as_csv({run.name: run.history()}), f"{run.name.replace('/', '_')}.csv", "text/csv",
         icon=":material/download:", key="tm_csv", on_click="ignore",
     )  # fmt: skip
-    starts = [r for r in of_kind(history, "start") if r.get("settings")]
+    starts = list(of_kind(history, StartRecord))
     if (
         starts
-        and "optimizer" in starts[-1]["settings"]
+        and "optimizer" in starts[-1].settings
         and row.button("Use these settings for a new run", icon=":material/content_copy:", key="tm_copy")
     ):
-        fill_form("tm", starts[-1]["settings"])
+        fill_form("tm", starts[-1].settings)
         st.session_state["tm_part_next"] = "New run"
         st.rerun()
     if settings:

@@ -2,29 +2,30 @@
 
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from core.history import Record, of_kind
+from core.history import EpochRecord, Record, StepRecord, of_kind, plain_record
 from core.runs.verdict import Verdict
 
-# Quantity → names in (epoch record of training, epoch record of validation, step record).
+# Quantity → fields of (an epoch's record for training, for validation, a step's record).
 QUANTITIES = {
     "Loss": ("train_loss", "validation_loss", "loss"),
     "Accuracy": ("train_accuracy", "validation_accuracy", "accuracy"),
     "Learning rate": ("learning_rate", "", "learning_rate"),
     "Gradient norm": ("gradient_norm", "", "gradient_norm"),
 }
-POINTS = 2000  # drawn of one curve: more than a screen has columns
+POINTS_OF_A_CURVE = 2000  # more than a screen has columns
 TRAIN, HELD_OUT = "#2f7fd1", "#e07b00"
 _OVERFITS, _BEST = "#c0392b", "#2e9e5b"
 COLORS = ("#2f7fd1", "#e07b00", "#2e9e5b", "#c0392b", "#8e5bc4", "#8c6d31", "#d45fa5", "#7f8c8d",
            "#17a2b8", "#a8b400")  # fmt: skip
 Points = list[tuple[float, float]]
+Chart = dict[str, Any]  # ECharts' JSON: an option, a series or a mark
 
 
 @dataclass(frozen=True)
@@ -64,16 +65,21 @@ def points(history: list[Record], quantity: str, by: str, *, held_out: bool = Fa
     """The points of one curve: (epoch or step, value); values that are not finite are kept."""
     train, validation, step = QUANTITIES[quantity]
     if by == "step" and not held_out:
-        found = [(r["step"], r[step]) for r in of_kind(history, "step") if step in r]
+        steps = ((r.step, getattr(r, step)) for r in of_kind(history, StepRecord))
+        found: Points = [(place, value) for place, value in steps if value is not None]
         if found:
             return found
     name = validation if held_out else train
     if not name:
         return []
-    epochs = [r for r in of_kind(history, "epoch") if name in r]
-    if by == "step" and all("step" in r for r in epochs):
-        return [(r["step"], r[name]) for r in epochs]
-    return [(r["epoch"], r[name]) for r in epochs]
+    epochs = [r for r in of_kind(history, EpochRecord) if getattr(r, name) is not None]
+    if (
+        by == "step"
+        and (places := [r.step for r in epochs if r.step is not None])
+        and len(places) == len(epochs)
+    ):
+        return [(place, getattr(r, name)) for place, r in zip(places, epochs, strict=True)]
+    return [(r.epoch, getattr(r, name)) for r in epochs]
 
 
 def smooth(values: list[float], weight: float) -> list[float]:
@@ -89,7 +95,7 @@ def smooth(values: list[float], weight: float) -> list[float]:
     return out
 
 
-def run_chart(history: list[Record], quantity: str, view: View, verdict: Verdict | None) -> dict[str, Any]:
+def run_chart(history: list[Record], quantity: str, view: View, verdict: Verdict | None) -> Chart:
     """The ECharts option of one run's chart, with its marks."""
     by = _possible(history, view.by)
     logarithmic = view.logarithmic and quantity != "Accuracy"
@@ -114,7 +120,7 @@ def run_chart(history: list[Record], quantity: str, view: View, verdict: Verdict
 
 def comparison_chart(
     histories: dict[str, list[Record]], quantity: str, view: View, groups: dict[str, str] | None = None
-) -> dict[str, Any]:
+) -> Chart:
     """Several runs over each other: training dashed and thin, validation solid.
 
     Args:
@@ -122,7 +128,7 @@ def comparison_chart(
     """
     logarithmic = view.logarithmic and quantity != "Accuracy"
     by = view.by if all(_possible(h, view.by) == view.by for h in histories.values()) else "epoch"
-    series: list[dict[str, Any]] = []
+    series: list[Chart] = []
     kinds = list(dict.fromkeys((groups or {}).values())) or list(histories)
     for name, history in histories.items():
         color = COLORS[kinds.index(groups[name] if groups else name) % len(COLORS)]
@@ -141,7 +147,7 @@ def comparison_chart(
     return option
 
 
-def draw(option: dict[str, Any], key: str, *, height: int = 300) -> None:
+def draw(option: Chart, key: str, *, height: int = 300) -> None:
     """Draw a chart, or say that it has no points yet."""
     if not any(y is not None for series in option["series"] for _, y in series["data"]):
         st.caption(f"{option['yAxis']['name']}: no finite number was recorded so far.")
@@ -149,7 +155,7 @@ def draw(option: dict[str, Any], key: str, *, height: int = 300) -> None:
     st.echarts_chart(option, height=height, key=key, alt=f"{option['yAxis']['name']} over the run")
 
 
-def draw_grid(options: Iterable[dict[str, Any]], key: str) -> None:
+def draw_grid(options: Iterable[Chart], key: str) -> None:
     """Charts side by side, two in a row; one alone is wider and higher."""
     charts = list(options)
     if len(charts) == 1:
@@ -161,14 +167,14 @@ def draw_grid(options: Iterable[dict[str, Any]], key: str) -> None:
                 draw(charts[number], f"{key}_{number}")
 
 
-def as_csv(histories: dict[str, list[Record]]) -> bytes:
+def as_csv(histories: Mapping[str, Sequence[Record]]) -> bytes:
     """Every epoch and step of the runs, one a line; read back by "From elsewhere"."""
     frame = pd.DataFrame(
         [
-            {"run": name, **{k: v for k, v in record.items() if not isinstance(v, dict | list)}}
+            {"run": name, **plain_record(record)}
             for name, history in histories.items()
             for record in history
-            if record.get("kind") in ("epoch", "step")
+            if isinstance(record, EpochRecord | StepRecord)
         ]
     )
     out = io.StringIO()
@@ -178,8 +184,8 @@ def as_csv(histories: dict[str, list[Record]]) -> bytes:
 
 def _possible(history: list[Record], by: str) -> str:
     """Steps while there is no epoch yet, and epochs where no steps were recorded."""
-    has_epochs = any(True for _ in of_kind(history, "epoch"))
-    has_steps = any(True for _ in of_kind(history, "step"))
+    has_epochs = any(of_kind(history, EpochRecord))
+    has_steps = any(of_kind(history, StepRecord))
     if by == "epoch":
         return "epoch" if has_epochs or not has_steps else "step"
     return "step" if has_steps else "epoch"
@@ -187,10 +193,10 @@ def _possible(history: list[Record], by: str) -> str:
 
 def _lines(
     name: str, line: Points, color: str, smoothing: float, logarithmic: bool, *, symbols: bool
-) -> list[dict[str, Any]]:
+) -> list[Chart]:
     """The curve; where it is smoothed, the raw one faint behind it."""
 
-    def one(values: list[float], opacity: float, label: str, width: float) -> dict[str, Any]:
+    def one(values: list[float], opacity: float, label: str, width: float) -> Chart:
         return {
             "type": "line", "name": label, "color": color, "connectNulls": False,
             "showSymbol": symbols and opacity == 1, "symbolSize": 5, "symbol": "circle",
@@ -199,7 +205,7 @@ def _lines(
             "data": [[x, _drawable(y, logarithmic)] for (x, _), y in zip(thin, values, strict=True)],
         }  # fmt: skip
 
-    stride = max(1, -(-len(line) // POINTS))
+    stride = max(1, -(-len(line) // POINTS_OF_A_CURVE))
     thin = line[::stride] if (len(line) - 1) % stride == 0 else [*line[::stride], line[-1]]
     raw = [float(y) for _, y in thin]
     if not smoothing:
@@ -219,13 +225,15 @@ def _drawable(value: float, logarithmic: bool) -> float | None:
     return float(f"{value:.6g}")
 
 
-def _marks(history: list[Record], quantity: str, by: str, verdict: Verdict | None) -> list[dict[str, Any]]:
+def _marks(history: list[Record], quantity: str, by: str, verdict: Verdict | None) -> list[Chart]:
     """Vertical lines: the best epoch, where overfitting begins, where numbers ceased to be finite."""
-    unit = "step" if by == "step" else "epoch"
-    place: dict[int, Any] = {r["epoch"]: r.get(unit, r["epoch"]) for r in of_kind(history, "epoch")}
+    place = {
+        r.epoch: r.step if by == "step" and r.step is not None else r.epoch
+        for r in of_kind(history, EpochRecord)
+    }
     if verdict is None or not place:
         return []
-    marks: list[dict[str, Any]] = []
+    marks: list[Chart] = []
     first, last = min(place.values()), max(place.values())
 
     def mark(epoch: int | None, words: str, color: str) -> None:
@@ -246,9 +254,9 @@ def _marks(history: list[Record], quantity: str, by: str, verdict: Verdict | Non
     return marks
 
 
-def _option(series: list[dict[str, Any]], quantity: str, by: str, logarithmic: bool) -> dict[str, Any]:
+def _option(series: list[Chart], quantity: str, by: str, logarithmic: bool) -> Chart:
     names = list(dict.fromkeys(s["name"] for s in series if not s["name"].endswith(", raw")))
-    axis: dict[str, Any] = {"type": "log" if logarithmic else "value", "name": quantity, "scale": True}
+    axis: Chart = {"type": "log" if logarithmic else "value", "name": quantity, "scale": True}
     axis |= {"nameLocation": "end", "nameGap": 40, "nameTextStyle": {"align": "left", "fontWeight": "bold"}}
     if quantity == "Accuracy" or logarithmic:
         axis["axisLabel"] = {"hideOverlap": True}

@@ -1,0 +1,46 @@
+"""Who sits at the browser of this session, and what is taken from what they upload."""
+
+import streamlit as st
+from streamlit.runtime import Runtime
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
+
+from core import roles
+from core.roles import Visitor
+from pages.elements.front_door import TEACHER_COOKIE, VISITOR_COOKIE
+
+
+def visitor() -> Visitor:
+    """The visitor of the session whose script runs here; outside a session, the user of this machine."""
+    context = get_script_run_ctx(suppress_warning=True)
+    if context is None or not roles.class_mode():
+        return roles.USER
+    cookies = st.context.cookies
+    # A browser that keeps no cookies is one visitor for as long as its session lasts.
+    secret = cookies.get(VISITOR_COOKIE) or context.session_id
+    if _is_listed_teacher():
+        return Visitor(roles.visitor_of(secret, "").name, may_all=True)
+    return roles.visitor_of(secret, cookies.get(TEACHER_COOKIE, ""))
+
+
+def taken(file: UploadedFile) -> None:
+    """Let go of an uploaded file's bytes, once all that is wanted of it was read; its name stays shown."""
+    context = get_script_run_ctx(suppress_warning=True)
+    manager = Runtime.instance().uploaded_file_mgr if Runtime.exists() else None
+    if context is None or not isinstance(manager, MemoryUploadedFileManager):
+        return
+    if manager.get_files(context.session_id, [file.file_id]):
+        manager.add_file(context.session_id, UploadedFileRec(file.file_id, file.name, file.type, b""))
+
+
+def _is_listed_teacher() -> bool:
+    """Whether this visitor has logged in (`st.login`) with an address among `teachers` in secrets.toml."""
+    try:
+        teachers = st.secrets.get("teachers", [])
+    except (FileNotFoundError, KeyError):
+        return False
+    return bool(teachers) and bool(st.user.get("is_logged_in")) and st.user.get("email") in list(teachers)
+
+
+roles.set_visitor(visitor)
