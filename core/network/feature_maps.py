@@ -125,7 +125,8 @@ class _Maps:
 
     def found(self, trunk: frozenset[str]) -> LayerOutputs:
         """What was seen. To be asked after the run, where nobody watches the operations any more."""
-        maps, shapes = {}, {}
+        maps: dict[str, FeatureMap] = {}
+        shapes: dict[str, tuple[int, ...]] = {}
         for layer, (output, places) in self._outputs.items():
             described = _described(layer, output, places)
             if described is not None:

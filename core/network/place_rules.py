@@ -75,8 +75,7 @@ def _flat(values: Iterable[Any]) -> Iterable[Any]:
 _MOVES = {
     "view", "_unsafe_view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose",
     "t", "expand", "select", "slice", "split", "split_with_sizes", "chunk", "unbind", "repeat", "flip",
-    "roll",
-    "narrow", "constant_pad_nd", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
+    "roll", "narrow", "constant_pad_nd", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
     "native_channel_shuffle", "movedim", "swapaxes", "_reshape_alias", "alias", "as_strided",
 }  # fmt: skip
 # Of these the index tensor itself can be moved, whatever its size along each dimension.
@@ -89,15 +88,24 @@ def _moved(
     if index is None:
         return None
     name = function._schema.name.removeprefix("aten::")
+    if name == "constant_pad_nd":
+        return _numbered(_padded(index, arguments[1]))
     if name not in _REORDERINGS:
         index = index.expand(tensor.shape).contiguous()
     # Counted from 1, so that 0 is what the operation itself puts in.
     arguments = tuple(index + 1 if a is tensor else a for a in arguments)
-    if name == "constant_pad_nd":
-        arguments, settings = arguments[:2], {}
     moved = function(*arguments, **settings)
     moved = moved[position] if isinstance(moved, list | tuple) else moved
     return _numbered(_small(moved - 1))
+
+
+def _padded(index: Tensor, padding: list[int]) -> Tensor:
+    """What is put around along the index's own dimensions is no place; along the others nothing changes."""
+    own = list(padding)
+    for pair in range(len(own) // 2):
+        if index.shape[index.ndim - 1 - pair] == 1:
+            own[2 * pair : 2 * pair + 2] = [0, 0]
+    return torch.nn.functional.pad(index, own, value=NO_PLACE)
 
 
 def _small(index: Tensor) -> Tensor:
