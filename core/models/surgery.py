@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
+from core.compute.tracing import Tracer, copy_for_tracing
+
 # Functions that become modules; the second entry is the module's name in its parent.
 _FUNCTIONS: dict[Any, tuple[type[nn.Module], str]] = {
     F.relu: (nn.ReLU, "relu"),
@@ -127,7 +129,7 @@ def _needs_a_look(block: nn.Module) -> bool:
     return any(n > 1 and name.removeprefix("self.") in children for name, n in calls.items())
 
 
-class _ChildrenAsLeaves(fx.Tracer):
+class _ChildrenAsLeaves(Tracer):
     """Follows one forward only; what its children do stays theirs, so that hooks on them still fire."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -141,7 +143,12 @@ def _traced(block: nn.Module, given: frozenset[str] = frozenset()) -> fx.Graph |
         return "its forward takes any number of arguments"
     absent = {p.name: p.default for p in parameters if p.default is not p.empty and p.name not in given}
     try:
-        return _ChildrenAsLeaves().trace(block, concrete_args=absent or None)
+        twin = copy_for_tracing(block)
+        graph = _ChildrenAsLeaves().trace(twin, concrete_args=absent or None)
+        for node in graph.nodes:  # constants that tracing has put into the copy
+            if node.op == "get_attr" and str(node.target).startswith("_tensor_constant"):
+                setattr(block, str(node.target), getattr(twin, str(node.target)))
+        return graph
     except Exception as error:  # noqa: BLE001 -- a forward is a stranger's code and fails in its own ways
         return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
 

@@ -8,6 +8,7 @@ import torch
 
 from core.errors import SettingError
 from core.models.classifier import Classifier
+from core.network.feature_maps import layer_outputs
 from core.network.hooks import captured
 from core.network.unit import outputs
 
@@ -45,7 +46,7 @@ def activations(classifier: Classifier, pixels: np.ndarray, layer: str) -> np.nd
     output = outputs(classifier, layer, classifier.inputs(pixels[None]))
     if output.ndim == 2:
         output = output[..., None, None]
-    if output.ndim != 4:
+    if output.ndim != 4 or layer not in layer_outputs(classifier).shapes:
         raise SettingError(
             f"The output of {layer!r} has the shape {tuple(output.shape)}, not channels with a map each: "
             "choose another layer."
@@ -60,14 +61,15 @@ def one_channel_of_each(
     """The map of the channel with that number in each of some layers, in one run.
 
     Shape:
-        returns: (height, width) float32 by layer; layers with fewer channels are left out
+        returns: (height, width) float32 by layer; layers without a map or with fewer channels are left out
     """
-    with captured(classifier.module, layers) as found:
+    known = layer_outputs(classifier).maps
+    maps = {layer: known[layer] for layer in layers if layer in known and channel < known[layer].channels}
+    with captured(classifier.module, maps) as found:
         classifier.module(classifier.inputs(pixels[None]))
     return {
-        layer: np.ascontiguousarray(found[layer][0, channel].float().cpu().numpy())
-        for layer in layers
-        if found[layer].ndim == 4 and channel < found[layer].shape[1]
+        layer: np.ascontiguousarray(one.of(found[layer])[0, channel].float().cpu().numpy())
+        for layer, one in maps.items()
     }
 
 

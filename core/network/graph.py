@@ -13,8 +13,10 @@ import operator
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, fx, nn
+
+from core.compute.device_faults import is_device_fault
+from core.compute.tracing import Tracer, copy_for_tracing, settings_left_alone
 
 _IN_PLACE: dict[Any, Any] = {
     operator.iadd: operator.add,
@@ -27,32 +29,51 @@ _IN_PLACE: dict[Any, Any] = {
 class NetworkGraph:
     """The steps of a network in their order.
 
+    The network itself is left as it is: what is traced is a copy.
+
     Args:
-        module: The network, which is left as it is.
-        as_one: Kinds of modules that are one step although they hold others.
+        module: The network.
+        as_one: Kinds of modules that are one step although they hold others. By default these are batch
+            norms, since timm's hold their activation.
     Attributes:
-        nodes: Of the traced graph; every module without children is one step, whoever wrote it.
-        from_input: Those whose output depends on the images.
+        nodes: The nodes of the traced graph; every module without children is one step, whoever wrote it.
+        images: The first of them, which stands for the images.
+        from_input: The nodes whose output depends on the images.
         output: The last of them: what the network returns.
     Raises:
         ValueError, and what `torch.fx` raises: The network's code decides by what it computes, so that it
             cannot be followed in advance.
     """
 
-    def __init__(self, module: nn.Module, as_one: tuple[type[nn.Module], ...] = ()) -> None:
-        self.nodes: list[fx.Node] = list(_Tracer(as_one).trace(module).nodes)
+    def __init__(self, module: nn.Module, as_one: tuple[type[nn.Module], ...] = (nn.BatchNorm2d,)) -> None:
+        twin = copy_for_tracing(module)
+        settings = settings_left_alone(type(module).forward)
+        graph = _StepTracer(as_one).trace(twin, settings or None)
+        places = [node for node in graph.nodes if node.op == "placeholder"]
+        if not places or places[0].target in settings:
+            raise ValueError("the network takes no input")
+        self.images: fx.Node = places[0]
+        self.nodes: list[fx.Node] = _without_checks(list(graph.nodes), places[1:])
         # Of the network itself nothing is kept: whoever remembers the graph by it would never let it go.
         self._parts = {name: _not_in_place(part) for name, part in module.named_modules() if name}
         self._attributes = {
-            node: operator.attrgetter(str(node.target))(module)
-            for node in self.nodes
-            if node.op == "get_attr"
+            node: _attribute(str(node.target), module, twin) for node in self.nodes if node.op == "get_attr"
         }
-        places = [node for node in self.nodes if node.op == "placeholder"]
-        if not places:
-            raise ValueError("the network takes no input")
-        self.from_input = self.behind(places[0])
+        self._ends = _ends_of(twin, as_one)
+        self.from_input = self.behind(self.images)
         self.output = self.nodes[-1]
+
+    def steps_of(self, layer: str) -> list[fx.Node]:
+        """The steps whose output is the output of a layer: one for each time it runs; empty where none is.
+
+        The activation inside a batch norm is no step of its own, but the norm ends with it and so stands for
+        it.
+
+        Args:
+            layer: A name in `named_modules()`.
+        """
+        name = self._ends.get(layer, layer)
+        return [node for node in self.nodes if node.op == "call_module" and node.target == name]
 
     def behind(self, node: fx.Node) -> set[fx.Node]:
         """The node, and every node whose output depends on its."""
@@ -74,7 +95,7 @@ class NetworkGraph:
             inputs: What the network is given; for its first step.
         """
         if node.op == "placeholder":
-            return inputs if node in self.from_input else next(iter(node.args), None)
+            return inputs if node is self.images else next(iter(node.args), None)
         arguments = fx.node.map_arg(node.args, known.__getitem__)
         return self.call(node, arguments, fx.node.map_arg(node.kwargs, known.__getitem__))
 
@@ -97,13 +118,47 @@ class NetworkGraph:
         return arguments[0]  # the output
 
 
-class _Tracer(fx.Tracer):
+class _StepTracer(Tracer):
     def __init__(self, as_one: tuple[type[nn.Module], ...]) -> None:
         super().__init__()
         self._as_one = as_one
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, self._as_one) or not any(True for _ in m.children())
+
+
+def _without_checks(nodes: list[fx.Node], settings: list[fx.Node]) -> list[fx.Node]:
+    """The nodes without the optional arguments, and without what `torch.fx` adds to check that they are left.
+
+    An argument that the network passes on after all is kept.
+    """
+    from_settings = set(settings)
+    for node in nodes:
+        if any(source in from_settings for source in node.all_input_nodes):
+            from_settings.add(node)
+    needed = {nodes[-1]}
+    for node in reversed(nodes):
+        if node in needed:
+            needed.update(node.all_input_nodes)
+    return [node for node in nodes if node in needed or node not in from_settings]
+
+
+def _attribute(name: str, module: nn.Module, twin: nn.Module) -> Any:
+    """An attribute of the network; of its copy where it is a constant that tracing has put there."""
+    try:
+        return operator.attrgetter(name)(module)
+    except AttributeError:
+        return operator.attrgetter(name)(twin)
+
+
+def _ends_of(module: nn.Module, as_one: tuple[type[nn.Module], ...]) -> dict[str, str]:
+    """The module that is one step, by the name of the layer inside with which it ends: its last child."""
+    found = {}
+    for name, part in module.named_modules():
+        children = [inner for inner, _ in part.named_children()]
+        if name and children and isinstance(part, as_one):
+            found[f"{name}.{children[-1]}"] = name
+    return found
 
 
 def _not_in_place(part: nn.Module) -> nn.Module:
@@ -120,11 +175,15 @@ CANNOT_FOLLOW = (
 )  # fmt: skip
 
 
-def traced(module: nn.Module, as_one: tuple[type[nn.Module], ...] = ()) -> NetworkGraph | None:
-    """The graph of a network; None where its code cannot be followed in advance."""
+def traced(module: nn.Module, as_one: tuple[type[nn.Module], ...] = (nn.BatchNorm2d,)) -> NetworkGraph | None:
+    """The graph of a network; None where its code cannot be followed in advance.
+
+    A fault of the device is raised (`core.compute.device_faults`), and not taken for code that cannot be
+    followed.
+    """
     try:
         return NetworkGraph(module, as_one)
     except CANNOT_FOLLOW as error:
-        if isinstance(error, torch.OutOfMemoryError):
+        if is_device_fault(error):
             raise
         return None

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.network.operations import arguments_by_name, is_pointwise
+
 NOTHING = (np.iinfo(np.int64).max, -1)  # first and last pixel of an interval that is empty
 
 
@@ -96,9 +98,9 @@ def follow(
         if isinstance(footprint, Unknown):
             return footprint
     if name in _RULES:
-        values = _by_name(function, arguments, settings)
+        values = arguments_by_name(function, arguments, settings)
         return tuple(_RULES[name](values, known, output, axis) for axis in (0, 1))
-    if _is_pointwise(function, name):
+    if is_pointwise(function, name):
         return tuple(_broadcast([(t, f[axis]) for t, f in footprints], output) for axis in (0, 1))
     if name in _MOVES:
         (tensor, footprint), *_ = footprints
@@ -106,13 +108,6 @@ def follow(
     return Unknown(f"the operation {name!r} cannot be followed")
 
 
-# Operations that give every index what stood at that index, or a constant.
-_POINTWISE = {
-    "native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm", "clone", "detach",
-    "alias", "_to_copy", "contiguous", "dropout", "native_dropout", "lift_fresh", "copy",
-    "hardswish", "hardsigmoid", "hardtanh", "relu", "leaky_relu", "elu", "silu", "mish", "gelu", "softplus",
-    "prelu", "threshold", "log_sigmoid_forward", "_prelu_kernel",
-}  # fmt: skip
 _SOURCES = {
     "zeros_like",
     "ones_like",
@@ -134,31 +129,12 @@ _MOVES = {
 }  # fmt: skip
 
 
-def _is_pointwise(function: Any, name: str) -> bool:
-    if name.removesuffix("_") in _POINTWISE or torch.Tag.pointwise in function.tags:
-        return True
-    if not name.endswith("_"):
-        return False
-    # In-place versions carry no tag of their own.
-    plain = getattr(torch.ops.aten, name.removesuffix("_"), None)
-    return plain is not None and any(
-        torch.Tag.pointwise in getattr(plain, overload).tags for overload in plain.overloads()
-    )
-
-
 def _flat(values: Iterable[Any]) -> Iterable[Any]:
     for value in values:
         if isinstance(value, list | tuple):
             yield from _flat(value)
         else:
             yield value
-
-
-def _by_name(function: Any, arguments: tuple, settings: dict) -> dict[str, Any]:
-    declared = function._schema.arguments
-    values = {a.name: a.default_value for a in declared if a.has_default_value()}
-    values.update({a.name: value for a, value in zip(declared, arguments, strict=False)})
-    return {**values, **settings}
 
 
 def union(axis: Axis) -> Axis:

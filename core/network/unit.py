@@ -7,7 +7,7 @@ from torch import Tensor
 
 from core.errors import SettingError, TargetOutOfRange, UnknownName
 from core.models.classifier import Classifier
-from core.network.feature_maps import layer_shapes
+from core.network.feature_maps import layer_outputs, layer_shapes
 from core.network.hooks import captured
 
 
@@ -55,6 +55,8 @@ class Unit:
 def outputs(classifier: Classifier, layer: str | None, inputs: Tensor) -> Tensor:
     """A layer's output for normalized inputs, or the logits. Differentiable, and no hook is left.
 
+    A map is returned with its channels first, however the layer holds it.
+
     Shape:
         inputs: (N, C, H, W) float32
         returns: (N, C, H, W) or (N, C)
@@ -66,7 +68,8 @@ def outputs(classifier: Classifier, layer: str | None, inputs: Tensor) -> Tensor
         return classifier.logits(inputs)
     with captured(classifier.module, [layer]) as found:
         classifier.module(inputs)
-    return found[layer]
+    described = layer_outputs(classifier).maps.get(layer)
+    return found[layer] if described is None else described.of(found[layer])
 
 
 def check_unit(

@@ -38,7 +38,7 @@ class LocalNetwork:
         known = self.description
         for node in known.graph.nodes:
             sources = [s for s in node.all_input_nodes if s in known.changing]
-            if node.op == "placeholder" and known.outputs[node].ndim == 4:
+            if node is known.graph.images:
                 self.local[node] = []
             elif (node in known.layers or node in known.pointwise) and all(s in self.local for s in sources):
                 self.local[node] = sources

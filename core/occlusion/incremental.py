@@ -235,7 +235,7 @@ def _batch(
             raise InterruptedError
         if node not in known.changing:
             continue
-        if node.op == "placeholder":
+        if node is known.graph.images:
             spans = [
                 span(corners[:, axis], corners[:, axis] + window - 1, inside.shape[axis]) for axis in (0, 1)
             ]

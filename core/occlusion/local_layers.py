@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from core.compute.device_faults import is_device_fault
 from core.network.graph import CANNOT_FOLLOW, NetworkGraph, traced
 from core.network.in_place_steps import InPlace, in_place
 
@@ -150,13 +151,13 @@ def _outputs(graph: NetworkGraph, inputs: Tensor) -> dict[fx.Node, Any]:
 
 
 def _described(module: nn.Module, inputs: Tensor) -> NetworkDescription | None:
-    graph = traced(module, as_one=(nn.BatchNorm2d,))
+    graph = traced(module)
     if graph is None or not isinstance(graph.output.args[0], fx.Node):  # several answers, or none
         return None
     try:
         outputs = _outputs(graph, inputs)
     except CANNOT_FOLLOW as error:
-        if isinstance(error, torch.OutOfMemoryError):
+        if is_device_fault(error):
             raise
         return None
     changing: set[fx.Node] = set()
@@ -164,7 +165,7 @@ def _described(module: nn.Module, inputs: Tensor) -> NetworkDescription | None:
     pointwise: set[fx.Node] = set()
     overwriting: dict[fx.Node, InPlace] = {}
     for node in graph.nodes:
-        if node.op == "placeholder" or any(source in changing for source in node.all_input_nodes):
+        if node is graph.images or any(source in changing for source in node.all_input_nodes):
             changing.add(node)
         if node.op in ("placeholder", "output", "get_attr") or node not in changing:
             continue

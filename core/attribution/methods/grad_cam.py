@@ -9,7 +9,8 @@ from core.attribution.gradients import NotFinite, Output, check_target, scores, 
 from core.attribution.methods import methods
 from core.attribution.result import Attribution
 from core.models.classifier import Classifier
-from core.network.feature_maps import check_feature_map, feature_maps
+from core.network.default_map import FEWEST_PLACES_A_SIDE, default_map
+from core.network.feature_maps import feature_map
 from core.network.hooks import captured
 from core.progress import Progress, no_progress
 from core.settings import Choice, Text
@@ -30,13 +31,13 @@ def grad_cam(
     """A coarse map: each channel of a layer, weighted by how much it would raise the score.
 
     Args:
-        layer: Whose channels are weighted; empty for the last one that is a map.
+        layer: The layer whose channels are weighted; empty for the last map with at least 7 places a side.
         pooling: A channel's weight is the average of its gradients, or the largest.
         positive_only: Keep what speaks for the class, as in the paper; otherwise what speaks against it too.
         output: Explain the logit, or the probability.
     Shape:
         image: (H, W, C) uint8
-        returns: (h, w), the places of the layer
+        returns: (h, w), the places of the layer, whether it has channels first or last or tokens
     Raises:
         TargetOutOfRange: The classifier has no such class.
         UnknownName: It has no such layer with a map.
@@ -44,7 +45,8 @@ def grad_cam(
         Selvaraju, Cogswell, Das, Vedantam, Parikh, Batra 2017, "Grad-CAM", arXiv:1610.02391
     """
     target = check_target(classifier, target)
-    name = check_feature_map(classifier, layer) if layer else next(reversed(feature_maps(classifier)))
+    chosen = feature_map(classifier, layer) if layer else default_map(classifier)
+    name = chosen.layer
     inputs = classifier.inputs(image[None])
     with torch.inference_mode(False), torch.enable_grad():
         points = inputs.detach().clone().requires_grad_()
@@ -52,17 +54,28 @@ def grad_cam(
             score = scores(classifier, points, target, output)[0]
         (gradients,) = torch.autograd.grad(score, maps[name], allow_unused=True)
     score = score.detach()
-    activations = maps[name].detach()[0].double().cpu()
     if gradients is None:
         gradients = torch.zeros_like(maps[name])
-    slopes = gradients[0].double().cpu()
+    # On the CPU first: Apple's GPUs have no float64.
+    activations = chosen.of(maps[name].detach())[0].cpu().double()
+    slopes = chosen.of(gradients)[0].cpu().double()
     if not (torch.isfinite(score) and torch.isfinite(slopes).all() and torch.isfinite(activations).all()):
         raise NotFinite(f"The {output} of class {target}", classifier)
     weights = slopes.mean(dim=(1, 2)) if pooling == "average" else slopes.amax(dim=(1, 2))
     values = (weights[:, None, None] * activations).sum(0)
     note = ""
+    if min(chosen.size) < FEWEST_PLACES_A_SIDE and not layer:
+        note = (
+            f"No layer of this network has a map of {FEWEST_PLACES_A_SIDE} × {FEWEST_PLACES_A_SIDE} places "
+            f"or more: {name} has {chosen.size[0]} × {chosen.size[1]}, so the map is coarse."
+        )
     if not slopes.any():
         note = why_no_gradient(float(score), output)
+        if gradients.any():
+            note = (
+                f"The map is blank: behind {name} only the class token is looked at, so its places move "
+                "nothing. Choose an earlier layer."
+            )
     elif positive_only and not (values > 0).any():
         note = (
             f"The map is blank: everywhere in {name} the channels that fire lower this class. "
