@@ -82,6 +82,28 @@ def captured(module: nn.Module, layers: Iterable[str]) -> Iterator[dict[str, Ten
 
 
 @contextmanager
+def captured_inputs(module: nn.Module, layers: Iterable[str]) -> Iterator[dict[str, Tensor]]:
+    """Keep what some layers are given while the network runs: a copy of their first argument.
+
+    Raises:
+        UnknownName: There is no such layer.
+        NoTensor: What it is given is not one tensor.
+    """
+    inputs: dict[str, Tensor] = {}
+
+    def keeper(name: str) -> Hook:
+        def keep(part: nn.Module, given: Any, output: Any) -> None:
+            if not given or not isinstance(given[0], Tensor):
+                raise NoTensor(name, given[0] if given else None)
+            inputs[name] = given[0].clone()
+
+        return keep
+
+    with _hooked((part, keeper(name)) for name, part in _parts(module, layers)):
+        yield inputs
+
+
+@contextmanager
 def observed(module: nn.Module, functions: Mapping[str, Callable[[Tensor], None]]) -> Iterator[None]:
     """Read some layers' outputs at the moment they are made, while they are in the cache: nothing is copied.
 
