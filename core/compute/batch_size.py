@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, field
 
-LONGEST = 0.1  # seconds of a batch
-AGAIN = 64  # batches
+LONGEST_BATCH = 0.1  # seconds
+LONGEST_BATCH_THAT_PAYS = 0.5  # seconds, where every doubling makes a pass so much cheaper:
+SHARE_OF_TIME_THAT_PAYS = 0.85
+BATCHES_UNTIL_ANOTHER_LOOK = 64
 
 
 @dataclass
@@ -12,10 +14,13 @@ class BatchSize:
 
     Few passes pay for calling each layer, many for activations that no longer fit into the caches: 28 × 28
     images in batches of 1,024 took 1.3 times as long as in batches of 256. So every power of two is tried
-    once, up to a tenth of a second, and then the fastest is taken.
+    once, up to a tenth of a second, and then the fastest is taken. Some networks pay a price for each call
+    whatever the batch (weights that are standardized anew): there larger batches are tried for as long as
+    each doubling pays, up to half a second.
 
     Attributes:
         seconds: Of one pass, by the power of two below their number.
+        batches: How many batches were done.
     """
 
     seconds: dict[int, float] = field(default_factory=dict)
@@ -25,14 +30,39 @@ class BatchSize:
         """The next batch, at most `limit`; 1 before anything is known."""
         if not self.seconds:
             return 1
-        fastest = min(self.seconds, key=lambda size: self.seconds[size])
-        longest = max(1, min(limit, int(LONGEST / self.seconds[fastest])))
         more = 2 * max(self.seconds)
-        if more <= longest:
+        if more <= limit and self._is_worth_a_try(more):
             return more
+        fitting = [size for size in self.seconds if size <= limit and self._may_be_used(size)] or [1]
+        fastest = min(fitting, key=lambda size: self.seconds.get(size, 0.0))
         # Now and then half and double are looked at again: they may have been unlucky.
-        again = {AGAIN // 2: fastest // 2, 0: 2 * fastest}.get(self.batches % AGAIN, fastest)
-        return min(max(1, again), longest)
+        when = self.batches % BATCHES_UNTIL_ANOTHER_LOOK
+        if when == BATCHES_UNTIL_ANOTHER_LOOK // 2:
+            return max(1, fastest // 2)
+        if when == 0 and 2 * fastest <= limit and 2 * self._batch(fastest) <= 2 * LONGEST_BATCH:
+            return 2 * fastest
+        return fastest
+
+    def _batch(self, size: int) -> float:
+        """Seconds of a batch of that size."""
+        return size * self.seconds.get(size, 0.0)
+
+    def _pays(self, size: int) -> bool:
+        """Whether a pass is much cheaper than in a batch of half the size; so it may be, if that is unknown."""
+        half = self.seconds.get(size // 2)
+        return half is None or self.seconds.get(size, half) <= SHARE_OF_TIME_THAT_PAYS * half
+
+    def _is_worth_a_try(self, size: int) -> bool:
+        longest = LONGEST_BATCH_THAT_PAYS if self._pays(size // 2) else LONGEST_BATCH
+        return 2 * self._batch(size // 2) <= longest
+
+    def _may_be_used(self, size: int) -> bool:
+        """A batch is short, or it pays to take so many at once."""
+        if self._batch(size) <= LONGEST_BATCH:
+            return True
+        half = size // 2
+        usable = half in self.seconds and (half == 1 or self._may_be_used(half))
+        return usable and self._pays(size) and self._batch(size) <= LONGEST_BATCH_THAT_PAYS
 
     def took(self, passes: float, seconds: float) -> None:
         """Remember how long a batch took.

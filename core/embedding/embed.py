@@ -12,7 +12,9 @@ from core.embedding.nearest_neighbors import nearest_neighbors, share_preserved,
 from core.embedding.projections import FEWEST, NEIGHBORS, FeatureSpace, projection_named
 from core.errors import SettingError, UnknownName
 from core.models.classifier import Classifier
-from core.network.hooks import captured
+from core.network.feature_maps import FeatureMap, layer_outputs
+from core.network.head import NoHead, head_of
+from core.network.hooks import captured, captured_inputs
 from core.network.summary import summarize
 from core.progress import Progress, no_progress
 
@@ -43,28 +45,58 @@ class FeatureLayer:
         return f"{self.name} · {self.type} · {self.width} features{how}"
 
 
+# In front of a head's name: what it is given, where that is the output of no layer.
+INPUT_OF = "input of "
+
+
 def feature_layers(classifier: Classifier) -> list[FeatureLayer]:
-    """The layers of a classifier in the order of execution."""
+    """The layers of a classifier in the order of execution; of its head what goes in, if no layer gives that.
+
+    Layers whose output is neither a map of the image's places nor a vector nor tokens are left out.
+    """
     preprocessing = classifier.card.preprocessing
     summary = summarize(classifier.module, preprocessing.input_size, preprocessing.channels)
-    return [
-        FeatureLayer(layer.name, layer.type, layer.output_shape)
-        for layer in summary.layers
-        if layer.name and layer.output_shape
-    ]
+    maps = layer_outputs(classifier).maps
+    found = []
+    for layer in summary.layers:
+        if not layer.name or not layer.output_shape:
+            continue
+        if layer.name in maps:
+            found.append(FeatureLayer(layer.name, layer.type, maps[layer.name].shape))
+        elif len(layer.output_shape) < 3:
+            found.append(FeatureLayer(layer.name, layer.type, layer.output_shape))
+    try:
+        head = head_of(classifier)
+    except NoHead:
+        return found
+    if head.features is None:
+        place = next((i for i, layer in enumerate(found) if layer.name == head.layer), len(found))
+        kind = type(classifier.module.get_submodule(head.layer)).__name__
+        found.insert(place, FeatureLayer(INPUT_OF + head.layer, kind, head.shape))
+    return found
 
 
 def last_before_head(classifier: Classifier) -> str:
-    """The name of the layer whose output the head, the last layer with parameters, is given."""
-    preprocessing = classifier.card.preprocessing
-    summary = summarize(classifier.module, preprocessing.input_size, preprocessing.channels)
-    layers = [layer for layer in summary.layers if layer.name and layer.output_shape]
-    heads = [i for i, layer in enumerate(layers) if layer.parameters]
-    if not heads or heads[-1] == 0:
-        raise SettingError(
-            f"{classifier.card.name} has no layer before its head: there are no features but the pixels."
-        )
-    return layers[heads[-1] - 1].name
+    """The name of the features that go into the head whose logits are used.
+
+    Mostly a layer's name. Where the head is given what no layer answers with (the class token alone), it is
+    "input of" and the head's name.
+
+    Raises:
+        SettingError: The head is given the pixels, or there is no head.
+    """
+    try:
+        head = head_of(classifier)
+    except NoHead as error:
+        raise SettingError(str(error)) from None
+    offered = [layer.name for layer in feature_layers(classifier)]
+    if head.features is None:
+        return INPUT_OF + head.layer
+    if head.features in offered:
+        return head.features
+    # A layer that holds others, which end with it: the last of them.
+    inside = [name for name in offered if name.startswith(f"{head.features}.")]
+    return inside[-1] if inside else head.features
 
 
 def pooled_width(shape: tuple[int, ...]) -> int:
@@ -74,8 +106,15 @@ def pooled_width(shape: tuple[int, ...]) -> int:
     return shape[-1] if len(shape) == 2 else int(np.prod(shape))
 
 
-def pooled(output: Tensor) -> Tensor:
-    """The mean over all places: (N, C, H, W) and tokens (N, L, D) become (N, C) and (N, D)."""
+def pooled(output: Tensor, held: FeatureMap | None = None) -> Tensor:
+    """The mean over all places: (N, C, H, W) and tokens (N, L, D) become (N, C) and (N, D).
+
+    Args:
+        held: How the output holds its map, where it is known: channels may be last, and a class token is no
+            place.
+    """
+    if held is not None:
+        return held.of(output).mean(dim=(2, 3))
     if output.ndim == 4:
         return output.mean(dim=(2, 3))
     if output.ndim == 3:
@@ -89,7 +128,7 @@ def features_of(
     """The pooled features of a layer, and the logits, in one pass over the images.
 
     Args:
-        layer: A name in `named_modules()`.
+        layer: A name in `named_modules()`, or what `last_before_head` returns.
     Shape:
         images: (N, H, W, C) uint8 of any size, as a data set has them
         returns: (N, F) float32 and (N, K) float32
@@ -100,8 +139,11 @@ def features_of(
     """
     from core.data.fitting import fitted
 
-    if layer not in dict(classifier.module.named_modules()) or not layer:
+    name = layer.removeprefix(INPUT_OF)
+    if name not in dict(classifier.module.named_modules()) or not name:
         raise UnknownName("layer", layer, [found.name for found in feature_layers(classifier)])
+    held = None if layer.startswith(INPUT_OF) else layer_outputs(classifier).maps.get(name)
+    watched = captured_inputs if layer.startswith(INPUT_OF) else captured
     n = len(images)
     pixels = fitted(images, classifier.card.preprocessing, lambda share, text: progress(0.0, text))
     logits = np.empty((n, classifier.number_of_classes), np.float32)
@@ -110,11 +152,11 @@ def features_of(
     @torch.inference_mode()
     def look(start: int, stop: int) -> None:
         nonlocal features
-        with captured(classifier.module, [layer]) as outputs:
+        with watched(classifier.module, [name]) as outputs:
             answer = classifier.logits(classifier.inputs(pixels(np.arange(start, stop))))
-        if layer not in outputs:
+        if name not in outputs:
             raise SettingError(f"The layer {layer!r} takes no part in the answer: choose another.")
-        values = pooled(outputs[layer].float()).cpu().numpy()
+        values = pooled(outputs[name].float(), held).cpu().numpy()
         if features is None:
             _check_size(n, values.shape[1], layer)
             features = np.empty((n, values.shape[1]), np.float32)

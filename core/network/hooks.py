@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.errors import ConvoscopeError, UnknownName
@@ -23,13 +22,6 @@ Hook = Callable[[nn.Module, Any, Any], Any]
 
 # Negative gradients are cut at these. A ReLU6 is a ReLU with a ceiling.
 RELUS = (nn.ReLU, nn.ReLU6)
-
-# Each output depends on one input only, so that DeepLIFT's multiplier is a quotient of two differences.
-ELEMENTWISE = (
-    nn.ReLU, nn.ReLU6, nn.Hardtanh, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU,
-    nn.Mish, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.LogSigmoid, nn.Tanh, nn.Softplus, nn.Softsign,
-)  # fmt: skip
-MAX_POOLS = (nn.MaxPool2d, nn.AdaptiveMaxPool2d)
 
 _lock = threading.Lock()
 _left = 0
@@ -79,6 +71,28 @@ def captured(module: nn.Module, layers: Iterable[str]) -> Iterator[dict[str, Ten
 
     with _hooked((part, keeper(name)) for name, part in _parts(module, layers)):
         yield outputs
+
+
+@contextmanager
+def captured_inputs(module: nn.Module, layers: Iterable[str]) -> Iterator[dict[str, Tensor]]:
+    """Keep what some layers are given while the network runs: a copy of their first argument.
+
+    Raises:
+        UnknownName: There is no such layer.
+        NoTensor: What it is given is not one tensor.
+    """
+    inputs: dict[str, Tensor] = {}
+
+    def keeper(name: str) -> Hook:
+        def keep(part: nn.Module, given: Any, output: Any) -> None:
+            if not given or not isinstance(given[0], Tensor):
+                raise NoTensor(name, given[0] if given else None)
+            inputs[name] = given[0].clone()
+
+        return keep
+
+    with _hooked((part, keeper(name)) for name, part in _parts(module, layers)):
+        yield inputs
 
 
 @contextmanager
@@ -200,33 +214,6 @@ def opened_relus(module: nn.Module) -> Iterator[int]:
         yield len(relus)
 
 
-@contextmanager
-def rescaled(module: nn.Module) -> Iterator[None]:
-    """Backpropagate DeepLIFT's multipliers (rescale rule) instead of gradients.
-
-    The network must be run on the image and its baseline, one after the other in a batch of two halves. Then
-    the gradient of a score of the first half with respect to its input is the multiplier, and multiplier
-    times (image − baseline) adds up to the difference of the two scores, as far as the network is made of
-    linear layers, activations and max pooling.
-
-    Source:
-        Shrikumar, Greenside, Kundaje 2017, "Learning Important Features Through Propagating Activation
-        Differences", arXiv:1704.02685
-    """
-    activations = [part for part in module.modules() if isinstance(part, ELEMENTWISE)]
-    pools = [part for part in module.modules() if isinstance(part, MAX_POOLS)]
-
-    def rescale(part: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        return _Rescale.apply(inputs[0], output.detach(), lambda values: type(part).forward(part, values))
-
-    def rescale_pool(part: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        return _RescaleMaxPool.apply(inputs[0], part)
-
-    pairs = [*((part, rescale) for part in activations), *((part, rescale_pool) for part in pools)]
-    with _not_in_place(activations), _hooked(pairs):
-        yield
-
-
 class _GuidedReLU(torch.autograd.Function):
     """A ReLU (with a ceiling) whose backward pass drops negative gradients."""
 
@@ -257,68 +244,6 @@ class _OpenReLU(torch.autograd.Function):
         (values,) = ctx.saved_tensors
         out = ((values <= 0) & (gradients[0] < 0)) | ((values >= ctx.ceiling) & (gradients[0] > 0))
         return gradients[0].masked_fill(out, 0.0), None
-
-
-class _Rescale(torch.autograd.Function):
-    """An activation whose derivative is (difference of outputs) / (difference of inputs)."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, output: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-        ctx.save_for_backward(values, output)
-        ctx.function = function
-        return output.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        values, output = ctx.saved_tensors
-        image, baseline = values.chunk(2)
-        image_output, baseline_output = output.chunk(2)
-        gradient = gradients[0].chunk(2)[0]
-        difference = image - baseline
-        with torch.enable_grad():  # where the inputs are as good as equal, the quotient is the derivative
-            point = image.detach().clone().requires_grad_()
-            (derivative,) = torch.autograd.grad(ctx.function(point.clone()).sum(), point)
-        near = difference.abs() < 1e-6
-        slope = torch.where(
-            near, derivative, (image_output - baseline_output) / difference.masked_fill(near, 1.0)
-        )
-        return torch.cat([gradient * slope, torch.zeros_like(gradient)]), None, None
-
-
-class _RescaleMaxPool(torch.autograd.Function):
-    """Max pooling whose gradient shares the difference of outputs among the inputs that made it.
-
-    What lifts the output over that of the baseline belongs to the image's largest input, what lowers it to
-    the baseline's. Windows that overlap add up.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, pool: nn.Module) -> Tensor:
-        if isinstance(pool, nn.AdaptiveMaxPool2d):
-            output, places = F.adaptive_max_pool2d(values, pool.output_size, return_indices=True)  # type: ignore[call-overload]
-        else:
-            assert isinstance(pool, nn.MaxPool2d)
-            output, places = F.max_pool2d(
-                values, pool.kernel_size, pool.stride, pool.padding, pool.dilation, pool.ceil_mode, True
-            )
-        ctx.save_for_backward(values, output, places)
-        return output
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        values, output, places = ctx.saved_tensors
-        image, baseline = values.chunk(2)
-        image_output, baseline_output = output.chunk(2)
-        image_places, baseline_places = places.chunk(2)
-        gradient = gradients[0].chunk(2)[0]
-        larger = torch.maximum(image_output, baseline_output)
-        share = torch.zeros_like(image, memory_format=torch.contiguous_format).flatten(2)
-        share.scatter_add_(2, image_places.flatten(2), (gradient * (larger - baseline_output)).flatten(2))
-        share.scatter_add_(2, baseline_places.flatten(2), (gradient * (image_output - larger)).flatten(2))
-        difference = image - baseline
-        none = difference == 0
-        multiplier = share.reshape(image.shape).masked_fill(none, 0.0) / difference.masked_fill(none, 1.0)
-        return torch.cat([multiplier, torch.zeros_like(multiplier)]), None
 
 
 @contextmanager

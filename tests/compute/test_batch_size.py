@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.compute.batch_size import LONGEST, BatchSize
+from core.compute.batch_size import LONGEST_BATCH, LONGEST_BATCH_THAT_PAYS, BatchSize
 
 
 def _simulated(seconds_of_one, limit=1024, batches=60, disturbed=()):
@@ -35,8 +35,26 @@ def test_a_bad_moment_is_forgiven(when):
 def test_no_batch_takes_longer_than_a_page_may_wait():
     for one in (1e-4, 3e-3, 0.04, 0.7):
         sizes = _simulated(lambda n, one=one: one)
-        assert max(sizes) * one <= LONGEST or max(sizes) == 1
-    assert _simulated(lambda n: 0.01 + 0.02 / n)[-1] == 4
+        assert max(sizes) * one <= LONGEST_BATCH or max(sizes) == 1
+    assert _simulated(lambda n: 0.01 + 0.02 / n)[-1] == 8
+    sizes = _simulated(lambda n: 0.06)  # two at once are tried, and do not pay
+    assert (sizes[:3], set(sizes[2:])) == ([1, 2, 1], {1})
+
+
+def test_a_price_for_each_call_is_shared_by_many_images():
+    """As timm's nf_resnet26 at 64 pixels: 32 images cost as much as 4 in batches of one."""
+    sizes = _simulated(lambda n: 0.005 + 0.075 / n, limit=784)
+    assert sizes[:6] == [1, 2, 4, 8, 16, 32]
+    assert set(sizes[10:30]) <= {32, 64}
+    assert sizes[-1] * (0.005 + 0.075 / sizes[-1]) <= LONGEST_BATCH_THAT_PAYS
+
+
+def test_the_first_pass_may_be_much_slower_than_all_others():
+    learned, sizes = BatchSize(), []
+    for number in range(12):
+        sizes.append(learned.passes(784))
+        learned.took(sizes[-1], 0.9 if number == 0 else 0.075 + 0.005 * sizes[-1])
+    assert max(sizes) >= 32
 
 
 def test_the_limit_holds_and_the_best_below_it_is_taken():

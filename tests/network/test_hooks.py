@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from core.errors import UnknownName
-from core.network.hooks import NoTensor, altered, captured, guided_relus, hooks_left, replaced, rescaled
+from core.network.hooks import NoTensor, altered, captured, guided_relus, hooks_left, replaced
 
 
 def network(inplace: bool = False) -> nn.Sequential:
@@ -117,34 +117,6 @@ def test_guided_relus_leave_everybody_elses_gradients_alone() -> None:
     (after,) = torch.autograd.grad(module(points)[0, 1], points)
     assert torch.equal(before, during)
     assert torch.equal(before, after)
-
-
-ACTIVATIONS = [
-    nn.ReLU(True), nn.ReLU6(True), nn.SiLU(), nn.GELU(), nn.Hardswish(), nn.Sigmoid(), nn.LeakyReLU(0.1),
-]  # fmt: skip
-POOLS = [
-    nn.MaxPool2d(2), nn.MaxPool2d(3, 2, 1), nn.MaxPool2d(3, 2, ceil_mode=True), nn.AdaptiveMaxPool2d(3),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("pool", POOLS)
-def test_rescaled_multipliers_add_up(activation: nn.Module, pool: nn.Module) -> None:
-    """Summation to delta: exactly what DeepLIFT promises, for overlapping windows and ceilings too."""
-    torch.manual_seed(0)
-    module = nn.Sequential(
-        nn.Conv2d(3, 6, 3), activation, pool, nn.Conv2d(6, 6, 1), type(activation)(), nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(), nn.Linear(6, 3),
-    ).requires_grad_(False)  # fmt: skip
-    both = (6 * inputs(2)).requires_grad_()
-    with rescaled(module):
-        answers = module(both)
-    (multipliers,) = torch.autograd.grad(answers[0, 1], both)
-    plain = module(both.detach())
-    assert torch.allclose(answers, plain, atol=1e-6)
-    total = float((multipliers[0] * (both[0] - both[1])).sum())
-    assert total == pytest.approx(float(plain[0, 1] - plain[1, 1]), abs=2e-5)
-    assert getattr(activation, "inplace", False) == isinstance(activation, nn.ReLU | nn.ReLU6)
 
 
 def test_a_layer_that_is_not_there_is_named() -> None:

@@ -1,5 +1,6 @@
 """DeepLIFT: what each pixel's difference from a baseline contributes to the difference of the score."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -18,9 +19,12 @@ from core.attribution.gradients import (
 from core.attribution.methods import methods
 from core.attribution.result import Attribution
 from core.models.classifier import Classifier
-from core.network.hooks import rescaled
+from core.network.rescale_rule import layers_without_rule, rescaled
 from core.progress import Progress, no_progress
 from core.settings import Range
+
+LARGEST_ERROR = 5.0  # percent of the difference of the scores; above, the note says why
+LAYERS_NAMED = 3
 
 
 @methods.register("deeplift", title="DeepLIFT", order=70)
@@ -40,7 +44,7 @@ def deeplift(
     Args:
         baseline: The picture that stands for "nothing there".
         noise_samples: Pictures of noise to average over, for the baseline "noise average".
-        seed: Of the noise.
+        seed: The seed of the noise.
         output: Explain the logit, or the probability (its softmax is followed by the gradient only).
     Shape:
         image: (H, W, C) uint8
@@ -58,12 +62,12 @@ def deeplift(
     starts = classifier.inputs(baseline_images(baseline, image, samples=noise_samples, seed=seed))
     score = score_of(classifier, inputs, target, output)
     expected = score - float(np.mean([score_of(classifier, s[None], target, output) for s in starts]))
-    total = torch.zeros(inputs.shape[1:], dtype=torch.float64)
+    total = torch.zeros(inputs.shape[1:], dtype=torch.float64)  # on the CPU: Apple's GPUs have none
 
     def add(begin: int, end: int) -> None:
         start = starts[begin:end]
         images = inputs.expand(len(start), -1, -1, -1)
-        with torch.inference_mode(False), torch.enable_grad(), rescaled(classifier.module):
+        with torch.inference_mode(False), torch.enable_grad(), rescaled():
             points = torch.cat([images, start]).detach().clone().requires_grad_()
             answers = scores(classifier, points, target, output)[: len(start)]
             (multipliers,) = torch.autograd.grad(answers.sum(), points)
@@ -79,7 +83,7 @@ def deeplift(
         note = why_no_gradient(score, output)
         if bool((starts == inputs).all()):
             note = "The map is blank: the image is the baseline. Choose another baseline."
-    return Attribution(
+    attribution = Attribution(
         values,
         target,
         score,
@@ -89,3 +93,26 @@ def deeplift(
         expected=expected,
         note=note,
     )
+    error = attribution.completeness_error
+    if note or error is None or not LARGEST_ERROR < error < float("inf"):
+        return attribution
+    return replace(attribution, note=_why_off(classifier, error, output))
+
+
+def _why_off(classifier: Classifier, error: float, output: str) -> str:
+    """In words, how far the sum is off, and which layers have no rule."""
+    preprocessing = classifier.card.preprocessing
+    found = layers_without_rule(classifier.module, preprocessing.input_size, preprocessing.channels)
+    if output == "probability":
+        found["softmax"] = (*found.get("softmax", ()), "the softmax of the probability")
+    words = (
+        f"The map adds up to {error:,.0f} % more or less than the difference of the scores, so its parts are no "
+        "shares of it."
+    )
+    if not found:
+        return f"{words} The two scores are nearly equal, or the network amplifies rounding: try another baseline."
+    kinds = []
+    for kind, layers in sorted(found.items(), key=lambda one: -len(one[1])):
+        names = ", ".join(layers[:LAYERS_NAMED]) + (" and more" if len(layers) > LAYERS_NAMED else "")
+        kinds.append(f"{kind} ({len(layers)} {'layer' if len(layers) == 1 else 'layers'}: {names})")
+    return f"{words} DeepLIFT has no rule for {'; '.join(kinds)}. Integrated gradients keep the sum."
