@@ -58,7 +58,7 @@ def lines(records, *, about: bool = False):
 
     Args:
         about: The figures of the end may differ by rounding: they are of one more evaluation, whose way of
-            multiplying is measured anew, and a busy machine measures differently. All else is equal to the bit.
+            multiplying is measured anew, and a busy machine measures otherwise. All else is equal to the bit.
     """
     found = [without_times(r) for r in records if not (isinstance(r, StartRecord) and r.step)]
     for record in found:
