@@ -100,6 +100,7 @@ class _Rules(TorchFunctionMode):
             finally:
                 self._at_rest = False
 
+        assert values is not None
         if not overwrites:
             return _Rescaled.apply(values, function)
         return values.copy_(_Rescaled.apply(values.clone(), function))
