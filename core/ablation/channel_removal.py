@@ -298,7 +298,7 @@ def channel_removal(module: nn.Module, layer: str, inputs: Tensor) -> ChannelRem
         inputs: (N, C, H, W), a few images.
     """
     graph = traced(module)
-    sites = [n for n in graph.nodes if n.op == "call_module" and n.target == layer] if graph else []
+    sites = graph.steps_of(layer) if graph else []
     if graph is None or len(sites) != 1:
         return None
     try:

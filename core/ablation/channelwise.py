@@ -34,7 +34,8 @@ def keeps_channels_apart(node: fx.Node, part: nn.Module | None, channels: int) -
     """
     if part is not None:
         if isinstance(part, nn.BatchNorm2d):
-            return not part.training and bool(part.track_running_stats)
+            inside = all(isinstance(held, _MODULES) for held in part.children())  # timm's hold an activation
+            return inside and not part.training and bool(part.track_running_stats)
         if isinstance(part, nn.Conv2d):  # depthwise
             return bool(part.groups == part.in_channels == part.out_channels == channels)
         if isinstance(part, nn.Flatten):

@@ -9,8 +9,10 @@ import torchvision
 from torch import nn
 
 from core.ablation.channel_removal import channel_removal
-from core.filters.channel_layers import channel_layers
+from core.filters.channel_layers import NoConvolution, channel_layers, layers_of
 from core.models.architectures import models
+from core.models.catalogue import entries, load
+from core.models.efficientnet_lite0 import BatchNormAct2d, EfficientNetLite0
 from core.network.hooks import altered, hooks_left
 
 SIZE, CLASSES = 18, 5
@@ -98,14 +100,19 @@ def settled(module):
 
 def furthest(module, removal, site, inputs, instead=0.0):
     """The largest difference to running everything, as a share of the largest logit; and pairs left out."""
+    return furthest_of(module, removal, site, inputs, range(removal.channels), instead)
+
+
+def furthest_of(module, removal, site, inputs, channels, instead=0.0):
+    """The same for some of the channels."""
     with torch.inference_mode():
         expected = module(inputs)
         base = removal.begin(inputs, instead)
         apart = float((base - expected).abs().max())
         found = base.repeat(removal.channels, 1, 1)
-        for image, channel, logits in removal.each():
+        for image, channel, logits in removal.each(channels):
             found[channel, image] = logits
-        for c in range(removal.channels):
+        for c in channels:
 
             def off(output, c=c):
                 output[:, c] = instead if isinstance(instead, float) else instead[:, c]
@@ -143,6 +150,60 @@ def test_the_projects_own_networks_are_cut_at_every_layer(name, settings):
         removal = channel_removal(module, layer.site, inputs)
         assert "share subtracted" in removal.engine
         assert furthest(module, removal, layer.site, inputs) < 1e-5
+
+
+SHIPPED = [entry.name for entry in entries() if entry.kind == "shipped"]
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", *SHIPPED])
+def test_every_shipped_network_is_cut_at_every_layer(name):
+    """Against hooks that put zeros in a channel's place, for some channels of each layer."""
+    if name == "efficientnet_lite0":
+        torch.manual_seed(0)
+        module, shape = settled(EfficientNetLite0()), (3, 64, 64)
+        layers = channel_layers(module, shape[1:], 3)
+    else:
+        classifier = load(name)
+        module, card = classifier.module, classifier.card.preprocessing
+        shape = (card.channels, *card.input_size)
+        try:
+            layers = layers_of(classifier)
+        except NoConvolution:
+            pytest.skip("a network without channels")
+    inputs = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
+    for layer in layers:
+        removal = channel_removal(module, layer.site, inputs)
+        assert removal is not None, layer.site
+        assert removal.channels == layer.channels
+        assert "share subtracted" in removal.engine
+        some = sorted({0, 1, layer.channels // 2, layer.channels - 1})
+        assert furthest_of(module, removal, layer.site, inputs, some) <= 1e-5, layer.site
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU(inplace=True), nn.SiLU(), nn.Softmax(dim=1)])
+def test_a_batch_norm_that_holds_its_activation_is_cut_behind_it_or_left_whole(activation):
+    torch.manual_seed(0)
+    norm = BatchNormAct2d(6)
+    norm.act = activation
+    module = settled(
+        nn.Sequential(
+            nn.Conv2d(3, 6, 3),
+            norm,
+            nn.Conv2d(6, 4, 3),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(4, 3),
+        )
+    )
+    inputs = torch.randn(3, 3, 9, 9)
+    removal = channel_removal(module, "1.act", inputs)
+    assert removal is not None
+    assert furthest(module, removal, "1.act", inputs) <= 1e-5
+    before = channel_removal(module, "0", inputs)
+    if isinstance(activation, nn.Softmax):  # one channel moves all others: the norm is no step of channels
+        assert before is None or "run for each channel" in before.engine
+    if before is not None:
+        assert furthest(module, before, "0", inputs) <= 1e-5
 
 
 def test_what_stands_in_a_channels_place_may_be_anything():

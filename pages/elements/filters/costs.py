@@ -45,7 +45,7 @@ def cost_buttons(f: Filters, costs: Atlas | None) -> None:
         icon=":material/query_stats:",
         on_click=lambda: st.session_state.update(fl_cost_of=mine),
         help=f"Switch each of the {f.layer['channels']:,} channels off alone and count what goes wrong on "
-        f"{wanted:,} images. Computed exactly, without running the whole network each time.",
+        f"{wanted:,} images. The result says how it was computed.",
     )
 
 
