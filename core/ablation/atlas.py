@@ -181,7 +181,7 @@ class _Count:
         right, before = logits.argmax(1) == labels, self._was_right[image]
         rise = F.cross_entropy(logits, labels, reduction="none") - self._base_loss[image]
         c, change = channel.cpu().numpy(), right.long() - before.long()
-        np.add.at(self._loss, c, rise.double().cpu().numpy())
+        np.add.at(self._loss, c, rise.cpu().double().numpy())
         moved = torch.nonzero(change).flatten().cpu().numpy()
         step = change.cpu().numpy()[moved]
         np.add.at(self._change, (c[moved], labels.cpu().numpy()[moved]), step)

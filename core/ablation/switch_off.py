@@ -159,7 +159,7 @@ def mean_channels(
             classifier.module(classifier.inputs(pixels(rows[start:stop])))
         parts = {name: maps[sites[name]][:, torch.as_tensor(off[name])].mean((2, 3)) for name in off}
         for name, part in parts.items():
-            sums[name] += part.double().sum(0).cpu()
+            sums[name] += part.cpu().double().sum(0)  # Apple's GPUs have no float64
 
     classifier.in_batches(len(rows), work)
     return {

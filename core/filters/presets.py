@@ -10,7 +10,7 @@ REPORT = {1: (100, 200, 240), 2: (400, 800, 1000), 3: (1000, 2000), 4: (1000, 20
 
 
 def report_filters(architecture: str, layers: Sequence[dict[str, Any]]) -> dict[str, list[int]]:
-    """The report's ten filters by convolution; empty where the network is not the full wide CNN.
+    """Ten filters that a course report chose, by layer; empty where the network is not the full wide CNN.
 
     Args:
         layers: As an index describes them: "name" and "channels".

@@ -51,7 +51,7 @@ def preset_buttons(f: Filters) -> None:
     report = preset(f)
     if report:
         st.button(
-            "The report's ten", icon=":material/menu_book:", on_click=switch_off_channels, args=(report,)
+            "Ten of four layers", icon=":material/menu_book:", on_click=switch_off_channels, args=(report,)
         )
     st.button("Ten at random", icon=":material/shuffle:", on_click=_ten_at_random, args=(f,))
     st.button(
@@ -60,7 +60,7 @@ def preset_buttons(f: Filters) -> None:
 
 
 def preset(f: Filters, *, seed: int | None = None) -> dict[str, list[int]]:
-    """The report's ten filters, or ten at random."""
+    """Ten filters of four layers, or ten at random."""
     if seed is None:
         return report_filters(f.card.architecture, f.layers)
     return random_filters(f.layers, 10, seed)
