@@ -48,7 +48,7 @@ class BatchSize:
         return size * self.seconds.get(size, 0.0)
 
     def _pays(self, size: int) -> bool:
-        """Whether a pass is much cheaper than in a batch of half the size; so it may be, if that is unknown."""
+        """Whether a pass is much cheaper than in a batch of half the size; it may be, if that is unknown."""
         half = self.seconds.get(size // 2)
         return half is None or self.seconds.get(size, half) <= SHARE_OF_TIME_THAT_PAYS * half
 

@@ -25,6 +25,7 @@ MAXIMUM_RATIO = 100
 _RATIO_MATTERS_FROM = 2**20
 _DIRECTORY_BYTES = 96 * 2**20
 _SYSTEM_FILES = {".ds_store", "thumbs.db", "desktop.ini"}
+_TOOL_FOLDERS = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "#recycle"}
 
 
 def list_zip(path: Path, name: str = "") -> tuple[list[zipfile.ZipInfo], list[Skipped]]:
@@ -38,7 +39,7 @@ def list_zip(path: Path, name: str = "") -> tuple[list[zipfile.ZipInfo], list[Sk
     name = name or path.name
     _check_directory(path, name)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with _zip_file(path) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
         raise BadDataset(
@@ -65,10 +66,18 @@ def list_zip(path: Path, name: str = "") -> tuple[list[zipfile.ZipInfo], list[Sk
     return images, skipped
 
 
+def _zip_file(path: Path) -> zipfile.ZipFile:
+    """A zip with its names as they were meant: macOS writes UTF-8 without saying so, DOS code page 437."""
+    try:
+        return zipfile.ZipFile(path, metadata_encoding="utf-8")
+    except UnicodeDecodeError:
+        return zipfile.ZipFile(path)
+
+
 @contextmanager
 def open_zip(path: Path) -> Iterator[Callable[[str], bytes]]:
     """Inside the `with`, a function from an entry's name to its bytes; it raises `BadImage`."""
-    with zipfile.ZipFile(path) as archive:
+    with _zip_file(path) as archive:
 
         def read(name: str) -> bytes:
             try:
@@ -95,8 +104,13 @@ def open_zip(path: Path) -> Iterator[Callable[[str], bytes]]:
 def reason_to_skip_name(name: str) -> str | None:
     """Why a file of that name is not read as an image, or None."""
     path = PurePosixPath(name)
-    if "__MACOSX" in path.parts or path.name.lower() in _SYSTEM_FILES or path.name.startswith("._"):
+    if path.name.lower() in _SYSTEM_FILES or path.name.startswith("._") or "__MACOSX" in path.parts:
         return "it is a file of the operating system"
+    hidden = next(
+        (p for p in path.parts if (p.startswith(".") and p != ".") or p.lower() in _TOOL_FOLDERS), None
+    )
+    if hidden is not None:
+        return f"{printable(hidden, 40)!r} is hidden, or is a folder of a program"
     if path.suffix.lower().lstrip(".") not in SUFFIXES:
         return f"its name does not end like an image's ({', '.join('.' + suffix for suffix in SUFFIXES)})"
     return None

@@ -3,12 +3,14 @@
 import hashlib
 import json
 import os
+import re
 import shutil
+import unicodedata
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +30,7 @@ SPLITS = {
     "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
-_VERSION = 1  # of what is written to disk
+_VERSION = 2  # of what is written to disk
 _BATCH = 256
 
 
@@ -77,26 +79,92 @@ class Place:
 
 
 def arrange(names: tuple[str, ...]) -> tuple[list[Place], list[Skipped]]:
-    """Read split and class from paths like `train/cat/1.jpg` or `cat/1.jpg`, below any common folder.
+    """Read split and class from paths like `train/cat/1.jpg`, `cat/train/1.jpg` or `cat/1.jpg`.
 
-    The split is "" where the paths name none. Files that lie deeper belong to the class above them.
+    A common folder above is left aside. Split folders may be called `training_set` or `seg_train`, and lie
+    once more in themselves. The split is "" where the paths name none. Files that lie deeper belong to the
+    class above them. Names that are the same letters in another encoding of Unicode are the same.
     """
-    parts = {name: [part for part in name.split("/") if part not in ("", ".")] for name in names}
+    parts = {
+        name: [unicodedata.normalize("NFC", p) for p in name.split("/") if p not in ("", ".")]
+        for name in names
+    }
     while len({path[0] for path in parts.values()}) == 1 and min(map(len, parts.values())) > 2:
-        if next(iter(parts.values()))[0].lower() in SPLITS:
+        if split_of(next(iter(parts.values()))[0]):
             break
         parts = {name: path[1:] for name, path in parts.items()}
-    with_splits = any(len(path) > 2 and path[0].lower() in SPLITS for path in parts.values())
+    with_splits = _name_splits({path[0] for path in parts.values() if len(path) > 1})
+    if not with_splits and all(len(path) > 2 for path in parts.values()):
+        below = {path[1] for path in parts.values()}
+        if all(split_of(folder) for folder in below) and len({split_of(folder) for folder in below}) > 1:
+            parts = {name: [path[1], path[0], *path[2:]] for name, path in parts.items()}
+            with_splits = True
     places, skipped = [], []
     for name, path in parts.items():
-        split = SPLITS.get(path[0].lower(), "") if with_splits else ""
+        split = split_of(path[0]) if with_splits else ""
+        if with_splits and len(path) > 3 and split_of(path[1]) == split:
+            path = [path[0], *path[2:]]  # seg_train/seg_train/forest/1.jpg
         if with_splits and not split:
             skipped.append(Skipped(printable(name), "it lies beside the folders train, val and test"))
         elif len(path) < (3 if with_splits else 2):
-            skipped.append(Skipped(printable(name), "it is in no folder of a class"))
+            where = f" inside {printable(path[0], 40)!r}" if with_splits else ""
+            skipped.append(Skipped(printable(name), f"it is in no folder of a class{where}"))
         else:
-            places.append(Place(name, split, printable(path[1 if with_splits else 0], 80)))
-    return places, skipped
+            places.append(Place(name, split, printable(path[1 if with_splits else 0], 200)))
+    return _without_unsorted(_one_spelling(places), skipped)
+
+
+def _one_spelling(places: list[Place]) -> list[Place]:
+    """Cat in train and cat in test are one class, as train writes it; both in one split stay two."""
+    spelled: dict[str, dict[str, set[str]]] = {}
+    for place in places:
+        by_name = spelled.setdefault(place.class_name.casefold(), {})
+        by_name.setdefault(place.class_name, set()).add(place.split)
+    best: dict[str, str] = {}
+    for names in spelled.values():
+        if len(names) > 1 and sum(map(len, names.values())) == len(set().union(*names.values())):
+            first = min(names, key=lambda name: ("train" not in names[name], name))
+            best |= dict.fromkeys(names, first)
+    return [replace(place, class_name=best.get(place.class_name, place.class_name)) for place in places]
+
+
+def split_of(folder: str) -> str:
+    """Which split a folder's name says it is, by its words: "train", "val", "test" or ""."""
+    words = [word for word in re.split(r"[^a-z]+", folder.lower()) if word]
+    found = {SPLITS[word] for word in words if word in SPLITS}
+    rest = [word for word in words if word not in SPLITS]
+    return found.pop() if len(found) == 1 and len(rest) <= 1 else ""
+
+
+def _name_splits(folders: set[str]) -> bool:
+    """Whether these folders are splits and not classes, one of which happens to be called train."""
+    splits = {folder: split_of(folder) for folder in folders}
+    named = {folder for folder, split in splits.items() if split}
+    different = len({splits[folder] for folder in named})
+    return different > 1 or (different == 1 and named == folders)
+
+
+def _without_unsorted(places: list[Place], skipped: list[Skipped]) -> tuple[list[Place], list[Skipped]]:
+    """Leave out a split's one folder that no other split has: pictures that nobody sorted into classes."""
+    classes: dict[str, set[str]] = {}
+    for place in places:
+        classes.setdefault(place.split, set()).add(place.class_name)
+    known = classes.get("train", set())
+    unsorted = {
+        s
+        for s, found in classes.items()
+        if s != "train" and len(known) > 1 and len(found) == 1 and not found & known
+    }
+    kept = [place for place in places if place.split not in unsorted]
+    left_out = [
+        Skipped(
+            printable(place.name),
+            f"the folder {place.class_name!r} is not one of the classes in train: sort the pictures of "
+            f"{place.split} into folders of their classes",
+        )
+        for place in places if place.split in unsorted
+    ]  # fmt: skip
+    return kept, [*skipped, *left_out]
 
 
 def read_dataset(
@@ -115,7 +183,7 @@ def read_dataset(
     """
     places, skipped = arrange(files.names) if files.names else ([], [])
     class_names = tuple(sorted({place.class_name for place in places}))
-    _check_classes(files.root, class_names)
+    _check_classes(files.root, class_names, (*skipped, *files.skipped))
     size = size or _usual_size(files, places)
     key = hashlib.sha256(f"{_VERSION} {files.key} {size} {cut} {gray}".encode()).hexdigest()[:24]
     folder = home("data", "indexed") / key
@@ -195,12 +263,15 @@ def _in_folder(root: Path) -> ImageFiles:
     return ImageFiles(root, tuple(names), tuple(skipped), digest.hexdigest(), opened)
 
 
-def _check_classes(root: Path, class_names: tuple[str, ...]) -> None:
+def _check_classes(root: Path, class_names: tuple[str, ...], skipped: tuple[Skipped, ...]) -> None:
     layout = "Put the images of each class into a folder of its own, such as cat/1.jpg and dog/1.jpg"
     if len(class_names) < 2:
         found = f"one class, {class_names[0]!r}" if class_names else "no class folders with images"
+        why = (
+            f" The first file that was left out, {skipped[0].path!r}: {skipped[0].reason}." if skipped else ""
+        )
         raise BadDataset(
-            f"{root.name!r} holds {found}. {layout}; train/ and test/ above them are understood."
+            f"{root.name!r} holds {found}.{why} {layout}; train/ and test/ above them are understood."
         )
     if len(class_names) > MAXIMUM_CLASSES:
         raise BadDataset(

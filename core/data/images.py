@@ -6,21 +6,36 @@ One decoder for the whole project: samples, uploads, camera pictures and files o
 
 import hashlib
 import io
+import struct
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
+from core.data.deep_tiff import DeepPage, deep_page
 from core.errors import BadImage
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-SUFFIXES = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG2000", "HEIF", "MPO")
+KINDS_IN_WORDS = "JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP, GIF or JPEG 2000"
+SUFFIXES = (
+    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "tif", "tiff", "gif", "avif", "heic", "heif",
+    "jp2", "j2k",
+)  # fmt: skip
 MAXIMUM_BYTES = 20 * 2**20
 MAXIMUM_PIXELS = 50_000_000
 # A picture that is looked at and cut to a few hundred pixels needs no more than this on its longer side.
 KEPT_SIDE = 2048
+
+
+# What decoders raise over damaged files.
+_BROKEN = (
+    OSError, SyntaxError, ValueError, IndexError, EOFError, MemoryError, TypeError, KeyError, AttributeError,
+    RuntimeError, struct.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,10 +69,12 @@ class ReadImage:
 
 
 def read_image(data: bytes, name: str = "image") -> ReadImage:
-    """Decode a JPEG, PNG, WebP, BMP, TIFF or GIF (first frame) to upright RGB.
+    """Decode a JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP, GIF (first frame) or JPEG 2000 to upright RGB.
 
-    EXIF orientation is applied, transparency laid over white, CMYK, palette and gray become RGB, 16-bit and
-    float values are brought to 0…255. Pictures longer than 2048 pixels are reduced to that.
+    The kind is decided by the bytes, not by the name. EXIF orientation is applied once, color profiles are
+    brought to sRGB, transparency laid over white, CMYK, palette and gray become RGB, 16-bit and float values
+    are brought to 0…255; of a file with several pages the picture is read, not its thumbnail. Pictures longer
+    than 2048 pixels are reduced to that.
 
     Raises:
         BadImage: Empty, over 20 MB, over 50 megapixels, of another kind, or broken; the message says which.
@@ -72,13 +89,15 @@ def read_image(data: bytes, name: str = "image") -> ReadImage:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the size is checked here, with a message of ours
-            image = _open(data, name)
-            read = _upright(image, name)
+            page = deep_page(data, MAXIMUM_PIXELS)
+            read = _upright(_open(data, name), name) if page is None else _from_deep(page, name)
     except BadImage:
         raise
     except Image.DecompressionBombError:
         raise _too_many_pixels(name, "far more") from None
-    except (OSError, SyntaxError, ValueError, IndexError, EOFError, OverflowError, MemoryError) as error:
+    except OverflowError as error:
+        raise _too_many_pixels(name, str(error)) from None
+    except _BROKEN as error:
         raise BadImage(
             f"{name!r} begins like an image but is broken or cut short ({error}). "
             "Open it in an image program and save it again."
@@ -119,41 +138,45 @@ def enlarge(pixels: np.ndarray, side: int) -> np.ndarray:
 
 
 def _open(data: bytes, name: str) -> Image.Image:
+    _know_heif()
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=[kind for kind in FORMATS if kind in Image.OPEN])
     except UnidentifiedImageError:
-        deep = _deep_tiff(data, name)
-        if deep is not None:
-            return deep
         raise BadImage(
-            f"{name!r} is not an image that can be read: its contents are none of "
-            f"{', '.join(FORMATS)}, whatever its name says. Save it as one of these."
+            f"{name!r} is not an image that can be read: its contents are none of {KINDS_IN_WORDS}, "
+            "whatever its name says. Save it as one of these."
         ) from None
     if image.width * image.height > MAXIMUM_PIXELS:
         raise _too_many_pixels(
             name, f"{image.width} × {image.height} = {image.width * image.height / 1e6:.0f}"
         )
-    image.seek(0)
+    image.seek(_page_of_the_picture(image))
+    if image.width * image.height > MAXIMUM_PIXELS:
+        raise _too_many_pixels(
+            name, f"{image.width} × {image.height} = {image.width * image.height / 1e6:.0f}"
+        )
     return image
 
 
-def _deep_tiff(data: bytes, name: str) -> Image.Image | None:
-    """16-bit color TIFFs, which Pillow does not read."""
-    if data[:4] not in (b"II*\0", b"MM\0*"):
-        return None
-    import tifffile
+@cache
+def _know_heif() -> None:
+    """Let Pillow read what iPhones write."""
+    with suppress(ImportError):
+        import pillow_heif
 
-    try:
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
-            shape = file.pages[0].shape
-            if int(np.prod(shape[:2])) > MAXIMUM_PIXELS or int(np.prod(shape)) > 4 * MAXIMUM_PIXELS:
-                raise _too_many_pixels(name, f"{shape[1]} × {shape[0]}")
-            values = np.asarray(file.pages[0].asarray())
-    except (tifffile.TiffFileError, ValueError, KeyError, RuntimeError, ImportError):
-        return None
-    if values.ndim != 3 or values.shape[2] not in (3, 4):
-        return None
-    return Image.fromarray(_to_bytes(values))
+        pillow_heif.register_heif_opener()
+    Image.init()
+
+
+def _page_of_the_picture(image: Image.Image) -> int:
+    """Of a TIFF the first page that is not marked as a reduced copy of another; else the first."""
+    if image.format != "TIFF":
+        return 0
+    for number in range(min(getattr(image, "n_frames", 1), 16)):
+        image.seek(number)
+        if not int(getattr(image, "tag_v2", {}).get(254, 0)) & 1:
+            return number
+    return 0
 
 
 def _too_many_pixels(name: str, what: str) -> BadImage:
@@ -167,26 +190,62 @@ def _upright(image: Image.Image, name: str) -> ReadImage:
     kind, size = image.format or "TIFF", image.size
     if kind == "JPEG":
         image.draft("RGB", (KEPT_SIDE, KEPT_SIDE))  # decode a huge JPEG at a fraction of its size
+    image.load()
     try:
+        # After loading: of a TIFF Pillow turns the pixels itself, and takes the mark away.
         orientation = image.getexif().get(0x0112, 1)
     except (OSError, SyntaxError, ValueError, KeyError, TypeError):
         orientation = 1  # a broken EXIF block is no reason to refuse the picture
-    image.load()
+    profile = image.info.get("icc_profile") or b""
     image.thumbnail((KEPT_SIDE, KEPT_SIDE))
-    image, how = _to_rgb(image)
-    as_read = np.asarray(image)
+    managed, words = _to_srgb(image, profile)
+    rgb, how = (managed, "RGB") if managed is not None else _to_rgb(image)
     text = f"{kind}, {size[0]} × {size[1]} pixels, {how or 'RGB'}"
     if max(size) > KEPT_SIDE:
         text += f"; reduced to {image.width} × {image.height}"
-    steps = [Step("As read", text, as_read)]
+    return _turned(np.asarray(rgb), text, words, orientation, name)
+
+
+def _from_deep(page: DeepPage, name: str) -> ReadImage:
+    pixels, words = _to_bytes(page.values)
+    height, width = pixels.shape[:2]
+    image = Image.fromarray(pixels)
+    image.thumbnail((KEPT_SIDE, KEPT_SIDE))
+    managed, profile_words = _to_srgb(image, page.profile)
+    rgb = managed if managed is not None else _to_rgb(image)[0]
+    kind = "floats" if page.values.dtype.kind == "f" else f"{8 * page.values.dtype.itemsize} bits"
+    text = f"TIFF, {width} × {height} pixels, {kind} brought to 8 bits{words}"
+    return _turned(np.asarray(rgb), text, profile_words, page.orientation, name)
+
+
+def _turned(pixels: np.ndarray, text: str, profile: str, orientation: int, name: str) -> ReadImage:
+    """The steps of a picture that was decoded, with its orientation applied."""
+    steps = [Step("As read", text, pixels)]
+    if profile:
+        steps.append(Step("Color profile", profile, pixels))
     if orientation in _TURNS:
-        pixels = np.ascontiguousarray(_TURNS[orientation][1](as_read))
-        steps.append(
-            Step("Oriented", f"{_TURNS[orientation][0]}, as its EXIF tag {orientation} asks", pixels)
-        )
-    else:
-        pixels = as_read
+        words, turn = _TURNS[orientation]
+        pixels = np.ascontiguousarray(turn(pixels))
+        steps.append(Step("Oriented", f"{words}, as its EXIF tag {orientation} asks", pixels))
     return ReadImage(pixels, name, _hash(pixels), tuple(steps))
+
+
+def _to_srgb(image: Image.Image, profile: bytes) -> tuple[Image.Image | None, str]:
+    """The picture in sRGB by its own color profile, and what was done; None where there is nothing to do."""
+    if not profile or image.mode not in ("RGB", "L", "CMYK") or "transparency" in image.info:
+        return None, ""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        title = " ".join(ImageCms.getProfileDescription(source).split())
+        if "srgb" in title.casefold():
+            return None, ""
+        target = ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None, "its color profile cannot be read and was left aside"
+    if converted is None:
+        return None, ""
+    return converted, f"brought to sRGB from its own profile, “{title[:40]}”"
 
 
 _TURNS: dict[int, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
@@ -202,13 +261,19 @@ _TURNS: dict[int, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
 
 def _to_rgb(image: Image.Image) -> tuple[Image.Image, str]:
     """RGB over white, and in words what was done to get there."""
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image)
+        pixels, more = _to_bytes(values)
+        clear = image.info.get("transparency")
+        if isinstance(clear, int):
+            pixels = np.where(values == clear, 255, pixels).astype(np.uint8)
+            more += ", its transparent value laid over white"
+        depth = "32-bit float" if image.mode == "F" else "16-bit gray"
+        return Image.fromarray(pixels).convert("RGB"), f"{depth}, brought to 8 bits{more}"
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image).convert("RGB"), "with transparency, laid over white"
-    if image.mode.startswith("I") or image.mode == "F":
-        depth = "32-bit float" if image.mode == "F" else "16-bit gray"
-        return Image.fromarray(_to_bytes(np.asarray(image))).convert("RGB"), f"{depth}, brought to 8 bits"
     words = {
         "L": "gray",
         "1": "black and white",
@@ -221,21 +286,33 @@ def _to_rgb(image: Image.Image) -> tuple[Image.Image, str]:
     return image.convert("RGB"), f"{how}, made RGB" if how else ""
 
 
-def _to_bytes(values: np.ndarray) -> np.ndarray:
-    """Any numbers as uint8: 16 bits by their full range, floats of 0…1 by 255, others from least to most."""
+def _to_bytes(values: np.ndarray) -> tuple[np.ndarray, str]:
+    """Any numbers as uint8, and in words what is particular.
+
+    Whole numbers count by the range of their type; where none reaches 4,096 of 65,535 they are the 10 or 12
+    bits of a camera. Floats are shares, 0 to 1, cut at both ends, unless they plainly are not: then 0 to 255,
+    to 65,535, or from the least to the greatest.
+    """
     if values.dtype == np.uint8:
-        return values
-    if values.dtype == np.uint16:
-        return (values / 257).round().astype(np.uint8)
-    values = np.nan_to_num(values.astype(np.float64))
-    low, high = float(values.min()), float(values.max())
-    if values.dtype.kind == "f" and low >= 0 and high <= 1:
-        return (values * 255).round().astype(np.uint8)
-    if low >= 0 and high <= 255:
-        return values.round().astype(np.uint8)
-    if low >= 0 and high <= 65535:
-        return (values / 257).round().astype(np.uint8)
-    return ((values - low) / max(high - low, 1e-12) * 255).round().astype(np.uint8)
+        return values, ""
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    if values.dtype.kind in "ui":
+        if low >= 0 and 255 < high < 4096:
+            bits = 10 if high < 1024 else 12
+            return (values / (2**bits - 1) * 255).round().astype(np.uint8), f", taken for {bits} bits of 16"
+        if low >= 0 and high <= 65535:
+            is_small = high <= 255 and values.dtype != np.uint16
+            return (values if is_small else values / 257).round().astype(np.uint8), ""
+        share = (values.astype(np.float64) - low) / max(high - low, 1.0)
+        return (255 * share).round().astype(np.uint8), f", from {low:g} (black) to {high:g} (white)"
+    numbers = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=high, neginf=low)
+    for top, below, above in ((1.0, 0.05, 2.0), (255.0, 0.0, 1.0), (65535.0, 0.0, 1.0)):
+        if low >= -below * top and high <= above * top:
+            words = f", cut to 0 to {top:g}" if low < 0 or high > top else ""
+            return (numbers.clip(0, top) / top * 255).round().astype(np.uint8), words
+    share = (numbers - low) / max(high - low, 1e-12)
+    return (255 * share).round().astype(np.uint8), f", from {low:g} (black) to {high:g} (white)"
 
 
 def _hash(pixels: np.ndarray) -> str:

@@ -120,7 +120,9 @@ class _Products:
         same = {value}
         for operation in reversed(self._operations[:before]):
             if operation.name in _SAME and same.intersection(operation.made):
-                same.update(v for v in operation.read if _squeezed(self._shapes[v]) == _squeezed(self._shapes[value]))
+                same.update(
+                    v for v in operation.read if _squeezed(self._shapes[v]) == _squeezed(self._shapes[value])
+                )
         return same
 
     def _new(self, tensor: Tensor) -> int:

@@ -11,11 +11,12 @@ from torch.overrides import TorchFunctionMode
 
 from core.network.trace import trace_layers
 
-# Each output depends on one input only, so that the multiplier is a quotient of two differences. These are the
-# names of functions, of methods, and of what the modules of torch.nn call.
+# Each output depends on one input only, so that the multiplier is a quotient of two differences. These are
+# the names of functions, of methods, and of what the modules of torch.nn call.
 _ELEMENTWISE = {
     "relu", "relu6", "hardtanh", "leaky_relu", "prelu", "elu", "selu", "celu", "gelu", "silu", "mish",
-    "hardswish", "hardsigmoid", "sigmoid", "logsigmoid", "log_sigmoid", "tanh", "softplus", "softsign", "clamp",
+    "hardswish", "hardsigmoid", "sigmoid", "logsigmoid", "log_sigmoid", "tanh", "softplus", "softsign",
+    "clamp",
     "clamp_min", "clamp_max", "threshold", "rrelu",
 }  # fmt: skip
 _MAX_POOLS = {
@@ -99,6 +100,7 @@ class _Rules(TorchFunctionMode):
             finally:
                 self._at_rest = False
 
+        assert values is not None
         if not overwrites:
             return _Rescaled.apply(values, function)
         return values.copy_(_Rescaled.apply(values.clone(), function))

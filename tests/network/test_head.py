@@ -53,7 +53,9 @@ def test_features_are_what_the_head_is_given(name):
     offered = {one.name: one for one in feature_layers(c)}
     assert layer in offered
     seen = []
-    handle = c.module.get_submodule(head).register_forward_hook(lambda part, given, answer: seen.append(given[0]))
+    handle = c.module.get_submodule(head).register_forward_hook(
+        lambda part, given, answer: seen.append(given[0])
+    )
     with torch.no_grad():
         c.module(c.inputs(images))
     handle.remove()

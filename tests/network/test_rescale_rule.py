@@ -24,7 +24,8 @@ FUNCTIONS = {
     "clamp": lambda x: x.clamp(0, 2), "gelu": F.gelu, "hardtanh": lambda x: F.hardtanh(x, -0.5, 0.5),
     "max_pool2d": lambda x: F.max_pool2d(x, 3, 2, 1), "torch.max_pool2d": lambda x: torch.max_pool2d(x, 2),
     "adaptive": lambda x: F.adaptive_max_pool2d(x, 3), "keywords": lambda x: F.max_pool2d(x, kernel_size=2),
-    "max_pool1d": lambda x: F.max_pool1d(x.flatten(2), 4, 2), "MaxPool1d": lambda x: nn.MaxPool1d(3)(x.flatten(2)),
+    "max_pool1d": lambda x: F.max_pool1d(x.flatten(2), 4, 2),
+    "MaxPool1d": lambda x: nn.MaxPool1d(3)(x.flatten(2)),
     "max_pool3d": lambda x: F.max_pool3d(x[:, None], (2, 3, 3))[:, 0],
 }  # fmt: skip
 
@@ -77,7 +78,11 @@ def test_max_pooling_in_one_dimension_as_captum_expects():
     class Net(nn.Module):
         def __init__(self):
             super().__init__()
-            self.lin1, self.pool, self.lin2 = nn.Linear(4, 4, bias=False), nn.MaxPool1d(4), nn.Linear(1, 1, bias=False)
+            self.lin1, self.pool, self.lin2 = (
+                nn.Linear(4, 4, bias=False),
+                nn.MaxPool1d(4),
+                nn.Linear(1, 1, bias=False),
+            )
             self.lin1.weight = nn.Parameter(torch.eye(4))
             self.lin2.weight = nn.Parameter(torch.ones(1, 1))
 
@@ -95,7 +100,13 @@ def test_layers_without_a_rule_are_found():
     assert layers_without_rule(covered.eval(), (12, 12), 3) == {}
     vit = timm.create_model("vit_tiny_patch16_224", **VIT).eval()
     found = layers_without_rule(vit, (32, 32), 3)
-    assert found["layer norm"] == ("blocks.0.norm1", "blocks.0.norm2", "blocks.1.norm1", "blocks.1.norm2", "norm")
+    assert found["layer norm"] == (
+        "blocks.0.norm1",
+        "blocks.0.norm2",
+        "blocks.1.norm1",
+        "blocks.1.norm2",
+        "norm",
+    )
     assert "attention" in found or {"softmax", "products of activations"} <= set(found)
 
 

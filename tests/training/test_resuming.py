@@ -53,9 +53,19 @@ def interrupted(folder, settings, *, stops=(), kills=()):
     return read_history(folder / FILE)
 
 
-def lines(records):
-    """All records but for times, and but for the notes that a run was taken up."""
-    return [without_times(r) for r in records if not (isinstance(r, StartRecord) and r.step)]
+def lines(records, *, about: bool = False):
+    """All records but for times, and but for the notes that a run was taken up.
+
+    Args:
+        about: The figures of the end may differ by rounding: they are of one more evaluation, whose way of
+            multiplying is measured anew, and a busy machine measures otherwise. All else is equal to the bit.
+    """
+    found = [without_times(r) for r in records if not (isinstance(r, StartRecord) and r.step)]
+    for record in found:
+        if about and record["kind"] == "end":
+            numbers = {name: value for name, value in record.items() if isinstance(value, float)}
+            record |= {name: pytest.approx(value, rel=1e-4) for name, value in numbers.items()}
+    return found
 
 
 @pytest.fixture(params=EVERY_PATH)
@@ -70,7 +80,7 @@ def test_the_history_is_that_of_an_uninterrupted_run_line_for_line(tmp_path, set
     whole = interrupted(tmp_path / "run", settings)
     (tmp_path / "run").rename(tmp_path / "whole")
     parts = interrupted(tmp_path / "run", settings, stops=(0, 2, 1, 6), kills=(2, 5))
-    assert lines(parts) == lines(whole)
+    assert lines(parts) == lines(whole, about=True)
     assert len(list(of_kind(whole, StepRecord))) == 15
     halves = any(r.precision == "float16" for r in of_kind(whole, StartRecord))
     assert any(r.skipped_steps for r in of_kind(whole, EpochRecord)) is halves
@@ -93,11 +103,11 @@ def test_a_kill_just_before_or_after_the_end_record_leaves_one_end(tmp_path):
     (tmp_path / "run").rename(tmp_path / "whole")
     count = len(whole)
     parts = interrupted(tmp_path / "run", TrainingSettings.of(LITTLE), kills=(count - 1, 2))
-    assert lines(parts) == lines(whole)
+    assert lines(parts) == lines(whole, about=True)
     # Written, and killed before the state says so: it is measured and written once more.
     (tmp_path / "run").rename(tmp_path / "before")
     parts = interrupted(tmp_path / "run", TrainingSettings.of(LITTLE), kills=(count,))
-    assert lines(parts) == lines(whole)
+    assert lines(parts) == lines(whole, about=True)
 
 
 def test_a_run_whose_settings_do_not_fit_loses_none_of_its_history(tmp_path):

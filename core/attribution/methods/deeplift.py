@@ -106,11 +106,14 @@ def _why_off(classifier: Classifier, error: float, output: str) -> str:
     if output == "probability":
         found["softmax"] = (*found.get("softmax", ()), "the softmax of the probability")
     words = (
-        f"The map adds up to {error:,.0f} % more or less than the difference of the scores, so its parts are no "
-        "shares of it."
+        f"The map adds up to {error:,.0f} % more or less than the difference of the scores, so its parts are "
+        "no shares of it."
     )
     if not found:
-        return f"{words} The two scores are nearly equal, or the network amplifies rounding: try another baseline."
+        return (
+            f"{words} The two scores are nearly equal, or the network amplifies rounding: try another "
+            "baseline."
+        )
     kinds = []
     for kind, layers in sorted(found.items(), key=lambda one: -len(one[1])):
         names = ", ".join(layers[:LAYERS_NAMED]) + (" and more" if len(layers) > LAYERS_NAMED else "")

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.data.images import MAXIMUM_BYTES, SUFFIXES
+from core.data.images import KINDS_IN_WORDS, MAXIMUM_BYTES
 from core.errors import BadImage
 from pages.elements.as_text import as_written
 from pages.elements.pickers.chosen_image import keep_upload
@@ -16,7 +16,7 @@ _STYLE = f"""<style>
 .st-key-{_KEY} [data-testid="stFileUploaderDropzoneInstructions"] span {{ font-size: 0; }}
 .st-key-{_KEY} [data-testid="stFileUploaderDropzoneInstructions"] span::after {{
   font-size: 0.875rem; white-space: normal;
-  content: "or drop it here: JPEG, PNG, WebP, BMP, TIFF or GIF, up to {_LIMIT}";
+  content: "or drop it here: {KINDS_IN_WORDS}, up to {_LIMIT}";
 }}
 </style>"""
 
@@ -26,7 +26,6 @@ def photo_drop() -> None:
     st.html(_STYLE)
     st.file_uploader(
         "Drop in a photo of yours",
-        type=list(SUFFIXES),
         key=_KEY,
         on_change=_take,
         help="It stays in this server's memory and is not written to disk.",

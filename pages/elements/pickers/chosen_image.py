@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 
 from core.data.catalogue import dataset_names, open_dataset
 from core.data.image_address import open_dataset_image
-from core.data.images import MAXIMUM_BYTES, SUFFIXES, ReadImage, read_image
+from core.data.images import KINDS_IN_WORDS, MAXIMUM_BYTES, ReadImage, read_image
 from core.data.samples import SAMPLES, sample_image, sample_names
 from core.errors import BadImage, ConvoscopeError, UnknownName
 from core.models.card import ModelCard
@@ -169,9 +169,8 @@ def _pick(name: str, card: ModelCard) -> None:
 def _upload() -> None:
     file = st.file_uploader(
         "A photo of yours",
-        type=list(SUFFIXES),
         key="image_upload",
-        help=f"JPEG, PNG, WebP, BMP, TIFF or GIF, up to {MAXIMUM_BYTES // 2**20} MB. "
+        help=f"{KINDS_IN_WORDS}, up to {MAXIMUM_BYTES // 2**20} MB. "
         "It stays in this server's memory and is not written to disk.",
     )
     if file is not None:

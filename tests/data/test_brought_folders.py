@@ -1,0 +1,137 @@
+"""Zips and folders as courses, programs and systems make them: what belongs to which split and class."""
+
+import zipfile
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.data.folder_index import arrange, find_images, split_of
+from core.errors import ConvoscopeError
+
+
+def counted(*names: str) -> dict[tuple[str, str], int]:
+    places, _ = arrange(names)
+    return dict(Counter((place.split, place.class_name) for place in places))
+
+
+def some(folder: str, n: int = 2) -> list[str]:
+    return [f"{folder}/{i}.jpg" for i in range(n)]
+
+
+CAT_DOG = {("train", "cat"): 2, ("train", "dog"): 2, ("test", "cat"): 2, ("test", "dog"): 2}
+LAYOUTS = {
+    "plain": ("train/cat", "train/dog", "test/cat", "test/dog"),
+    "course data": ("d/training_set/cat", "d/training_set/dog", "d/test_set/cat", "d/test_set/dog"),
+    "Intel scenes": ("seg_train/seg_train/cat", "seg_train/seg_train/dog", "seg_test/seg_test/cat",
+                     "seg_test/seg_test/dog"),
+    "data": ("train_data/cat", "train_data/dog", "test-data/cat", "test-data/dog"),
+    "class first": ("cat/train", "cat/test", "dog/train", "dog/test"),
+    "capitals": ("Train/cat", "Train/dog", "TEST/cat", "TEST/dog"),
+    "another spelling in test": ("train/cat", "train/dog", "test/Cat", "test/DOG"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_splits_are_known_by_the_words_of_their_names(layout):
+    assert counted(*(name for folder in LAYOUTS[layout] for name in some(folder))) == CAT_DOG
+
+
+def test_a_class_called_train_beside_others_is_a_class():
+    names = [n for c in ("train", "bus", "car") for n in (*some(f"vehicles/{c}/a"), *some(f"vehicles/{c}/b"))]
+    assert counted(*names) == {("", "train"): 4, ("", "bus"): 4, ("", "car"): 4}
+
+
+def test_letters_in_another_encoding_are_the_same_class_and_long_names_stay_apart():
+    found = counted("train/caf\u00e9/1.jpg", "test/cafe\u0301/1.jpg")
+    assert found == {("train", "caf\u00e9"): 1, ("test", "caf\u00e9"): 1}
+    long = "x" * 100
+    assert len(counted(f"{long}a/1.jpg", f"{long}b/1.jpg")) == 2
+
+
+def test_two_spellings_in_one_split_stay_two():
+    assert len(counted("train/Cat/1.jpg", "train/cat/1.jpg", "test/cat/1.jpg")) == 3
+
+
+def test_pictures_that_nobody_sorted_are_left_out_with_the_reason():
+    names = [*some("tiny/train/n01/images"), *some("tiny/train/n02/images"), *some("tiny/val/images", 3)]
+    places, skipped = arrange(tuple(names))
+    assert {place.split for place in places} == {"train"}
+    assert len(skipped) == 3
+    assert "'images' is not one of the classes in train" in skipped[0].reason
+    _, skipped = arrange((*some("train/a"), *some("train/b"), *some("test")))
+    assert "test" not in {place.split for place in arrange((*some("train/a"), *some("test")))[0]}
+    assert any("it is in no folder of a class" in s.reason or "beside" in s.reason for s in skipped)
+
+
+@pytest.mark.parametrize(("folder", "split"), [
+    ("training_set", "train"), ("seg_train", "train"), ("val_data", "val"), ("Testing", "test"),
+    ("test2", "test"), ("single_prediction", ""), ("trainers", ""), ("train_and_test", ""), ("", ""),
+])  # fmt: skip
+def test_words_of_a_folder(folder, split):
+    assert split_of(folder) == split
+
+
+def packed(path, entries: dict[str, bytes], *, flag: bool = True):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+    if not flag:  # macOS writes UTF-8 without the mark that says so
+        raw = bytearray(path.read_bytes())
+        for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+            place = raw.find(mark)
+            while place >= 0:
+                raw[place + at + 1] &= ~0x08
+                place = raw.find(mark, place + 4)
+        path.write_bytes(raw)
+    return path
+
+
+@pytest.mark.parametrize("name", ["\u00c4pfel", "Gr\u00f6\u00dfe", "\u732b"])
+def test_names_of_a_zip_without_the_mark_of_utf_8(tmp_path, name):
+    files = find_images(packed(tmp_path / "a.zip", {f"{name}/1.png": b"data"}, flag=False))
+    assert files.names == (f"{name}/1.png",)
+    with files.opened() as read:
+        assert read(f"{name}/1.png") == b"data"
+
+
+def test_names_that_are_no_utf_8_are_those_of_dos(tmp_path):
+    path = packed(tmp_path / "a.zip", {"Xpfel/1.png": b"data"})
+    path.write_bytes(path.read_bytes().replace(b"Xpfel", b"\x8epfel"))
+    assert find_images(path).names == ("\u00c4pfel/1.png",)
+
+
+@pytest.mark.parametrize("folder", [".ipynb_checkpoints", "@eaDir", ".git", ".thumbnails", "$RECYCLE.BIN"])
+def test_hidden_and_tool_folders_are_passed_over_with_the_reason(tmp_path, folder):
+    entries = {"cat/1.png": b"a", f"cat/{folder}/2.png": b"b", f"{folder}/3.png": b"c"}
+    files = find_images(packed(tmp_path / "a.zip", entries))
+    assert files.names == ("cat/1.png",)
+    assert all("is hidden, or is a folder of a program" in s.reason for s in files.skipped)
+    below = tmp_path / "folder" / "cat" / folder
+    below.mkdir(parents=True)
+    (below / "2.png").write_bytes(b"b")
+    (below.parent / "1.png").write_bytes(b"a")
+    assert [name.rpartition("/")[2] for name in find_images(tmp_path / "folder").names] == ["1.png"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_a_damaged_zip_is_read_or_refused_in_words(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("zips")
+    path = packed(folder / "a.zip", {"cat/1.png": b"a" * 40, "dog/2.png": b"b" * 40})
+    raw = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    if data.draw(st.booleans()):
+        del raw[data.draw(st.integers(1, len(raw))) :]
+    path.write_bytes(raw)
+    try:
+        files = find_images(path)
+        if files.names:
+            arrange(files.names)
+        with files.opened() as read:
+            for name in files.names:
+                read(name)
+    except ConvoscopeError:
+        return
