@@ -19,7 +19,8 @@ def best_layout(module: nn.Module, example: Tensor) -> torch.memory_format:
         module: The network on its device, with its weights channels last.
         example: (1, C, H, W), on the same device.
     """
-    if not any(_has_a_view(type(part)) for part in module.modules()):
+    kinds: set[type] = {type(part) for part in module.modules()}
+    if not any(_has_a_view(kind) for kind in kinds):
         return torch.channels_last
     try:
         with torch.inference_mode(), nothing_measured():
@@ -33,7 +34,7 @@ def best_layout(module: nn.Module, example: Tensor) -> torch.memory_format:
 
 
 @cache
-def _has_a_view(kind: type[nn.Module]) -> bool:
+def _has_a_view(kind: type) -> bool:
     if kind.__module__.startswith("torch.nn."):
         return False
     try:

@@ -33,7 +33,7 @@ def version_of(tensor: Tensor) -> int:
 
     Where PyTorch has none, it is a hash of the contents: slower, and as good.
     """
-    if hasattr(tensor, "_version") and not tensor.is_inference():
+    if not tensor.is_inference() and hasattr(tensor, "_version"):
         return tensor._version
     return hash(tensor.detach().cpu().contiguous().numpy().tobytes())
 
