@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from core.compute.packed_matrix import PackedMatrix
+from core.compute.torch_internals import version_of
 from core.models.classifier import Classifier
 from core.occlusion.local_layers import LocalLayer, NetworkDescription, Reach, padded
 from core.occlusion.toom_cook import ProductConvolution, largest_piece, number_of_points
@@ -103,7 +104,7 @@ _lock = threading.RLock()
 
 def _keep(part: nn.Conv2d, make: Callable[[], Any]) -> Any:
     tensors = [tensor for tensor in (part.weight, part.bias) if tensor is not None]
-    state = [(tensor.data_ptr(), tensor._version) for tensor in tensors]
+    state = [(tensor.data_ptr(), version_of(tensor)) for tensor in tensors]
     with _lock:  # batches run side by side: who comes second waits for what the first makes
         known = _kept.get(part)
         if known is None or known[0] != state:
