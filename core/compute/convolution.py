@@ -35,7 +35,7 @@ FEWEST_CHANNELS = 64  # with fewer, changing the space costs more than it saves
 LEAST_WORK = 1e8  # multiplications; below, a layer takes a millisecond or two whatever the way
 MOST_BYTES = 2**30  # of intermediate results; a larger batch is computed in parts
 LARGEST_TRIED = 64  # images
-GAIN = 1.15  # another way must be so many times faster than the direct one
+NEEDED_SPEEDUP = 1.15  # another way must be so many times faster than the direct one
 
 _chosen: dict[str, str] = {}
 _lock = threading.Lock()
@@ -177,7 +177,7 @@ def _fastest(
     for _ in range(3):  # the first run of each paid for warming up; what is far behind is not run again
         for way in [way for way in best if best[way] < 2.5 * min(best.values())]:
             best[way] = min(best[way], seconds(way))
-    best[DIRECT] /= GAIN
+    best[DIRECT] /= NEEDED_SPEEDUP
     return min(best, key=lambda way: best[way])
 
 
