@@ -12,12 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-PAUSES_BETWEEN_TRIES = (
-    0.01,
-    0.03,
-    0.1,
-    0.3,
-)  # seconds between tries to replace a file that somebody has open
+# Seconds between tries to replace a file that somebody has open.
+PAUSES_BETWEEN_TRIES = (0.01, 0.03, 0.1, 0.3)
 PROJECT = Path(__file__).resolve().parent.parent
 
 

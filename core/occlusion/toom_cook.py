@@ -29,9 +29,8 @@ from core.compute.packed_matrix import PackedMatrix
 from core.occlusion.changed_block import Span
 
 INTERPOLATION_POINTS = (np.inf, 0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
-LARGEST_PIECE = (
-    len(INTERPOLATION_POINTS) - 2
-)  # inputs or outputs of one piece along an axis; more points cost accuracy
+# Inputs or outputs of one piece along an axis; more points cost accuracy.
+LARGEST_PIECE = len(INTERPOLATION_POINTS) - 2
 
 
 @dataclass(frozen=True)
