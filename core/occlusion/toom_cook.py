@@ -86,7 +86,7 @@ class ProductConvolution:
     """A 3×3 convolution of stride 1, ready for blocks.
 
     Args:
-        largest: Inputs or outputs of one piece along an axis, up to LARGEST.
+        largest: Inputs or outputs of one piece along an axis, up to LARGEST_PIECE.
     Shape:
         weight: (C_out, C_in, 3, 3)
     """
