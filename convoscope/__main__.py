@@ -1,7 +1,7 @@
 """`convoscope` starts the app; `convoscope explain …` is the command line.
 
 Installed, `core`, `pages` and `app.py` lie inside this package and are found only by it, so that no bare
-`core` stands in anybody's environment. In a checkout they lie beside it, and `python -m convoscope` runs them.
+`core` stands in anybody's environment. In a checkout they lie beside it: `python -m convoscope` runs them.
 """
 
 import os
