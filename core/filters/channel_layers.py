@@ -66,7 +66,8 @@ class NoConvolution(ConvoscopeError):
 def channel_layers(module: nn.Module, input_size: tuple[int, int], channels: int) -> list[ChannelLayer]:
     """Every convolution of a network in the order of execution, with the place where its channels count.
 
-    From the convolution on, normalization and pooling are followed up to its activation. Where something else
+    From the convolution on, normalization and pooling are followed up to its activation, whether a norm is a
+    layer without others inside or, as timm's, holds its activation or an `Identity`. Where something else
     comes first (a sum with a skip connection), or where the activation is no layer of its own or a layer that
     is used several times, the place is the last layer before.
 
@@ -143,10 +144,26 @@ def check_channels(layer: ChannelLayer, channels: Sequence[int] | np.ndarray) ->
 
 @dataclass
 class _Chain:
-    """A channel on its way: the convolution it is of, and whether its activation is behind it."""
+    """A channel on its way.
+
+    Attributes:
+        convolution: What it is a channel of.
+        activation: The activation behind it; "" as long as there is none.
+        counts: Whether the last operation was the convolution, a norm or the activation. What else leaves a
+            channel where it was (pooling, dropout) is no place to look at it.
+        seen: Whether a layer with this output is known. The layers around it that pass the output on are not
+            places of their own. A norm that holds an `Identity` or an activation is one with its output.
+    """
 
     convolution: str
     activation: str = ""
+    counts: bool = True
+    seen: bool = False
+
+
+def _convolves(module: nn.Module) -> bool:
+    """A block with convolutions of its own: steps inside it that are no layers are not its own output's."""
+    return any(isinstance(part, nn.Conv2d | nn.Linear) for part in module.modules())
 
 
 class _Watcher:
@@ -174,12 +191,16 @@ class _Watcher:
         chain = known[1]
         if name in _ACTIVATIONS and not chain.activation:
             chain = _Chain(chain.convolution, name)
+        elif name in _NORMS and not chain.activation and result.shape[:2] == known[0].shape[:2]:
+            chain = _Chain(chain.convolution)
         elif (
-            name not in _NORMS | _POOLS | _SAME or chain.activation or result.shape[:2] != known[0].shape[:2]
+            name not in _POOLS | _SAME or chain.activation or result.shape[:2] != known[0].shape[:2]
         ):
             if result is arguments[0]:  # an in-place sum: the tensor is something else from here on
                 del self._chains[id(result)]
             return
+        else:
+            chain = _Chain(chain.convolution, counts=False)
         self._chains[id(result)] = (result, chain)
 
     def leave(self, layer: str, module: nn.Module, output: Any) -> None:
@@ -187,16 +208,18 @@ class _Watcher:
         if not isinstance(output, Tensor) or output.ndim != 4:
             return
         if isinstance(module, nn.Conv2d):
-            self._chains[id(output)] = (output, _Chain(layer))
+            self._chains[id(output)] = (output, _Chain(layer, seen=True))
             self._steps[layer] = [(layer, "", tuple(output.shape[2:]))]
             return
         known = self._chains.get(id(output))
-        if known is None or any(True for _ in module.children()):
+        if known is None or not known[1].counts or isinstance(module, nn.Identity) or _convolves(module):
             return
-        pools = isinstance(module, nn.MaxPool2d | nn.AvgPool2d | nn.AdaptiveMaxPool2d)
-        if not pools and not isinstance(module, nn.Dropout | nn.Dropout2d | nn.Identity):
-            activation = type(module).__name__ if known[1].activation else ""
-            self._steps[known[1].convolution].append((layer, activation, tuple(output.shape[2:])))
+        chain = known[1]
+        if not chain.seen:  # else a layer inside has this very output
+            chain.seen = True
+            leaf = not any(True for _ in module.children())
+            activation = (type(module).__name__ if leaf else chain.activation) if chain.activation else ""
+            self._steps[chain.convolution].append((layer, activation, tuple(output.shape[2:])))
 
     def sites(self) -> dict[str, tuple[str, str, tuple[int, int]]]:
         found = {}

@@ -127,7 +127,8 @@ def _chains(module: nn.Module) -> dict[str, _Chain]:
             bounds: tuple[float, float] | None
             if isinstance(part, nn.BatchNorm2d) and not names and part.running_mean is not None:
                 norm, bounds = part, (low, high)
-                if (inside := getattr(part, "act", None)) is not None:  # timm's norms have their activation
+                inside = getattr(part, "act", None)  # timm's norms have their activation
+                if inside is not None and not isinstance(inside, nn.Identity):
                     site, bounds = f"{name}.act", _bounds(inside)
             else:
                 bounds = _bounds(part)

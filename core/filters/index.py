@@ -30,7 +30,7 @@ from core.filters.similar_kernels import kernel_pictures, nearest_kernels
 from core.models.classifier import Classifier
 from core.progress import Progress, no_progress
 
-LABEL = "filter index 2"
+LABEL = "filter index 3"
 # Images of a batch: as many as have SMALL bytes of their largest map, within FEWEST and LARGEST, but never
 # more than BATCH bytes. Narrow networks want many images, so that calling their layers weighs less (a quarter
 # of ResNet18's width is 1.15 times as fast with 128 as with 64); with wide ones a batch outgrows the caches,

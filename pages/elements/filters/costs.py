@@ -17,7 +17,7 @@ from pages.elements.as_text import as_written
 from pages.elements.ask import ask
 from pages.elements.filters.chosen_filters import Filters, pixels_of
 
-LABEL = "ablation atlas 1"
+LABEL = "ablation atlas 2"
 FIRST_IMAGES = 1000  # images; all of them only when asked for
 
 
