@@ -1,5 +1,7 @@
 """Filters: what each looks for, and what breaks without it."""
 
+from dataclasses import replace
+
 import streamlit as st
 
 from core.data.catalogue import dataset_names
@@ -9,7 +11,7 @@ from pages.elements.figures.layer_strip import layer_strip
 from pages.elements.figures.what_next import what_next
 from pages.elements.filters.cards import cards_view
 from pages.elements.filters.channel_map import channel_map
-from pages.elements.filters.chosen_filters import LAYER, VIEW, VIEWS, Filters, asked, switched_channels
+from pages.elements.filters.chosen_filters import LAYER, VIEW, VIEWS, Filters, indexed, switched_channels
 from pages.elements.filters.one_channel import channel_view
 from pages.elements.filters.ranks import rank_view
 from pages.elements.filters.switchboard import switchboard
@@ -52,7 +54,7 @@ def chosen_filters(bar: Bar) -> Filters:
             # Without separators, since the address is written and read as the options are shown.
             help="How many are looked through, every class with its share.",
         )  # fmt: skip
-    return asked(classifier, card, dataset, split, images)
+    return indexed(classifier, card, dataset, split, images)
 
 
 def choose_layer() -> None:
@@ -75,7 +77,7 @@ with page("Filters", "What does each filter look for, and what breaks without it
     off = {}
     with errors_shown():
         off = switched_channels(found.layers)
-    names = [layer["name"] for layer in found.layers]
+    names = found.index.names
     given = st.query_params.get(LAYER, "")
     number = names.index(given) if given in names else min(FIRST_LAYER, len(names) - 1)
     with place, st.popover(f"layer **{plain(names[number])}**", key="chip_layer", width="content"):
@@ -83,10 +85,7 @@ with page("Filters", "What does each filter look for, and what breaks without it
             found.layers, names[number], {name: len(channels) for name, channels in off.items()},
             key="fl_strip", on_choose=choose_layer,
         )  # fmt: skip
-    filters = Filters(
-        found.classifier, found.card, found.dataset, found.split_name, found.images, found.answer,
-        found.index, number, off,
-    )  # fmt: skip
+    filters = replace(found, number=number, off=off)
     match view:
         case "One channel":
             channel_view(filters, channel_map)
@@ -98,6 +97,7 @@ with page("Filters", "What does each filter look for, and what breaks without it
             cards_view(filters)
     st.caption(
         f"{filters.images:,} images of {plain(filters.dataset.title)}, {plain(filters.split_name)}. Each "
-        f"filter's top {found.answer['k']} images are kept; means and counts are over all of them."
+        f"filter's top {found.index.k} images are kept; means and counts are over all of them. Computed by "
+        f"{plain(found.index.engine)}."
     )
     what_next("feature_visualization", "activations", "confusion_matrices")

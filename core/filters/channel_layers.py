@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from core.errors import ConvoscopeError, SettingError, UnknownName
 from core.models.classifier import Classifier
-from core.network.receptive_field import FootprintObserver, ReceptiveField
+from core.network.receptive_field import Axis, FootprintObserver, ReceptiveField
 from core.network.trace import trace_layers
 
 # Operations that leave channel c where it was: what comes out is still that channel.
@@ -27,20 +27,58 @@ _ACTIVATIONS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class SeenBoxes:
+    """The parts of the image that the places of a map see.
+
+    Attributes:
+        rows: (height, 4) int64: of every row of the map the first and the last row of pixels that it sees,
+            and the first and how many they would be if the image had no border.
+        columns: (width, 4) int64: the same for its columns.
+        whole_image: Whether every place sees the whole image.
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    whole_image: bool
+
+    @classmethod
+    def of(cls, field: ReceptiveField) -> "SeenBoxes":
+        height, width = field.map_size
+        return cls(_intervals(field.rows, height), _intervals(field.columns, width), field.is_whole_image)
+
+    def box(self, place: int) -> tuple[int, int, int, int]:
+        """(top, left, height, width) of what a place (y · width + x) sees, as if there were no border."""
+        y, x = divmod(int(place), len(self.columns))
+        rows, columns = self.rows[y], self.columns[x]
+        return int(rows[2]), int(columns[2]), int(rows[3]), int(columns[3])
+
+
+def _intervals(axis: Axis, size: int) -> np.ndarray:
+    at = np.arange(size) if axis.dim is not None else np.zeros(size, int)
+    low, high = axis.low[at], axis.high[at]
+    begin, length = low.copy(), high - low + 1
+    if axis.grid is not None and axis.dim is not None:
+        place = at if axis.place is None else axis.place[at]
+        begin = np.floor(axis.grid.first + place * axis.grid.jump).astype(int)
+        length = np.full(size, int(np.ceil(axis.grid.size)))
+    return np.stack([low, high, begin, length], axis=1)
+
+
+@dataclass(frozen=True, eq=False)
 class ChannelLayer:
     """A convolution, and the layer at whose output its channels are measured and switched off.
 
     Attributes:
         name: The convolution's name in `named_modules()`.
         site: The layer whose output counts; its channel c is the convolution's.
-        place: What the site is, in words for people.
+        place: What the site is, in words for people: "at the output of relu1, after its activation (ReLU)".
         activated: Whether the site's output is after the activation.
         channels: How many filters it has.
         map_size: (height, width) of the site's output.
         kernel_size: (height, width) of the convolution.
         in_channels: Channels that one filter looks at.
-        field: Receptive field of the site's places; None where it is not known.
+        seen: What the site's places see of the image; None where it is not known.
     """
 
     name: str
@@ -51,7 +89,25 @@ class ChannelLayer:
     map_size: tuple[int, int]
     kernel_size: tuple[int, int]
     in_channels: int
-    field: ReceptiveField | None = None
+    seen: SeenBoxes | None = None
+
+    def box(self, place: int) -> tuple[int, int, int, int] | None:
+        """As `SeenBoxes.box`; None where it is not known what the places see."""
+        return None if self.seen is None else self.seen.box(place)
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "name": self.name,
+            "site": self.site,
+            "place": self.place,
+            "activated": self.activated,
+            "channels": self.channels,
+            "map_size": list(self.map_size),
+            "kernel_size": list(self.kernel_size),
+            "in_channels": self.in_channels,
+            "whole_image": self.seen is not None and self.seen.whole_image,
+        }
 
 
 class NoConvolution(ConvoscopeError):
@@ -83,18 +139,30 @@ def channel_layers(module: nn.Module, input_size: tuple[int, int], channels: int
         part = parts[name]
         assert isinstance(part, nn.Conv2d)
         field = footprints.fields.get(site)
-        words = f"after {activation}" if activation else "no activation layer of its own follows"
+        known = isinstance(field, ReceptiveField) and field.map_size == shape
         found.append(
             ChannelLayer(
-                name, site, f"{words}: the output of {site}" if site != name else f"{words}: its own output",
-                bool(activation), part.out_channels, shape,
-                (int(part.kernel_size[0]), int(part.kernel_size[1])), part.in_channels // part.groups,
-                field if isinstance(field, ReceptiveField) and field.map_size == shape else None,
+                name=name,
+                site=site,
+                place=_in_words(name, site, activation),
+                activated=bool(activation),
+                channels=part.out_channels,
+                map_size=shape,
+                kernel_size=(int(part.kernel_size[0]), int(part.kernel_size[1])),
+                in_channels=part.in_channels // part.groups,
+                seen=SeenBoxes.of(field) if known else None,
             )
-        )  # fmt: skip
+        )
     if not found:
         raise NoConvolution(type(module).__name__)
     return found
+
+
+def _in_words(name: str, site: str, activation: str) -> str:
+    if activation:
+        return f"at the output of {site}, after the activation ({activation})"
+    where = "its own output" if site == name else f"the output of {site}"
+    return f"at {where}, since no layer with an activation follows directly"
 
 
 _known: WeakKeyDictionary[Classifier, list[ChannelLayer]] = WeakKeyDictionary()
@@ -193,9 +261,7 @@ class _Watcher:
             chain = _Chain(chain.convolution, name)
         elif name in _NORMS and not chain.activation and result.shape[:2] == known[0].shape[:2]:
             chain = _Chain(chain.convolution)
-        elif (
-            name not in _POOLS | _SAME or chain.activation or result.shape[:2] != known[0].shape[:2]
-        ):
+        elif name not in _POOLS | _SAME or chain.activation or result.shape[:2] != known[0].shape[:2]:
             if result is arguments[0]:  # an in-place sum: the tensor is something else from here on
                 del self._chains[id(result)]
             return

@@ -10,7 +10,7 @@ from torch import nn
 from core.data.preprocessing import Preprocessing
 from core.filters.channel_layers import channel_layers
 from core.filters.fused_statistics import PassingFigures
-from core.filters.index import build_index, open_index
+from core.filters.index import build_index
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
 from core.network.hooks import captured
@@ -94,7 +94,7 @@ def test_figures_are_taken_where_the_norm_and_its_activation_end(norm, act):
     classifier = Classifier(module, ModelCard("own", "own", tuple("abc"), preprocessing), torch.device("cpu"))
     pixels = np.random.default_rng(0).integers(0, 256, (9, SIZE, SIZE, 3), np.uint8)
     labels = np.arange(9) % 3
-    index = open_index(build_index(classifier, lambda rows: pixels[rows], labels, 3, k=4))["conv"]
+    index = build_index(classifier, lambda rows: pixels[rows], labels, 3, k=4).of("conv")
     with captured(module, ["norm"]) as maps, torch.inference_mode():
         module(classifier.inputs(pixels))
     values = maps["norm"]
