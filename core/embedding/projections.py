@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from core.compute.library_internals import umap_among_neighbors
 from core.embedding.nearest_neighbors import nearest_to
 from core.errors import SettingError, UnknownName
 from core.progress import Progress, no_progress
@@ -210,15 +211,17 @@ def place_by_umap(
     fitted = _fit_umap(
         space, points, settings.get("n_neighbors", 15), settings.get("min_dist", 0.1), 0, no_progress
     )
-    # The finished picture in place of none, and exact distances in place of a search index.
-    fitted.embedding_, fitted.n_epochs = points, None
-    fitted.metric, fitted._knn_search_index = "precomputed", True
     indices, near = nearest_to(new, space.features, len(points))
     distances = np.empty(near.shape, np.float32)
     np.put_along_axis(distances, indices.astype(np.int64), near, axis=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return np.asarray(fitted.transform(distances), np.float32)
+        placed = umap_among_neighbors(fitted, points, distances)
+    if placed is None:  # the middle of the nearest, the nearer the heavier, as UMAP starts
+        few = max(1, min(len(points), settings.get("n_neighbors", 15)))
+        weights = np.exp(-near[:, :few] / np.maximum(near[:, few - 1 : few], 1e-12))
+        placed = np.einsum("mk,mkd->md", weights / weights.sum(1, keepdims=True), points[indices[:, :few]])
+    return placed
 
 
 PROJECTIONS = {
