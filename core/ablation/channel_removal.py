@@ -30,6 +30,17 @@ BLOCK_BYTES = 32 * 2**20  # bytes of the largest tensor that is computed for man
 KEPT_BYTES = 256 * 2**20  # bytes of all outputs of the images that are looked at together
 
 
+def _padding_around(conv: nn.Conv2d) -> list[int]:
+    """What it adds left, right, above and below, in the order of `F.pad`."""
+    around: list[int] = []
+    for axis in (1, 0):
+        whole = conv.dilation[axis] * (conv.kernel_size[axis] - 1)
+        named = {"valid": (0, 0), "same": (whole // 2, whole - whole // 2)}
+        padding = conv.padding
+        around += named[padding] if isinstance(padding, str) else (padding[axis], padding[axis])
+    return around
+
+
 @dataclass(frozen=True, eq=False)
 class _Linear:
     """A convolution or linear layer behind the channel, its weights by input channel.
@@ -50,7 +61,7 @@ class _Linear:
             return share.reshape(len(share), -1)
         conv = self.part
         mode = "constant" if conv.padding_mode == "zeros" else conv.padding_mode
-        padded = F.pad(share[:, None], conv._reversed_padding_repeated_twice, mode=mode)[:, 0].contiguous()
+        padded = F.pad(share[:, None], _padding_around(conv), mode=mode)[:, 0].contiguous()
         (kh, kw), (sh, sw), (dh, dw) = conv.kernel_size, conv.stride, conv.dilation
         n, height, width = padded.shape
         rows, columns = (height - dh * (kh - 1) - 1) // sh + 1, (width - dw * (kw - 1) - 1) // sw + 1

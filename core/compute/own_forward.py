@@ -11,8 +11,8 @@ from torch import nn
 class OwnForward:
     """Calls `function(module, …)`. `set_forward` puts it into the module, where PyTorch looks first.
 
-    The class, the names, the state dict and the hooks stay. A deep copy of the module has one too. A pickle is
-    made the way Python pickles a method, by its name: what is read back has the forward of its class.
+    The class, the names, the state dict and the hooks stay. A deep copy of the module has one too. It is
+    pickled as Python pickles a method, by its name: what is read back has the forward of its class.
     The module is held weakly, so that a network that is no longer used is freed at once.
     """
 

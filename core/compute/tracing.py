@@ -18,6 +18,7 @@ from typing import Any
 from torch import Tensor, fx, nn
 
 from core.compute.own_forward import own_forward
+from core.compute.torch_internals import forget_hooks
 
 _one_at_a_time = threading.RLock()
 
@@ -61,9 +62,7 @@ def copy_for_tracing(module: nn.Module) -> nn.Module:
     memo: dict[int, Any] = {id(parameter): parameter for parameter in module.parameters()}
     memo |= {id(buffer): buffer.detach().clone() for buffer in module.buffers()}
     twin = copy.deepcopy(module, memo)
-    for part in twin.modules():  # whoever watches the original is not told of its copy
-        part._forward_hooks.clear()
-        part._forward_pre_hooks.clear()
+    forget_hooks(twin)
     return twin
 
 

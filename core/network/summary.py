@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from core.compute.torch_internals import operation_name
 from core.network.receptive_field import FootprintObserver, ReceptiveField
 from core.network.trace import trace_layers
 
@@ -124,7 +125,7 @@ class _Counter:
         pass
 
     def operation(self, function: Any, arguments: tuple, settings: dict, output: Any, layer: str) -> None:
-        macs = macs_of(function._schema.name.removeprefix("aten::"), arguments, output)
+        macs = macs_of(operation_name(function), arguments, output)
         if macs:
             self._pending[layer] = self._pending.get(layer, 0) + macs
 

@@ -5,14 +5,13 @@ costs milliseconds whatever the network, allocates nothing and cannot disturb th
 """
 
 import copy
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from core.compute.torch_internals import TorchDispatchMode, forget_hooks
 from core.errors import ConvoscopeError
 
 
@@ -113,8 +112,5 @@ def twin_of(module: nn.Module, device: str) -> nn.Module:
         for buffer in module.buffers():
             memo[id(buffer)] = torch.empty_like(buffer, device="meta")
     twin = copy.deepcopy(module, memo).to(device).eval()
-    for part in twin.modules():
-        # Somebody may be watching the original just now; they must not hear of its twin.
-        part._forward_hooks = OrderedDict()
-        part._forward_pre_hooks = OrderedDict()
+    forget_hooks(twin)
     return twin

@@ -92,7 +92,7 @@ def _train_epoch(
 def _twin_at(
     rate: float, classifier: MLPClassifier, train: tuple[np.ndarray, np.ndarray], epoch: int
 ) -> MLPClassifier:
-    """One with the same weights and another learning rate, where the rate of a classifier cannot be changed."""
+    """The same weights with another learning rate, for when that of a classifier cannot be changed."""
     settings = {"learning_rate_init": rate, "random_state": classifier.random_state + epoch}
     twin = clone(classifier).set_params(**settings)
     few = slice(0, classifier.batch_size)  # enough for it to make its arrays

@@ -40,7 +40,8 @@ def test_the_learning_rate_of_scikit_learn_can_be_changed() -> None:
     classifier.partial_fit(*blobs(), classes=[0, 1, 2])
     before = classifier.coefs_[0].copy()
     assert set_rate(classifier, 0.0), (
-        f"scikit-learn no longer keeps the rate in _optimizer.learning_rate. {MEND}a twin with the other rate."
+        "scikit-learn no longer keeps the rate in _optimizer.learning_rate. "
+        f"{MEND}a copy with the other rate."
     )
     classifier.partial_fit(*blobs())
     np.testing.assert_array_equal(classifier.coefs_[0], before)
@@ -49,7 +50,9 @@ def test_the_learning_rate_of_scikit_learn_can_be_changed() -> None:
 def test_umap_places_by_distances_that_others_found(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = []
     monkeypatch.setattr(
-        projections, "umap_among_neighbors", lambda *a: answers.append(umap_among_neighbors(*a)) or answers[-1]
+        projections,
+        "umap_among_neighbors",
+        lambda *a: answers.append(umap_among_neighbors(*a)) or answers[-1],
     )
     _place_new_images()
     assert answers[0] is not None, (
