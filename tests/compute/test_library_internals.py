@@ -69,7 +69,7 @@ def _place_new_images() -> None:
     features, labels = blobs()
     space, points = feature_space(features), 10 * np.eye(3, 2)[labels] + features[:, :2] / 10
     new = features[:5] + 0.01
-    placed = projections.place_by_umap(new, space, {"points": points}, n_neighbors=5)
+    placed = projections.place_by_umap(new, space, projections.ProjectedPoints(points), n_neighbors=5)
     assert placed.shape == (5, 2)
     nearest = points[nearest_to(new, features, 5)[0]]
     assert np.median(np.linalg.norm(placed - np.median(nearest, axis=1), axis=1)) < 3
