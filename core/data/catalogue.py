@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from core import roles
-from core.data.archive import list_zip, printable
+from core.data.archive import list_zip
 from core.data.dataset import ImageDataset
+from core.data.file_names import printable
 from core.data.folder_index import find_images, read_dataset
 from core.data.sets import datasets
 from core.errors import BadDataset, Unavailable, UnknownName
@@ -99,9 +100,9 @@ def open_dataset(name: str, *, progress: Progress = no_progress, **settings: Any
                 _open.move_to_end(key)
                 return _open[key]
         if entry.path is not None:
-            dataset = read_dataset(
-                find_images(entry.path), name=name, title=entry.title, progress=progress, **values
-            )
+            names = values.pop("names")
+            files = find_images(entry.path, names="" if names == "guess" else names)
+            dataset = read_dataset(files, name=name, title=entry.title, progress=progress, **values)
         else:
             member = datasets[name]
             takes_progress = "progress" in inspect.signature(member.function).parameters

@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.data.folder_index import arrange, find_images, split_of
+from core.data.file_names import split_of
+from core.data.folder_index import find_images, look_into
+from core.data.folder_layout import read_layout
 from core.errors import ConvoscopeError
 
 
 def counted(*names: str) -> dict[tuple[str, str], int]:
-    places, _ = arrange(names)
+    places = read_layout(names).places
     return dict(Counter((place.split, place.class_name) for place in places))
 
 
@@ -56,13 +58,14 @@ def test_two_spellings_in_one_split_stay_two():
 
 def test_pictures_that_nobody_sorted_are_left_out_with_the_reason():
     names = [*some("tiny/train/n01/images"), *some("tiny/train/n02/images"), *some("tiny/val/images", 3)]
-    places, skipped = arrange(tuple(names))
-    assert {place.split for place in places} == {"train"}
+    reading = read_layout(names)
+    skipped = reading.left_out
+    assert {place.split for place in reading.places} == {"train"}
     assert len(skipped) == 3
     assert "'images' is not one of the classes in train" in skipped[0].reason
-    _, skipped = arrange((*some("train/a"), *some("train/b"), *some("test")))
-    assert "test" not in {place.split for place in arrange((*some("train/a"), *some("test")))[0]}
-    assert any("it is in no folder of a class" in s.reason or "beside" in s.reason for s in skipped)
+    reading = read_layout((*some("train/a"), *some("train/b"), *some("test")))
+    assert {place.split for place in reading.places} == {"train"}
+    assert all("it is in no folder of a class inside 'test'" in s.reason for s in reading.left_out)
 
 
 @pytest.mark.parametrize(("folder", "split"), [
@@ -70,7 +73,7 @@ def test_pictures_that_nobody_sorted_are_left_out_with_the_reason():
     ("test2", "test"), ("single_prediction", ""), ("trainers", ""), ("train_and_test", ""), ("", ""),
 ])  # fmt: skip
 def test_words_of_a_folder(folder, split):
-    assert split_of(folder) == split
+    assert split_of(folder)[0] == split
 
 
 def packed(path, entries: dict[str, bytes], *, flag: bool = True):
@@ -128,8 +131,7 @@ def test_a_damaged_zip_is_read_or_refused_in_words(tmp_path_factory, data):
     path.write_bytes(raw)
     try:
         files = find_images(path)
-        if files.names:
-            arrange(files.names)
+        look_into(files)
         with files.opened() as read:
             for name in files.names:
                 read(name)
