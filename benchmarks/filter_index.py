@@ -17,7 +17,7 @@ from core.models.card import ModelCard
 from core.models.classifier import Classifier
 from core.network.hooks import captured
 
-K = 9
+PATCHES_PER_CHANNEL = 9
 
 
 def measure() -> list[Row]:
@@ -42,7 +42,7 @@ def _index(name: str, classifier: Classifier, pixels: np.ndarray, labels: np.nda
     sites, some = [layer.site for layer in layers], pixels[:64]
 
     def ours(count: int = len(pixels)) -> dict:
-        return build_index(classifier, lambda rows: pixels[rows], labels[:count], 10, k=K)
+        return build_index(classifier, lambda rows: pixels[rows], labels[:count], 10, k=PATCHES_PER_CHANNEL)
 
     @torch.inference_mode()
     def keep_all(given: np.ndarray = pixels) -> dict[str, Any]:
@@ -52,7 +52,10 @@ def _index(name: str, classifier: Classifier, pixels: np.ndarray, labels: np.nda
                 classifier.module(classifier.inputs(given[start : start + 32]))
             for site in sites:
                 kept[site].append(maps[site])
-        return {site: torch.cat(parts).flatten(2).amax(2).topk(K, 0) for site, parts in kept.items()}
+        return {
+            site: torch.cat(parts).flatten(2).amax(2).topk(PATCHES_PER_CHANNEL, 0)
+            for site, parts in kept.items()
+        }
 
     found, expected = ours(len(some)), keep_all(some)
     apart = max(
@@ -60,7 +63,7 @@ def _index(name: str, classifier: Classifier, pixels: np.ndarray, labels: np.nda
         for i, site in enumerate(sites)
     )
     bare, size = bare_forward(classifier.module, classifier.inputs(pixels), (16, 64, 256))
-    what, words = f"Filter index of {name}, all convolutions, top {K}", f"{apart:.1e} apart"
+    what, words = f"Filter index of {name}, all convolutions, top {PATCHES_PER_CHANNEL}", f"{apart:.1e} apart"
     mine, theirs = alternate(ours, bare, 5)
     rows = [
         Row(f"{what}, {len(pixels):,} images", f"the forward pass alone, {size} a batch", mine, theirs, words)

@@ -34,8 +34,10 @@ from core.occlusion.occlusion_map import OcclusionMap
 from core.occlusion.windows import filled_image, number_of_places, places
 
 BATCHES = (8, 32, 64)  # windows per pass that Captum is given besides its default of one; the quickest counts
-SOME = 16  # windows at most that whole forward passes are timed with
-APART = 6  # pixels from window to window that Captum is given at least, but never more than the window
+WHOLE_PASSES = 16  # windows at most that whole forward passes are timed with
+CAPTUM_STRIDE = (
+    6  # pixels from window to window that Captum is given at least, but never more than the window
+)
 REPEATS = 3
 NETWORKS = ("wide_cnn", "efficientnet_lite0", "resnet18", "vgg19")
 
@@ -112,7 +114,7 @@ def _against_captum(title: str, classifier: Classifier, windows: Sequence[int], 
 
 def _captums_step(window: int, stride: int) -> int:
     """Captum takes no larger steps than the window. One at the border costs it a pass like any other."""
-    return max(stride, min(window, APART if stride < APART else 2 * stride))
+    return max(stride, min(window, CAPTUM_STRIDE if stride < CAPTUM_STRIDE else 2 * stride))
 
 
 def against_passes(title: str, classifier: Classifier, window: int, stride: int) -> tuple[Row, int]:
@@ -171,7 +173,7 @@ def _corners(image: np.ndarray, window: int, stride: int) -> tuple[np.ndarray, n
     """All places of the window, and some of them."""
     tops, lefts = (places(side, window, stride) for side in image.shape[:2])
     corners = np.array([(top, left) for top in tops for left in lefts])
-    return corners, corners[:: max(1, -(-len(corners) // SOME))]
+    return corners, corners[:: max(1, -(-len(corners) // WHOLE_PASSES))]
 
 
 def _apart(classifier: Classifier, image: np.ndarray, found: OcclusionMap) -> str:
@@ -179,5 +181,5 @@ def _apart(classifier: Classifier, image: np.ndarray, found: OcclusionMap) -> st
     corners, some = _corners(image, found.window, found.stride)
     filled = filled_image(image, "gray", found.window)
     expected = full_forwards(plain(classifier), image, filled, some, found.window)
-    here = found.logits.reshape(len(corners), -1)[:: max(1, -(-len(corners) // SOME))]
+    here = found.logits.reshape(len(corners), -1)[:: max(1, -(-len(corners) // WHOLE_PASSES))]
     return f"logits at most {np.abs(here - expected).max():.1e} apart, of {np.abs(expected).max():.2g}"

@@ -37,7 +37,7 @@ from benchmarks import Row
 
 PROJECT = Path(__file__).resolve().parent.parent
 SESSIONS, ACTIONS, PAUSE = 50, 8, (1.0, 3.0)
-LONGEST = 180.0  # seconds for everything that one session does
+LONGEST_SESSION = 180.0  # seconds for everything that one session does
 NEWCOMERS, BETWEEN_NEWCOMERS = 10, 3.0  # seconds
 SECONDS_TO_SETTLE = 8.0  # after the last visitor has left
 MIXED_PAGES = ("data", "losses", "conv_arithmetic", "train_monitor")
@@ -149,8 +149,10 @@ async def visit(port: int, visit: Visit, actions: int, number: int) -> list[floa
 
 
 async def _crowd(port: int, wanted: Visit) -> list[float]:
-    await asyncio.wait_for(visit(port, wanted, len(wanted.states), 0), LONGEST)  # everything is stored now
-    visitors = [asyncio.wait_for(visit(port, wanted, ACTIONS, n), LONGEST) for n in range(SESSIONS)]
+    await asyncio.wait_for(
+        visit(port, wanted, len(wanted.states), 0), LONGEST_SESSION
+    )  # everything is stored now
+    visitors = [asyncio.wait_for(visit(port, wanted, ACTIONS, n), LONGEST_SESSION) for n in range(SESSIONS)]
     return [seconds for taken in await asyncio.gather(*visitors) for seconds in taken]
 
 

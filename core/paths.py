@@ -12,7 +12,12 @@ import tempfile
 import time
 from pathlib import Path
 
-PAUSES = (0.01, 0.03, 0.1, 0.3)  # seconds between tries to replace a file that somebody has open
+PAUSES_BETWEEN_TRIES = (
+    0.01,
+    0.03,
+    0.1,
+    0.3,
+)  # seconds between tries to replace a file that somebody has open
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -48,7 +53,7 @@ def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
 
 def replace_file(temporary: Path, path: Path) -> None:
     """Put a file in the place of another. Windows refuses that while it is read: then a moment later."""
-    for pause in PAUSES:
+    for pause in PAUSES_BETWEEN_TRIES:
         try:
             os.replace(temporary, path)
             return

@@ -25,7 +25,7 @@ Answer = dict[str, Any]
 DISK_LIMIT = int(os.environ.get("CONVOSCOPE_CACHE_MB", "2048")) * 2**20
 MEMORY_LIMIT = 256 * 2**20
 # Raise it when answers that are stored already would come out differently today.
-VERSION = 1
+STORE_VERSION = 1
 
 COUNTS_A_LIMIT = 20
 _VALUES = "values.json"
@@ -39,7 +39,7 @@ def key_of(fingerprint: str, label: str, depends_on: tuple[Any, ...]) -> str:
         label: What was asked.
         depends_on: Everything else: hashes of images, settings. Only what JSON knows, so that equal is equal.
     """
-    text = json.dumps([VERSION, fingerprint, label, depends_on], sort_keys=True, allow_nan=False)
+    text = json.dumps([STORE_VERSION, fingerprint, label, depends_on], sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

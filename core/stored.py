@@ -22,7 +22,7 @@ from core.errors import ConvoscopeError
 from core.store import Answer
 
 T = TypeVar("T")
-SHAPE = "shape of the answer"  # the key of all that is not an array
+STRUCTURE_KEY = "shape of the answer"  # the key of all that is not an array
 _ARRAY, _FLOAT = "array", "float"  # how these stand in it
 
 
@@ -37,7 +37,7 @@ def to_answer(value: Any) -> Answer:
         TypeError: A field is of a kind that cannot be stored; the message names it.
     """
     answer: Answer = {}
-    answer[SHAPE] = _pack(value, "", answer)
+    answer[STRUCTURE_KEY] = _pack(value, "", answer)
     return answer
 
 
@@ -48,7 +48,7 @@ def from_answer(kind: type[T], answer: Mapping[str, Any]) -> T:
         NotStored: The answer is not one of that kind.
     """
     try:
-        found: T = _unpack(kind, answer[SHAPE], answer)
+        found: T = _unpack(kind, answer[STRUCTURE_KEY], answer)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise NotStored(
             f"A stored {kind.__name__} cannot be read ({error}). It is computed again."

@@ -10,10 +10,10 @@ from pages.elements.page import page
 from pages.elements.pickers.bar import draw_bar
 from pages.elements.pickers.choose import choose, what_the_network_sees
 
-COMPARE = ("Methods", "Classes")
+COMPARISONS = ("Methods", "Classes")
 # What stands side by side at first: each is there within a second on two cores.
-FIRST = ("integrated_gradients", "grad_cam", "gradient_x_input", "guided_backprop", "saliency")
-MOST = 4  # classes side by side
+FIRST_METHODS = ("integrated_gradients", "grad_cam", "gradient_x_input", "guided_backprop", "saliency")
+MOST_CLASSES = 4  # classes side by side
 
 with page("Attribution", "Which pixels does the answer rest on?"):
     bar = draw_bar()
@@ -22,13 +22,13 @@ with page("Attribution", "Which pixels does the answer rest on?"):
     titles = {member.name: member.title for member in methods}
     with bar.controls:
         compare = st.segmented_control(
-            "Side by side", COMPARE, default=COMPARE[0], key="att_compare", bind="query-params",
+            "Side by side", COMPARISONS, default=COMPARISONS[0], key="att_compare", bind="query-params",
             required=True, label_visibility="collapsed",
         )  # fmt: skip
     with bar.drawer():
         if compare == "Methods":
             picked = st.pills(
-                "Methods", names, selection_mode="multi", default=list(FIRST),
+                "Methods", names, selection_mode="multi", default=list(FIRST_METHODS),
                 format_func=titles.__getitem__, key="att_methods", bind="query-params",
             )  # fmt: skip
             targets = [chosen.target]
@@ -45,7 +45,7 @@ with page("Attribution", "Which pixels does the answer rest on?"):
                 "Classes",
                 chosen.card.class_names,
                 [chosen.card.class_names[c] for c in (chosen.target, *others)],
-                max_selections=MOST,
+                max_selections=MOST_CLASSES,
                 key=f"att_classes_{chosen.sha256[:8]}_{chosen.target}",
             )
             targets = [chosen.card.class_names.index(name) for name in classes]

@@ -21,7 +21,7 @@ from pages.elements.page import page
 from pages.elements.pickers.bar import draw_bar
 from pages.elements.pickers.choose import choose_classifier
 from pages.elements.pickers.dataset_picker import choose_next, dataset_picker, opened
-from pages.elements.pickers.first_choice import FIRST, data_are_here, start_with_what_is_here
+from pages.elements.pickers.first_choice import FIRST_CLASSIFIER, data_are_here, start_with_what_is_here
 
 UPLOAD, TWO, ONE = "Your own matrix", "Two classifiers", "One against the rest"
 PARTS = ("Matrix", "Findings", "Classes", ONE, "Calibration", "Errors", TWO, UPLOAD)
@@ -30,13 +30,13 @@ PARTS = ("Matrix", "Findings", "Classes", ONE, "Calibration", "Errors", TWO, UPL
 def show_what_is_here(classifier: str, error: ConvoscopeError) -> None:
     """In place of a matrix whose images are missing: why, and the way to one that can be seen."""
     st.info(as_written(error), icon=":material/download:")
-    if classifier != FIRST and data_are_here(FIRST):
+    if classifier != FIRST_CLASSIFIER and data_are_here(FIRST_CLASSIFIER):
         st.button("Show Fashion-MNIST instead", type="primary", on_click=_choose_first)
 
 
 def _choose_first() -> None:
-    st.session_state["classifier"] = FIRST
-    choose_next("cm", catalogue.card_of(FIRST).dataset)
+    st.session_state["classifier"] = FIRST_CLASSIFIER
+    choose_next("cm", catalogue.card_of(FIRST_CLASSIFIER).dataset)
 
 
 def follow_classifier(classifier: str, card: ModelCard) -> None:

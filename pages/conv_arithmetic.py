@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.by_hand.layer_cost import code
-from core.data.images import ReadImage, read_image
+from core.data.images import KINDS_IN_WORDS, ReadImage, read_image
 from core.data.samples import SAMPLES, sample_image, sample_names
 from pages.elements.conv_arithmetic.conv_grid import conv_grid
 from pages.elements.conv_arithmetic.conv_sizes import conv_sizes
@@ -79,7 +79,7 @@ def choose_photo() -> ReadImage:
         "Photo", names, format_func=lambda n: SAMPLES[n][0], key="conv_photo", bind="query-params"
     )
     with right.popover("Your own photo"):
-        upload = st.file_uploader("JPEG, PNG, WebP, BMP, TIFF or GIF", key="conv_upload")
+        upload = st.file_uploader(KINDS_IN_WORDS, key="conv_upload")
     with errors_shown():
         if upload is not None:
             return read_image(upload.getvalue(), upload.name)

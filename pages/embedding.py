@@ -14,7 +14,7 @@ from core.evaluation.probabilities import probabilities
 from core.models import catalogue
 from pages.elements.as_text import plain
 from pages.elements.embedding.questions import features, layers_of, picture_of, placed_image, space_of
-from pages.elements.embedding.scatter import NEAR, ImageMap, Sprite, make_sprite, scatter
+from pages.elements.embedding.scatter import NEIGHBORS_SHOWN, ImageMap, Sprite, make_sprite, scatter
 from pages.elements.page import page
 from pages.elements.pickers.bar import draw_bar
 from pages.elements.pickers.choose import choose_classifier, choose_image
@@ -23,7 +23,7 @@ from pages.elements.pickers.dataset_picker import choose_next, dataset_picker, o
 from pages.elements.pickers.first_choice import start_with_what_is_here
 from pages.elements.settings_form import settings_form
 
-COUNTS = (200, 500, 1000, 2000, 5000, 10_000)
+IMAGE_COUNTS = (200, 500, 1000, 2000, 5000, 10_000)
 PROJECTION_OF = {projection.title: name for name, projection in PROJECTIONS.items()}
 AUTOMATIC = "automatic"
 MOST_COMPARED = 2
@@ -55,8 +55,8 @@ def mapped(
     if new is not None:
         found = placed_image(classifier, layer, part, space, picture, how, new, new_sha256)
         placed = {"point": list(found.point), "nearest": list(found.nearest), "title": new_title}
-    kept, chance = float(picture.preserved.mean()), NEAR / (len(part) - 1)
-    words = f"{kept:.0%} of the {NEAR} nearest neighbors are kept (by chance {min(1, chance):.0%})"
+    kept, chance = float(picture.preserved.mean()), NEIGHBORS_SHOWN / (len(part) - 1)
+    words = f"{kept:.0%} of the {NEIGHBORS_SHOWN} nearest neighbors are kept (by chance {min(1, chance):.0%})"
     if picture.silhouette is not None and picture.silhouette_shown is not None:
         apart = f" · silhouette {picture.silhouette:.2f} in the features"
         words += f"{apart}, {picture.silhouette_shown:.2f} in the picture".replace("-", "−")
@@ -131,7 +131,7 @@ with page(
             "last before the head.",
         )  # fmt: skip
         count = st.select_slider(
-            "Images", COUNTS, 1000, key="em_count", bind="query-params",
+            "Images", IMAGE_COUNTS, 1000, key="em_count", bind="query-params",
             help="Drawn at random with every class in its share; always the same ones.",
         )  # fmt: skip
         settings = {}

@@ -20,7 +20,7 @@ from pages.elements.pickers.dataset_picker import dataset_picker, opened
 from pages.elements.pickers.first_choice import start_with_what_is_here
 
 FIRST_LAYER = 2  # the third convolution: past edges, and patches one can recognize
-COUNTS = (200, 1000, 2000, 5000, 10_000, 60_000)
+IMAGE_COUNTS = (200, 1000, 2000, 5000, 10_000, 60_000)
 
 
 def chosen_filters(bar: Bar) -> Filters:
@@ -44,7 +44,7 @@ def chosen_filters(bar: Bar) -> Filters:
             bind="query-params",
         )  # fmt: skip
         total = len(dataset.split(split))
-        counts = [*(n for n in COUNTS if n < total), total]
+        counts = [*(n for n in IMAGE_COUNTS if n < total), total]
         if st.session_state.get("fl_n") not in (None, *counts):
             del st.session_state["fl_n"]
         images = st.selectbox(

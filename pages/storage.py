@@ -13,7 +13,7 @@ from pages.elements.as_text import plain
 from pages.elements.front_door import held_bytes, total_limit
 from pages.elements.page import errors_shown, page
 
-SHOWN = 100  # entries of an area
+ENTRIES_SHOWN = 100  # entries of an area
 
 
 def amount(count: float) -> str:
@@ -45,10 +45,10 @@ def area_view(area: Area) -> None:
     panel = st.expander(f"What is in it ({len(found):,})", key=f"st_open_{key}", on_change="rerun")
     with panel:
         if panel.open:
-            for entry in found[:SHOWN]:
+            for entry in found[:ENTRIES_SHOWN]:
                 _entry_view(area, entry)
-            if len(found) > SHOWN:
-                st.caption(f"The {SHOWN} largest of {len(found):,}.")
+            if len(found) > ENTRIES_SHOWN:
+                st.caption(f"The {ENTRIES_SHOWN} largest of {len(found):,}.")
 
 
 def _entry_view(area: Area, entry: Entry) -> None:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.ablation.channel_removal import channel_removal
-from core.ablation.switch_off import HOW, Pixels, ablated_logits, donors_of, mean_channels
+from core.ablation.switch_off import REPLACEMENTS, Pixels, ablated_logits, donors_of, mean_channels
 from core.errors import SettingError
 from core.evaluation.intervals import paired_interval
 from core.filters.channel_layers import ChannelLayer, find_layer, layers_of
@@ -18,7 +18,7 @@ from core.models.classifier import Classifier
 from core.network.hooks import captured
 from core.progress import Progress, no_progress
 
-PLAIN = "the whole network, run again for each channel"
+WHOLE_NETWORK = "the whole network, run again for each channel"
 _ARRAYS = ("right", "whole", "lost", "gained", "loss")
 
 
@@ -94,8 +94,8 @@ def ablation_atlas(
         UnknownName: There is no such convolution.
         SettingError: `how` is another word, or there are no images.
     """
-    if how not in HOW:
-        raise SettingError(f"how is {how!r}: choose one of {', '.join(HOW)}.")
+    if how not in REPLACEMENTS:
+        raise SettingError(f"how is {how!r}: choose one of {', '.join(REPLACEMENTS)}.")
     if not len(rows):
         raise SettingError("There are no images to judge by: choose a split with images.")
     found = find_layer(layers_of(classifier), layer)
@@ -114,7 +114,7 @@ def ablation_atlas(
             logits = ablated_logits(classifier, pixels, rows, {layer: [c]}, how=how, seed=seed)
             count.add(everyone, torch.full_like(everyone, c), torch.as_tensor(logits))
             said((c + 1) / found.channels, c)
-        return count.atlas(PLAIN)
+        return count.atlas(WHOLE_NETWORK)
     instead = _Instead(classifier, pixels, rows, found, how, seed)
     for start in range(0, len(rows), removal.images_at_once):
         part = slice(start, start + removal.images_at_once)
@@ -181,7 +181,7 @@ class _Count:
         right, before = logits.argmax(1) == labels, self._was_right[image]
         rise = F.cross_entropy(logits, labels, reduction="none") - self._base_loss[image]
         c, change = channel.cpu().numpy(), right.long() - before.long()
-        np.add.at(self._loss, c, rise.double().cpu().numpy())
+        np.add.at(self._loss, c, rise.cpu().double().numpy())
         moved = torch.nonzero(change).flatten().cpu().numpy()
         step = change.cpu().numpy()[moved]
         np.add.at(self._change, (c[moved], labels.cpu().numpy()[moved]), step)

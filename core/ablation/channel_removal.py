@@ -25,9 +25,9 @@ from core.network.graph import CANNOT_FOLLOW, NetworkGraph, traced
 from core.network.hooks import altered
 
 # How far it may be from the whole network, as a share of the largest logit, before it is not used.
-CLOSE = 1e-5
-BLOCK = 32 * 2**20  # bytes of the largest tensor that is computed for many channels at once
-KEPT = 256 * 2**20  # bytes of all outputs of the images that are looked at together
+REMOVAL_TOLERANCE = 1e-5
+BLOCK_BYTES = 32 * 2**20  # bytes of the largest tensor that is computed for many channels at once
+KEPT_BYTES = 256 * 2**20  # bytes of all outputs of the images that are looked at together
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,9 +109,9 @@ class ChannelRemoval:
         largest = [
             known[node][:1].numel() for node in behind - set(self._alone) if isinstance(known[node], Tensor)
         ]
-        self._together = max(1, BLOCK // (4 * max(largest, default=1)))
+        self._together = max(1, BLOCK_BYTES // (4 * max(largest, default=1)))
         every = sum(value[:1].numel() for value in known.values() if isinstance(value, Tensor) and value.ndim)
-        self.images_at_once = max(1, min(256, KEPT // (4 * every)))
+        self.images_at_once = max(1, min(256, KEPT_BYTES // (4 * every)))
         self._last = self._last_uses()
         self.engine = self._words()
         self.base = known[graph.output]
@@ -335,4 +335,6 @@ def _is_right(removal: ChannelRemoval, module: nn.Module, layer: str, inputs: Te
 
 def _close(found: Tensor, expected: Tensor) -> bool:
     apart = float((found - expected).abs().max())
-    return found.shape == expected.shape and apart <= CLOSE * max(1.0, float(expected.abs().max()))
+    return found.shape == expected.shape and apart <= REMOVAL_TOLERANCE * max(
+        1.0, float(expected.abs().max())
+    )

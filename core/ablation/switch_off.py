@@ -23,7 +23,7 @@ from core.network.hooks import altered, captured
 from core.progress import Progress, no_progress
 from core.settings import Choice
 
-HOW = ("zero", "mean", "resample")
+REPLACEMENTS = ("zero", "mean", "resample")
 Pixels = Callable[[np.ndarray], np.ndarray]
 
 
@@ -93,7 +93,7 @@ def ablated_logits(
     rows: np.ndarray,
     channels: Channels,
     *,
-    how: Annotated[str, Choice(*HOW)] = "zero",
+    how: Annotated[str, Choice(*REPLACEMENTS)] = "zero",
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> np.ndarray:
@@ -111,8 +111,8 @@ def ablated_logits(
         UnknownName: There is no such convolution.
         SettingError: A layer has no such channel, or `how` is another word.
     """
-    if how not in HOW:
-        raise SettingError(f"how is {how!r}: choose one of {', '.join(HOW)}.")
+    if how not in REPLACEMENTS:
+        raise SettingError(f"how is {how!r}: choose one of {', '.join(REPLACEMENTS)}.")
     layers = layers_of(classifier)
     off = checked(layers, channels)
     sites = {name: find_layer(layers, name).site for name in off}
@@ -159,7 +159,7 @@ def mean_channels(
             classifier.module(classifier.inputs(pixels(rows[start:stop])))
         parts = {name: maps[sites[name]][:, torch.as_tensor(off[name])].mean((2, 3)) for name in off}
         for name, part in parts.items():
-            sums[name] += part.double().sum(0).cpu()
+            sums[name] += part.cpu().double().sum(0)  # Apple's GPUs have no float64
 
     classifier.in_batches(len(rows), work)
     return {

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-RED = (202, 0, 32)
-BLUE = (5, 85, 190)
-ORANGE = (230, 85, 0)  # of maps without a sign
+POSITIVE_COLOR = (202, 0, 32)
+NEGATIVE_COLOR = (5, 85, 190)
+MAGNITUDE_COLOR = (230, 85, 0)  # of maps without a sign
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ def colors(plane: np.ndarray, limit: float, *, signed: bool = True) -> np.ndarra
     """
     share = np.clip(np.abs(plane) / limit, 0, 1) if limit > 0 else np.zeros(plane.shape)
     out = np.empty((*plane.shape, 4), np.uint8)
-    positive = RED if signed else ORANGE
-    out[..., :3] = np.where((plane >= 0)[..., None], positive, BLUE)
+    positive = POSITIVE_COLOR if signed else MAGNITUDE_COLOR
+    out[..., :3] = np.where((plane >= 0)[..., None], positive, NEGATIVE_COLOR)
     out[..., 3] = np.round(255 * share)
     return out
 

@@ -13,7 +13,7 @@ from core.data.preprocessing import Preprocessing, fit
 from core.evaluation.paired_differences import paired_difference
 from core.progress import Progress, no_progress
 
-ELSEWHERE = "elsewhere"
+OUTSIDE_ALL_MASKS = "elsewhere"
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def mask_shares(values: np.ndarray, masks: Mapping[str, np.ndarray]) -> list[Mas
     rest = ~np.logical_or.reduce(list(masks.values()))
     return [
         MaskShare(name, float(strength[mask].sum()), float(mask.mean()))
-        for name, mask in {**masks, ELSEWHERE: rest}.items()
+        for name, mask in {**masks, OUTSIDE_ALL_MASKS: rest}.items()
     ]
 
 

@@ -16,8 +16,8 @@ from scipy.ndimage import correlate1d
 from core.attribution.heatmap import enlarged, plane_of
 
 VIEWS = ("heat", "signed", "spotlight", "raw")
-SPOTLIGHT = 0.2  # share of the pixels that is lit, unless another is chosen
-_SMALL = 32  # pixels of a side up to which a lower percentile keeps single pixels apart
+SPOTLIGHT_SHARE = 0.2  # share of the pixels that is lit, unless another is chosen
+_SMALL_SIDE = 32  # pixels of a side up to which a lower percentile keeps single pixels apart
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Look:
 
     view: str = "heat"
     sigma: float = 0.0
-    share: float = SPOTLIGHT
+    share: float = SPOTLIGHT_SHARE
 
 
 def default_sigma(size: tuple[int, int]) -> float:
@@ -42,7 +42,7 @@ def default_sigma(size: tuple[int, int]) -> float:
 
 def percentile_for(size: tuple[int, int]) -> float:
     """Which percentile of a map has the full color."""
-    return 99.0 if max(size) <= _SMALL else 99.5
+    return 99.0 if max(size) <= _SMALL_SIDE else 99.5
 
 
 def smoothed(plane: np.ndarray, sigma: float) -> np.ndarray:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-DEFAULT = "integrated_gradients"
+DEFAULT_METHOD = "integrated_gradients"
 
 
 def add_parser(subparsers: Any) -> None:
@@ -19,7 +19,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "image", help="a path, a sample such as chelsea, or one of a data set: sutures/test/3"
     )
-    parser.add_argument("--method", default=DEFAULT, help=f"(default: {DEFAULT})")
+    parser.add_argument("--method", default=DEFAULT_METHOD, help=f"(default: {DEFAULT_METHOD})")
     parser.add_argument("--classifier", default="efficientnet_lite0", help="see `python -m core classifiers`")
     parser.add_argument("--target", help="a class by name or index (default: the predicted one)")
     parser.add_argument("--json", action="store_true", help="for machines")
@@ -45,7 +45,7 @@ def _add_settings_when_asked(parser: argparse.ArgumentParser) -> None:
         from core.settings import add_options
 
         first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-        first.add_argument("--method", default=DEFAULT)
+        first.add_argument("--method", default=DEFAULT_METHOD)
         name = first.parse_known_args(args)[0].method
         if name in methods:  # `run` says what is wrong with another
             add_options(parser, methods[name].settings)

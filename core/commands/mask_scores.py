@@ -6,7 +6,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-DEFAULT = ("integrated_gradients", "grad_cam")
+DEFAULT_METHODS = ("integrated_gradients", "grad_cam")
 
 
 def add_parser(subparsers: Any) -> None:
@@ -17,7 +17,9 @@ def add_parser(subparsers: Any) -> None:
         "falls on what, beside the share of the area, which is what a map that knows nothing would give it.",
     )
     parser.add_argument("classifier", help="such as sutures_grid; see `python -m core classifiers`")
-    parser.add_argument("--method", action="append", help=f"may be repeated (default: {', '.join(DEFAULT)})")
+    parser.add_argument(
+        "--method", action="append", help=f"may be repeated (default: {', '.join(DEFAULT_METHODS)})"
+    )
     parser.add_argument("--dataset", default="sutures", help="(default: sutures)")
     parser.add_argument(
         "--settings", help='of the data set, such as "grid_leak=0.95" (default: as it was trained on)'
@@ -50,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if not split.masks:
         raise SettingError(f"The data set {args.dataset} has no masks: choose one that has, such as sutures.")
     found = {}
-    for name in args.method or DEFAULT:
+    for name in args.method or DEFAULT_METHODS:
         method = methods[name]
         options = check_settings(method.settings, {})
         found[name] = score_method(method, classifier, split, options, images=args.images, progress=_show)

@@ -24,11 +24,10 @@ from weakref import WeakKeyDictionary
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd import forward_ad
-from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from core import store
 from core.compute.im2col import convolve_columns
+from core.compute.torch_internals import is_watched, version_of
 from core.compute.winograd import transformed_kernel, winograd
 
 DIRECT, COLUMNS, WINOGRAD_2, WINOGRAD_4 = "direct", "columns", "winograd 2×2", "winograd 4×4"
@@ -36,7 +35,7 @@ FEWEST_CHANNELS = 64  # with fewer, changing the space costs more than it saves
 LEAST_WORK = 1e8  # multiplications; below, a layer takes a millisecond or two whatever the way
 MOST_BYTES = 2**30  # of intermediate results; a larger batch is computed in parts
 LARGEST_TRIED = 64  # images
-GAIN = 1.15  # another way must be so many times faster than the direct one
+NEEDED_SPEEDUP = 1.15  # another way must be so many times faster than the direct one
 
 _chosen: dict[str, str] = {}
 _lock = threading.Lock()
@@ -178,7 +177,7 @@ def _fastest(
     for _ in range(3):  # the first run of each paid for warming up; what is far behind is not run again
         for way in [way for way in best if best[way] < 2.5 * min(best.values())]:
             best[way] = min(best[way], seconds(way))
-    best[DIRECT] /= GAIN
+    best[DIRECT] /= NEEDED_SPEEDUP
     return min(best, key=lambda way: best[way])
 
 
@@ -210,13 +209,7 @@ def _can_choose(inputs: Tensor, weight: Tensor, padding: tuple[int, int]) -> boo
 
 def _is_watched() -> bool:
     """Somebody traces, compiles or differentiates in another way than by one backward pass."""
-    return (
-        _get_current_dispatch_mode() is not None
-        or torch.compiler.is_compiling()
-        or torch.jit.is_tracing()
-        or torch._C._functorch.maybe_current_level() is not None
-        or forward_ad._current_level >= 0
-    )
+    return is_watched() or torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 def _bytes_an_image(way: str, inputs: Tensor, weight: Tensor, dtype: torch.dtype) -> int:
@@ -245,7 +238,7 @@ def _kept_kernel(owner: nn.Module, weight: Tensor, dtype: torch.dtype, m: int) -
     """The weight's transform; None where the weight learns, so that it would be of use only once."""
     if weight.requires_grad or weight.is_inference():
         return None
-    state = (weight.data_ptr(), weight._version, dtype, m)
+    state = (weight.data_ptr(), version_of(weight), dtype, m)
     known = _kernels.get(owner)
     if known is None or known[0] != state:
         with torch.inference_mode(False), torch.no_grad():

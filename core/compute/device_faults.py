@@ -3,7 +3,7 @@
 import torch
 
 # What the drivers write where PyTorch has no class of its own for it.
-_WORDS = (
+_FAULT_WORDS = (
     "cuda error", "cudnn error", "cublas error", "hip error", "mps backend", "out of memory",
     "can't allocate memory", "not enough memory", "device-side assert",
 )  # fmt: skip
@@ -20,4 +20,4 @@ def is_device_fault(error: BaseException) -> bool:
     accelerator: type[BaseException] | None = getattr(torch, "AcceleratorError", None)
     if accelerator is not None and isinstance(error, accelerator):
         return True
-    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _WORDS)
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _FAULT_WORDS)

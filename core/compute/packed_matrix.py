@@ -15,11 +15,11 @@ from torch import Tensor
 
 from core import store
 
-ROWS = 192  # of what is tried
+TRIED_ROWS = 192  # of what is tried
 # Channels of what is tried, in powers of two: a matrix of 1024 does not stay in the cache of a core, nor does
 # any larger one.
-FEWEST, MOST = 32, 1024
-TURNS = 5
+FEWEST_CHANNELS, MOST_CHANNELS = 32, 1024
+TRIED_TURNS = 5
 
 _lock = threading.Lock()
 _chosen: dict[tuple[int, int], bool] = {}  # by number of threads and of channels
@@ -63,13 +63,19 @@ def can_be_ordered() -> bool:
 
 
 def _ordered_is_faster(out_channels: int, in_channels: int) -> bool:
-    channels = FEWEST
-    while channels < MOST and 2 * channels * channels <= out_channels * in_channels:
+    channels = FEWEST_CHANNELS
+    while channels < MOST_CHANNELS and 2 * channels * channels <= out_channels * in_channels:
         channels *= 2
     threads = torch.get_num_threads()
     with _lock:
         if (threads, channels) not in _chosen:
-            facts = (torch.__version__, torch.backends.cpu.get_cpu_capability(), threads, ROWS, channels)
+            facts = (
+                torch.__version__,
+                torch.backends.cpu.get_cpu_capability(),
+                threads,
+                TRIED_ROWS,
+                channels,
+            )
             key = store.key_of("", "matrix product", facts)
             found = store.find(key)
             if found is None:
@@ -79,14 +85,14 @@ def _ordered_is_faster(out_channels: int, in_channels: int) -> bool:
 
 
 def _measured(channels: int) -> bool:
-    values, matrix = torch.ones(ROWS, channels), torch.ones(channels, channels)
-    out = torch.empty(ROWS, channels)
+    values, matrix = torch.ones(TRIED_ROWS, channels), torch.ones(channels, channels)
+    out = torch.empty(TRIED_ROWS, channels)
     best: dict[bool, float] = {}
     ways = {
         ordered: partial(PackedMatrix(matrix, ordered=ordered).times, values, out)
         for ordered in (True, False)
     }
-    for turn in range(TURNS + 1):
+    for turn in range(TRIED_TURNS + 1):
         for ordered, multiply in ways.items():
             began = time.perf_counter()
             multiply()

@@ -17,7 +17,7 @@ import torch
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-OFTEN = 0.1  # seconds
+SECONDS_BETWEEN_CHECKS = 0.1  # seconds
 _lock = threading.Lock()
 _here = threading.local()  # `here.holds`: one function for each call of `side_by_side` that is under way here
 _pools: dict[int, ThreadPoolExecutor] = {}
@@ -65,7 +65,7 @@ def side_by_side(
     try:
         for number in range(len(items)):
             meanwhile()
-            while wait([futures[number]], OFTEN).not_done:
+            while wait([futures[number]], SECONDS_BETWEEN_CHECKS).not_done:
                 meanwhile()
             yield futures[number].result()
     finally:

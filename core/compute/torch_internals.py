@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+from torch import Tensor
+
 
 def state_versions(state: Mapping[Any, Any]) -> dict[str, int]:
     """The version of the format of each module in a state dict, by the module's name.
@@ -23,3 +26,40 @@ def set_state_versions(state: Mapping[Any, Any], versions: Mapping[str, int]) ->
     if metadata is not None:
         for path, version in versions.items():
             metadata.setdefault(path, {})["version"] = version
+
+
+def version_of(tensor: Tensor) -> int:
+    """A number that grows whenever the tensor is overwritten, to see whether what was made of it still holds.
+
+    Where PyTorch has none, it is a hash of the contents: slower, and as good.
+    """
+    if not tensor.is_inference() and hasattr(tensor, "_version"):
+        return tensor._version
+    return hash(tensor.detach().cpu().contiguous().numpy().tobytes())
+
+
+def is_watched() -> bool:
+    """Whether somebody follows the operations of this thread: a trace, a transform, a dual number.
+
+    What cannot be asked any more is taken for "nobody".
+    """
+    return _is_dispatched() or _is_transformed() or _has_duals()
+
+
+def _is_dispatched() -> bool:
+    try:
+        from torch.utils._python_dispatch import _get_current_dispatch_mode
+    except ImportError:
+        return False
+    return _get_current_dispatch_mode() is not None
+
+
+def _is_transformed() -> bool:
+    level = getattr(getattr(torch._C, "_functorch", None), "maybe_current_level", None)
+    return level is not None and level() is not None
+
+
+def _has_duals() -> bool:
+    from torch.autograd import forward_ad
+
+    return getattr(forward_ad, "_current_level", -1) >= 0

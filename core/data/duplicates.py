@@ -12,7 +12,7 @@ from core.errors import BadDataset
 from core.paths import home
 from core.progress import Progress, no_progress
 
-SIDE = 12  # of the small pictures that are compared
+COMPARED_SIDE = 12  # of the small pictures that are compared
 _ROWS = 1000
 _VERSION = 1
 _one_at_a_time = threading.Lock()
@@ -54,7 +54,9 @@ def nearest_images(test: Split, train: Split, *, progress: Progress = no_progres
             f"The images have the shapes {test.images.shape[1:]} and {train.images.shape[1:]}: only images "
             "of one size can be compared."
         )
-    key = hashlib.sha256(f"{_VERSION} {SIDE} {test.fingerprint} {train.fingerprint}".encode()).hexdigest()
+    key = hashlib.sha256(
+        f"{_VERSION} {COMPARED_SIDE} {test.fingerprint} {train.fingerprint}".encode()
+    ).hexdigest()
     path = home("cache", "duplicates") / f"{key[:24]}.npz"
     with _one_at_a_time:  # a class that opens the page together waits for one answer
         if path.is_file():
@@ -103,12 +105,12 @@ def _normalized(images: np.ndarray) -> np.ndarray:
 
 def _averaging(size: int) -> np.ndarray:
     """(size, SIDE) weights that average pixels to fewer, each over its share of the old; I if few enough."""
-    if size <= SIDE:
+    if size <= COMPARED_SIDE:
         return np.eye(size, dtype=np.float32)
-    edges = np.linspace(0, size, SIDE + 1)
+    edges = np.linspace(0, size, COMPARED_SIDE + 1)
     starts = np.arange(size)[:, None]
     overlap = np.minimum(starts + 1, edges[1:]) - np.maximum(starts, edges[:-1])
-    return (overlap.clip(0) / (size / SIDE)).astype(np.float32)
+    return (overlap.clip(0) / (size / COMPARED_SIDE)).astype(np.float32)
 
 
 def _digests(images: np.ndarray) -> list[bytes]:

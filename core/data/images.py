@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
@@ -22,8 +22,8 @@ from core.errors import BadImage
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG2000", "HEIF", "MPO")
 KINDS_IN_WORDS = "JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP, GIF or JPEG 2000"
 SUFFIXES = (
-    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "tif", "tiff", "gif", "avif", "heic", "heif",
-    "jp2", "j2k",
+    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "tif", "tiff", "gif", "avif", "heic", "heif", "hif",
+    "jp2", "j2k", "j2c", "jpc", "jpf", "jpx", "mpo",
 )  # fmt: skip
 MAXIMUM_BYTES = 20 * 2**20
 MAXIMUM_PIXELS = 50_000_000
@@ -34,7 +34,7 @@ KEPT_SIDE = 2048
 # What decoders raise over damaged files.
 _BROKEN = (
     OSError, SyntaxError, ValueError, IndexError, EOFError, MemoryError, TypeError, KeyError, AttributeError,
-    RuntimeError, struct.error,
+    RuntimeError, ArithmeticError, struct.error,
 )  # fmt: skip
 
 
@@ -89,7 +89,7 @@ def read_image(data: bytes, name: str = "image") -> ReadImage:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the size is checked here, with a message of ours
-            page = deep_page(data, MAXIMUM_PIXELS)
+            page = deep_page(data, MAXIMUM_PIXELS, name)
             read = _upright(_open(data, name), name) if page is None else _from_deep(page, name)
     except BadImage:
         raise
@@ -190,6 +190,8 @@ def _upright(image: Image.Image, name: str) -> ReadImage:
     kind, size = image.format or "TIFF", image.size
     if kind == "JPEG":
         image.draft("RGB", (KEPT_SIDE, KEPT_SIDE))  # decode a huge JPEG at a fraction of its size
+    # Pillow turns 8 bits of a TIFF whose smallest value is the lightest, and leaves deeper ones as they are.
+    is_negative = kind == "TIFF" and getattr(image, "tag_v2", {}).get(262) == 0
     image.load()
     try:
         # After loading: of a TIFF Pillow turns the pixels itself, and takes the mark away.
@@ -197,32 +199,51 @@ def _upright(image: Image.Image, name: str) -> ReadImage:
     except (OSError, SyntaxError, ValueError, KeyError, TypeError):
         orientation = 1  # a broken EXIF block is no reason to refuse the picture
     profile = image.info.get("icc_profile") or b""
-    image.thumbnail((KEPT_SIDE, KEPT_SIDE))
-    managed, words = _to_srgb(image, profile)
-    rgb, how = (managed, "RGB") if managed is not None else _to_rgb(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        image, how = _shallow(image, is_negative)
+    else:
+        how = _KINDS_OF_COLOR.get(image.mode, "")
+        if _has_alpha(image):
+            how = "with transparency, laid over white"
     text = f"{kind}, {size[0]} × {size[1]} pixels, {how or 'RGB'}"
-    if max(size) > KEPT_SIDE:
-        text += f"; reduced to {image.width} × {image.height}"
-    return _turned(np.asarray(rgb), text, words, orientation, name)
+    return _finished(image, text, size, profile, orientation, name)
 
 
 def _from_deep(page: DeepPage, name: str) -> ReadImage:
     pixels, words = _to_bytes(page.values)
-    height, width = pixels.shape[:2]
-    image = Image.fromarray(pixels)
-    image.thumbnail((KEPT_SIDE, KEPT_SIDE))
-    managed, profile_words = _to_srgb(image, page.profile)
-    rgb = managed if managed is not None else _to_rgb(image)[0]
+    height, width, channels = pixels.shape
+    mode = {1: "L", 3: "RGB", 4: "CMYK"}[channels]
+    image = _as_image(255 - pixels if page.is_negative else pixels, mode)
+    if page.alpha is not None:
+        alpha = _as_image(_to_bytes(page.alpha)[0], "L")
+        image = image.convert("RGB")
+        image.putalpha(alpha)
+        if page.is_premultiplied:
+            image = _as_image(np.asarray(image), "RGBa").convert("RGBA")
+        words += "; with transparency, laid over white"
     kind = "floats" if page.values.dtype.kind == "f" else f"{8 * page.values.dtype.itemsize} bits"
     text = f"TIFF, {width} × {height} pixels, {kind} brought to 8 bits{words}"
-    return _turned(np.asarray(rgb), text, profile_words, page.orientation, name)
+    return _finished(image, text, (width, height), page.profile, page.orientation, name)
 
 
-def _turned(pixels: np.ndarray, text: str, profile: str, orientation: int, name: str) -> ReadImage:
-    """The steps of a picture that was decoded, with its orientation applied."""
+def _as_image(pixels: np.ndarray, mode: str) -> Image.Image:
+    return Image.frombytes(mode, (pixels.shape[1], pixels.shape[0]), np.ascontiguousarray(pixels).tobytes())
+
+
+def _finished(
+    image: Image.Image, text: str, size: tuple[int, int], profile: bytes, orientation: int, name: str
+) -> ReadImage:
+    """A decoded picture of 8 bits, reduced, brought to sRGB and turned, with the steps of that."""
+    image.thumbnail((KEPT_SIDE, KEPT_SIDE))
+    if max(size) > KEPT_SIDE:
+        text += f"; reduced to {image.width} × {image.height}"
+    pixels = np.asarray(_over_white(image))
     steps = [Step("As read", text, pixels)]
-    if profile:
-        steps.append(Step("Color profile", profile, pixels))
+    managed, words = _to_srgb(image, profile)
+    if managed is not None:
+        pixels = np.asarray(_over_white(managed))
+    if words:
+        steps.append(Step("Color profile", words, pixels))
     if orientation in _TURNS:
         words, turn = _TURNS[orientation]
         pixels = np.ascontiguousarray(turn(pixels))
@@ -230,22 +251,70 @@ def _turned(pixels: np.ndarray, text: str, profile: str, orientation: int, name:
     return ReadImage(pixels, name, _hash(pixels), tuple(steps))
 
 
+def _has_alpha(image: Image.Image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    """RGB, with white where the picture is transparent."""
+    if not _has_alpha(image):
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
 def _to_srgb(image: Image.Image, profile: bytes) -> tuple[Image.Image | None, str]:
-    """The picture in sRGB by its own color profile, and what was done; None where there is nothing to do."""
-    if not profile or image.mode not in ("RGB", "L", "CMYK") or "transparency" in image.info:
+    """The picture in sRGB by its own color profile, and what was done; None where there is nothing to do.
+
+    A profile tells the color of pixels, never how transparent they are: that is kept as it is.
+    """
+    if not profile:
         return None, ""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        title = " ".join(ImageCms.getProfileDescription(source).split())
-        if "srgb" in title.casefold():
+        space = source.profile.xcolor_space.strip()
+        if space not in ("RGB", "GRAY", "CMYK") or (space == "CMYK") != (image.mode == "CMYK"):
+            return None, f"its color profile is for {space} and not for {image.mode}, and was left aside"
+        if _is_srgb(profile):
             return None, ""
-        target = ImageCms.createProfile("sRGB")
-        converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+        alpha = image.convert("RGBA").getchannel("A") if _has_alpha(image) else None
+        colors = _without_alpha(image).convert({"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}[space])
+        if space == "GRAY" and image.mode not in ("L", "LA", "La", "1"):
+            return None, "its color profile is for gray and the picture has colors, so it was left aside"
+        converted = ImageCms.profileToProfile(
+            colors, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+        title = " ".join(ImageCms.getProfileDescription(source).split())
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None, "its color profile cannot be read and was left aside"
     if converted is None:
         return None, ""
+    if alpha is not None:
+        converted.putalpha(alpha)
     return converted, f"brought to sRGB from its own profile, “{title[:40]}”"
+
+
+def _without_alpha(image: Image.Image) -> Image.Image:
+    if not _has_alpha(image):
+        return image
+    return Image.merge("RGB", image.convert("RGBA").split()[:3])
+
+
+@lru_cache(maxsize=32)
+def _is_srgb(profile: bytes) -> bool:
+    """Whether a profile changes no color by more than two levels: what it does counts, not its title."""
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    if source.profile.xcolor_space.strip() == "CMYK":
+        return False
+    levels = np.linspace(0, 255, 18).round().astype(np.uint8)
+    cube = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(18, -1, 3)
+    is_gray = source.profile.xcolor_space.strip() == "GRAY"
+    before = Image.fromarray(np.arange(256, dtype=np.uint8)[None] if is_gray else cube)
+    after = ImageCms.profileToProfile(before, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    if after is None:
+        return True
+    change = np.asarray(after).astype(int) - np.asarray(before.convert("RGB"))
+    return int(np.abs(change).max()) <= 2
 
 
 _TURNS: dict[int, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
@@ -259,51 +328,48 @@ _TURNS: dict[int, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
 }
 
 
-def _to_rgb(image: Image.Image) -> tuple[Image.Image, str]:
-    """RGB over white, and in words what was done to get there."""
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image)
-        pixels, more = _to_bytes(values)
-        clear = image.info.get("transparency")
-        if isinstance(clear, int):
-            pixels = np.where(values == clear, 255, pixels).astype(np.uint8)
-            more += ", its transparent value laid over white"
-        depth = "32-bit float" if image.mode == "F" else "16-bit gray"
-        return Image.fromarray(pixels).convert("RGB"), f"{depth}, brought to 8 bits{more}"
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB"), "with transparency, laid over white"
-    words = {
-        "L": "gray",
-        "1": "black and white",
-        "P": "palette",
-        "CMYK": "CMYK",
-        "YCbCr": "YCbCr",
-        "LAB": "Lab",
-    }
-    how = words.get(image.mode, "")
-    return image.convert("RGB"), f"{how}, made RGB" if how else ""
+_KINDS_OF_COLOR = {
+    "L": "gray, made RGB",
+    "1": "black and white, made RGB",
+    "P": "palette, made RGB",
+    "CMYK": "CMYK, made RGB",
+    "YCbCr": "YCbCr, made RGB",
+    "LAB": "Lab, made RGB",
+}
+
+
+def _shallow(image: Image.Image, is_negative: bool) -> tuple[Image.Image, str]:
+    """Gray of 16 bits or floats as gray of 8, and in words what was done to get there."""
+    values = np.asarray(image)
+    pixels, more = _to_bytes(values)
+    shallow = Image.fromarray(255 - pixels if is_negative else pixels)
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):
+        shallow.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+        more += ", its transparent value laid over white"
+    depth = "32-bit float" if image.mode == "F" else "16-bit gray"
+    return shallow, f"{depth}, brought to 8 bits{more}"
 
 
 def _to_bytes(values: np.ndarray) -> tuple[np.ndarray, str]:
     """Any numbers as uint8, and in words what is particular.
 
-    Whole numbers count by the range of their type; where none reaches 4,096 of 65,535 they are the 10 or 12
-    bits of a camera. Floats are shares, 0 to 1, cut at both ends, unless they plainly are not: then 0 to 255,
-    to 65,535, or from the least to the greatest.
+    Whole numbers count by the range of their type; where none reaches 4,096 of 65,535 they are the 8, 10 or
+    12 bits of a camera, or of a program that wrote few bits into many. Floats are shares, 0 to 1, cut at both
+    ends, unless they plainly are not: then 0 to 255, to 65,535, or from the least to the greatest.
     """
     if values.dtype == np.uint8:
         return values, ""
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     if values.dtype.kind in "ui":
-        if low >= 0 and 255 < high < 4096:
-            bits = 10 if high < 1024 else 12
-            return (values / (2**bits - 1) * 255).round().astype(np.uint8), f", taken for {bits} bits of 16"
+        if low >= 0 and 0 < high < 4096:
+            bits = 8 if high < 256 else 10 if high < 1024 else 12
+            words = f", taken for {bits} bits of {8 * values.dtype.itemsize}"
+            return (values.astype(np.float32) / (2**bits - 1) * 255).round().astype(np.uint8), words
         if low >= 0 and high <= 65535:
-            is_small = high <= 255 and values.dtype != np.uint16
-            return (values if is_small else values / 257).round().astype(np.uint8), ""
+            largest = 32767 if values.dtype == np.int16 else 65535
+            return (values.astype(np.float32) / largest * 255).round().astype(np.uint8), ""
         share = (values.astype(np.float64) - low) / max(high - low, 1.0)
         return (255 * share).round().astype(np.uint8), f", from {low:g} (black) to {high:g} (white)"
     numbers = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=high, neginf=low)

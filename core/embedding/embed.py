@@ -9,7 +9,7 @@ from torch import Tensor
 
 from core.data.dataset import Split, stratified_indices
 from core.embedding.nearest_neighbors import nearest_neighbors, share_preserved, silhouettes
-from core.embedding.projections import FEWEST, NEIGHBORS, FeatureSpace, projection_named
+from core.embedding.projections import FEWEST_IMAGES, NEIGHBORS, FeatureSpace, projection_named
 from core.errors import SettingError, UnknownName
 from core.models.classifier import Classifier
 from core.network.feature_maps import FeatureMap, layer_outputs
@@ -189,8 +189,8 @@ def sample_rows(split: Split, count: int) -> np.ndarray:
     Raises:
         SettingError: `count` is too small for a picture.
     """
-    if count < FEWEST:
-        raise SettingError(f"{count} images were asked for: choose {FEWEST} or more.")
+    if count < FEWEST_IMAGES:
+        raise SettingError(f"{count} images were asked for: choose {FEWEST_IMAGES} or more.")
     if count >= len(split):
         return np.arange(len(split))
     return stratified_indices(split.labels, count, 0)[1]
@@ -202,8 +202,10 @@ def feature_space(features: np.ndarray, layer: str = "", progress: Progress = no
     Raises:
         SettingError: There are too few images, or all have the same features.
     """
-    if len(features) < FEWEST:
-        raise SettingError(f"There are {len(features)} images: a picture of them needs {FEWEST} or more.")
+    if len(features) < FEWEST_IMAGES:
+        raise SettingError(
+            f"There are {len(features)} images: a picture of them needs {FEWEST_IMAGES} or more."
+        )
     if not (np.ptp(features, axis=0) > 0).any():
         raise SettingError(
             f"Every image has the same features at {layer or 'this layer'!r}: nothing can be told "

@@ -21,7 +21,7 @@ from core.settings import Range, Setting, settings_of
 
 # Neighbors that t-SNE and UMAP are given: three times the largest perplexity.
 NEIGHBORS = 150
-FEWEST = 8
+FEWEST_IMAGES = 8
 SEED = 0
 # 1,800 images: Barnes-Hut took half of the time of FFT. openTSNE itself changes at 10,000.
 FFT_FROM = 6000
@@ -46,9 +46,9 @@ class FeatureSpace:
     distances: np.ndarray
 
     def __post_init__(self) -> None:
-        if len(self.features) < FEWEST:
+        if len(self.features) < FEWEST_IMAGES:
             raise SettingError(
-                f"There are {len(self.features)} images: a picture of them needs {FEWEST} or more."
+                f"There are {len(self.features)} images: a picture of them needs {FEWEST_IMAGES} or more."
             )
 
 

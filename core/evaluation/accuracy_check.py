@@ -27,7 +27,7 @@ from core.progress import Progress, no_progress
 from core.settings import Choice
 
 TRIED_IMAGES = 400
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+IMAGENET_MEAN_AND_STD = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @dataclass(frozen=True)
@@ -205,11 +205,15 @@ def _tries(classifier: Classifier, split: Split) -> Iterator[Cause]:
     channels = card.preprocessing.channels
     own = split.mean_std
     scalings: list[tuple[str, Any, Any]] = [
-        ("mean and std of ImageNet", *(IMAGENET if channels == 3 else ((0.449,), (0.226,)))),
+        ("mean and std of ImageNet", *(IMAGENET_MEAN_AND_STD if channels == 3 else ((0.449,), (0.226,)))),
         ("mean 0.5 and std 0.5", (0.5,) * channels, (0.5,) * channels),
         ("pixels of 0 to 1, without mean and std", (0.0,) * channels, (1.0,) * channels),
         ("pixels of 0 to 255", (0.0,) * channels, (1 / 255,) * channels),
-        ("the mean of ImageNet alone, on pixels of 0 to 255", IMAGENET[0][:channels], (1 / 255,) * channels),
+        (
+            "the mean of ImageNet alone, on pixels of 0 to 255",
+            IMAGENET_MEAN_AND_STD[0][:channels],
+            (1 / 255,) * channels,
+        ),
     ]
     if len(own[0]) == channels:
         scalings.append(("mean and std of these images", *own))

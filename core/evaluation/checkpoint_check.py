@@ -20,7 +20,7 @@ from core.progress import Progress, no_progress
 from core.settings import assignments_in
 
 # Two logits so close together, as a share of the largest, may change places on another processor.
-ROUNDING = 1e-3
+ACCURACY_TOLERANCE = 1e-3
 MEASURED = {"test": "test images", "test_flips_averaged": "test images, flips averaged"}
 
 
@@ -123,7 +123,7 @@ def _mirrored(classifier: Classifier, split: Split, progress: Progress) -> np.nd
 
 def _figure(what: str, stated: Mapping[str, Any], logits: np.ndarray, labels: np.ndarray) -> Figure:
     best = np.sort(logits, axis=1)[:, -2:].astype(np.float64)
-    close = best[:, 1] - best[:, 0] < ROUNDING * np.abs(logits).max(axis=1)
+    close = best[:, 1] - best[:, 0] < ACCURACY_TOLERANCE * np.abs(logits).max(axis=1)
     correct = int((logits.argmax(axis=1) == labels).sum())
     return Figure(what, int(stated["correct"]), correct, len(labels), int(close.sum()))
 

@@ -10,7 +10,7 @@ from core.models.classifier import Classifier
 from core.network.hooks import opened_relus
 from core.network.unit import Unit, outputs
 
-CEILING = 6.0  # of a ReLU6
+RELU6_CEILING = 6.0  # of a ReLU6
 
 
 class Ascent:
@@ -45,7 +45,7 @@ class Ascent:
                 f"The answer of {self.unit.title(self.classifier.card.class_names)}", self.classifier
             )
         self.blocked = 0 if length > 0 else self.blocked + 1
-        self.full = self._has_ceiling and abs(objective - CEILING) < 1e-4
+        self.full = self._has_ceiling and abs(objective - RELU6_CEILING) < 1e-4
         return objective, gradient / length if length > 0 else gradient
 
     def _gradient(self, picture: Tensor) -> tuple[float, Tensor]:
@@ -63,7 +63,9 @@ class Ascent:
 
     def note(self, title: str) -> str:
         if self.blocked and self.full:
-            return f"Nothing is left to climb: {title} is at {CEILING:g}, the most its ReLU6 lets through."
+            return (
+                f"Nothing is left to climb: {title} is at {RELU6_CEILING:g}, the most its ReLU6 lets through."
+            )
         if self.blocked:
             return (
                 f"The picture stopped changing: no pixel has any influence on {title} here, not even with "

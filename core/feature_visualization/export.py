@@ -13,7 +13,7 @@ from core.feature_visualization.visualize import Dream, Frame
 from core.network.unit import Unit
 from core.store import Answer
 
-SHOWN = 224  # pixels; smaller pictures are enlarged to about this, without blur
+ENLARGED_SIDE = 224  # pixels; smaller pictures are enlarged to about this, without blur
 
 
 def facts_of(dream: Dream, classifier: str, class_names: tuple[str, ...]) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def animation(frames: Sequence[Frame], kind: str = "webp", *, milliseconds: int 
     Args:
         kind: "webp" (exact colors, smaller) or "gif" (256 colors, opens anywhere).
     """
-    pictures = [Image.fromarray(_rgb(enlarge(frame.pixels, SHOWN))) for frame in frames]
+    pictures = [Image.fromarray(_rgb(enlarge(frame.pixels, ENLARGED_SIDE))) for frame in frames]
     durations = [milliseconds] * (len(pictures) - 1) + [2000]
     out = io.BytesIO()
     options: dict[str, Any] = {"lossless": True, "method": 2} if kind == "webp" else {"optimize": False}

@@ -20,7 +20,7 @@ from core.models.classifier import Classifier
 from core.network.unit import Unit, outputs
 from core.progress import Progress, no_progress
 
-PHOTOS = "sample photos"
+SAMPLE_PHOTOS = "sample photos"
 # What the page Filters offers and the command keeps: an index of another size is not looked for.
 INDEX_SIZES, INDEX_K = (200, 1000, 2000, 5000, 10_000, 60_000), 16
 
@@ -71,7 +71,7 @@ def real_images(card: ModelCard, limit: int | None = None) -> RealImages:
 def _photos(card: ModelCard) -> RealImages:
     names = tuple(sample_names())
     pixels = np.stack([fit(sample_image(name).pixels, card.preprocessing) for name in names])
-    return RealImages(pixels, names, f"{len(names)} {PHOTOS}", (PHOTOS, list(names)))
+    return RealImages(pixels, names, f"{len(names)} {SAMPLE_PHOTOS}", (SAMPLE_PHOTOS, list(names)))
 
 
 def title_of(name: str) -> str:

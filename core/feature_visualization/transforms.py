@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # What lies beyond the border of a picture that is moved, by the word that settings have for it.
-BEYOND = {"mirror": "reflection", "edge": "border", "mean color": "zeros"}
+PADDING_OF_GRID_SAMPLE = {"mirror": "reflection", "edge": "border", "mean color": "zeros"}
 
 
 @dataclass(frozen=True)
@@ -58,4 +58,4 @@ def random_views(inputs: Tensor, count: int, wobble: Wobble, generator: torch.Ge
     ).to(inputs.device)
     grid = F.affine_grid(theta, [count, *inputs.shape[1:]], align_corners=False)
     batch = inputs.expand(count, -1, -1, -1)
-    return F.grid_sample(batch, grid, padding_mode=BEYOND[wobble.beyond], align_corners=False)
+    return F.grid_sample(batch, grid, padding_mode=PADDING_OF_GRID_SAMPLE[wobble.beyond], align_corners=False)

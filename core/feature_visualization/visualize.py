@@ -12,7 +12,7 @@ from core.errors import BadImage
 from core.feature_visualization.ascent import Ascent, roughness_gradient
 from core.feature_visualization.parameterization import Colors, Fourier, Pixels, colors_of
 from core.feature_visualization.real_images import real_images
-from core.feature_visualization.transforms import BEYOND, Wobble
+from core.feature_visualization.transforms import PADDING_OF_GRID_SAMPLE, Wobble
 from core.models.classifier import Classifier
 from core.network.unit import Unit, check_unit, outputs
 from core.progress import Progress, no_progress
@@ -96,7 +96,7 @@ def visualize(
     rotate: Annotated[float | None, Range(0.0, 180.0, 1.0), "degrees"] = None,
     scale: Annotated[float | None, Range(0.0, 1.0, 0.05)] = None,
     views: Annotated[int | None, Range(1, 32)] = None,
-    beyond: Annotated[str, Choice(*BEYOND)] = "mirror",
+    beyond: Annotated[str, Choice(*PADDING_OF_GRID_SAMPLE)] = "mirror",
     decay: Annotated[float | None, Range(0.0, 4.0, 0.25)] = None,
     noise: Annotated[float | None, Range(0.0, 2.0, 0.05)] = None,
     smoothness: Annotated[float, Range(0.0, 100.0, 0.5)] = 0.0,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from core.filters.map_statistics import Figures
-from core.filters.top_k import NOTHING, keys_of, merged, values_and_rows
+from core.filters.top_k import EMPTY_SLOT, keys_of, merged, values_and_rows
 
 BINS = 32
 # Above this number of classes, the lists and histograms of each class would outgrow everything else.
@@ -42,10 +42,10 @@ class LayerSums:
             return torch.zeros(shape, dtype=torch.float64, device=device)
 
         self.state = {
-            "top": whole(self.groups, channels, k, value=NOTHING),
+            "top": whole(self.groups, channels, k, value=EMPTY_SLOT),
             "places": whole(self.groups, channels, k),
-            "norm": whole(channels, k, value=NOTHING),
-            "weak": whole(channels, k, value=NOTHING),
+            "norm": whole(channels, k, value=EMPTY_SLOT),
+            "weak": whole(channels, k, value=EMPTY_SLOT),
             "sums": real(classes, channels),
             "squares": real(channels),
             "zeros": real(channels),

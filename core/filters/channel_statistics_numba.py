@@ -10,7 +10,7 @@ import numpy as np
 
 from core.compute.numba_cache import compiled
 
-ROWS = 2**32 - 1
+ROW_MASK = 2**32 - 1
 LOWEST, NONE = np.float32(-np.inf), np.float32(0)
 
 
@@ -20,7 +20,7 @@ def _key(value, row):  # type: ignore[no-untyped-def]
     if value != value:
         value = LOWEST
     bits = np.int64(np.float32(value + NONE).view(np.int32))  # and no negative zero
-    return ((bits ^ ((bits >> 31) & 0x7FFFFFFF)) << 32) | (ROWS - row)
+    return ((bits ^ ((bits >> 31) & 0x7FFFFFFF)) << 32) | (ROW_MASK - row)
 
 
 @compiled("void(i8[::1], i8[::1], i8, i8)", inline=True)

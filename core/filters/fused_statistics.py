@@ -20,7 +20,7 @@ from core.network.in_place_steps import scale_and_shift
 
 Reader = Callable[[Figures], None]
 
-CLOSE = 1e-4  # of the largest value: what the one pass and the layers may be apart
+FUSED_TOLERANCE = 1e-4  # of the largest value: what the one pass and the layers may be apart
 
 
 class PassingFigures:
@@ -95,7 +95,9 @@ class _OnePass:
         if self._pass(maps) is None or maps.shape != expected.shape:
             return False
         largest = float(expected.abs().amax()) if expected.numel() else 0.0
-        return torch.allclose(maps, expected, rtol=0, atol=CLOSE * max(1.0, largest), equal_nan=True)
+        return torch.allclose(
+            maps, expected, rtol=0, atol=FUSED_TOLERANCE * max(1.0, largest), equal_nan=True
+        )
 
 
 def _as_it_is(maps: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 # Bytes of maps that are read several times in a row. About the size of a core's second cache: smaller parts
 # cost more calls than they save memory traffic.
-CHUNK = 2**20
+CHUNK_BYTES = 2**20
 
 
 class Figures(NamedTuple):
@@ -92,7 +92,7 @@ def reduced(maps: Tensor) -> Figures:
     else:
         rows, dim = maps.flatten(2), 2  # (N, C, places)
     out = _empty(maps.flatten(2).transpose(1, 2))
-    size = max(1, CHUNK // (4 * max(1, rows[0].numel()))) if maps.device.type == "cpu" else n
+    size = max(1, CHUNK_BYTES // (4 * max(1, rows[0].numel()))) if maps.device.type == "cpu" else n
     buffer = torch.empty_like(rows[:size])
     for start in range(0, n, size):
         part = rows[start : start + size]

@@ -15,7 +15,7 @@ from core.compute.numba_cache import compiled
 # Values side by side that are updated together; the first cache holds them and the four rows that are read.
 LANES = 512
 # A lane with fewer values than this costs more to be put together at the end than it saves.
-SHORTEST = 32
+SHORTEST_LANE = 32
 ONE, NONE = np.float32(1), np.float32(0)
 
 
@@ -33,7 +33,7 @@ def _loop(passing: bool) -> Callable[..., None]:
             maps: (N, places, C); scale, shift: (C,); the figures: (N, C), written
         """
         n, size, channels = maps.shape
-        group = max(1, min(size // SHORTEST, LANES // channels))  # places in a row
+        group = max(1, min(size // SHORTEST_LANE, LANES // channels))  # places in a row
         lanes = group * channels
         rows = size // group
         top = np.empty(lanes, np.float32)

@@ -6,20 +6,20 @@ from typing import Any
 import numpy as np
 
 # The report counts layers from 1; it looked at these filters of its wide CNN and then switched them off.
-REPORT = {1: (100, 200, 240), 2: (400, 800, 1000), 3: (1000, 2000), 4: (1000, 2000)}
+FILTERS_OF_THE_REPORT = {1: (100, 200, 240), 2: (400, 800, 1000), 3: (1000, 2000), 4: (1000, 2000)}
 
 
 def report_filters(architecture: str, layers: Sequence[dict[str, Any]]) -> dict[str, list[int]]:
-    """The report's ten filters by convolution; empty where the network is not the full wide CNN.
+    """Ten filters that a course report chose, by layer; empty where the network is not the full wide CNN.
 
     Args:
         layers: As an index describes them: "name" and "channels".
     """
-    if architecture != "wide_cnn" or len(layers) != len(REPORT):
+    if architecture != "wide_cnn" or len(layers) != len(FILTERS_OF_THE_REPORT):
         return {}
-    if any(max(REPORT[i]) >= layer["channels"] for i, layer in enumerate(layers, 1)):
+    if any(max(FILTERS_OF_THE_REPORT[i]) >= layer["channels"] for i, layer in enumerate(layers, 1)):
         return {}  # a narrower copy has no such filters
-    return {layer["name"]: list(REPORT[i]) for i, layer in enumerate(layers, 1)}
+    return {layer["name"]: list(FILTERS_OF_THE_REPORT[i]) for i, layer in enumerate(layers, 1)}
 
 
 def random_filters(layers: Sequence[dict[str, Any]], n: int, seed: int) -> dict[str, list[int]]:

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 # Below every value with a row: what stands where there were fewer than k.
-NOTHING = torch.iinfo(torch.int64).min
-_ROWS = 2**32 - 1
+EMPTY_SLOT = torch.iinfo(torch.int64).min
+_ROW_MASK = 2**32 - 1
 
 
 def keys_of(values: Tensor, rows: Tensor) -> Tensor:
@@ -22,15 +22,15 @@ def keys_of(values: Tensor, rows: Tensor) -> Tensor:
     values = values.nan_to_num(-torch.inf, torch.inf, -torch.inf) + 0.0  # and no negative zero
     bits = values.contiguous().view(torch.int32)
     ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
-    return ((ordered.long() << 32) | (_ROWS - rows)[:, None]).T
+    return ((ordered.long() << 32) | (_ROW_MASK - rows)[:, None]).T
 
 
 def values_and_rows(keys: Tensor) -> tuple[Tensor, Tensor]:
     """The opposite of `keys_of`: float32 values and int32 rows; −inf and −1 where there is none."""
     ordered = (keys >> 32).to(torch.int32)
     values = (ordered ^ ((ordered >> 31) & 0x7FFFFFFF)).view(torch.float32)
-    none = (keys == NOTHING) | torch.isneginf(values)
-    rows = (_ROWS - (keys & _ROWS)).masked_fill(none, -1)
+    none = (keys == EMPTY_SLOT) | torch.isneginf(values)
+    rows = (_ROW_MASK - (keys & _ROW_MASK)).masked_fill(none, -1)
     return values.masked_fill(none, -torch.inf), rows.to(torch.int32)
 
 

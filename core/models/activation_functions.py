@@ -9,7 +9,7 @@ from torch import nn
 from core.errors import UnknownName
 
 ACTIVATIONS = ("relu", "leaky_relu", "sigmoid", "tanh", "linear")
-LEAK = 0.1  # slope of "leaky_relu" below zero
+LEAKY_RELU_SLOPE = 0.1  # slope of "leaky_relu" below zero
 
 
 def activation_function(name: str) -> nn.Module:
@@ -22,7 +22,7 @@ def activation_function(name: str) -> nn.Module:
         case "relu":
             return nn.ReLU()
         case "leaky_relu":
-            return nn.LeakyReLU(LEAK)
+            return nn.LeakyReLU(LEAKY_RELU_SLOPE)
         case "sigmoid":
             return nn.Sigmoid()
         case "tanh":
@@ -50,7 +50,7 @@ def initialize(module: nn.Module, activation: str, *, output: nn.Module | None =
             if activation == "relu":
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             elif activation == "leaky_relu":
-                nn.init.kaiming_normal_(layer.weight, a=LEAK, nonlinearity="leaky_relu")
+                nn.init.kaiming_normal_(layer.weight, a=LEAKY_RELU_SLOPE, nonlinearity="leaky_relu")
             else:
                 nn.init.xavier_uniform_(layer.weight)
             if layer is output:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from core.progress import Progress
 
 # A name is "<folder>" for what ships, and "runs/<folder>" or "imported/<folder>" for what is yours.
-OWN = ("runs", "imported")
-SHIPPED = PROJECT / "checkpoints"
+OWN_FOLDERS = ("runs", "imported")
+SHIPPED_FOLDER = PROJECT / "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ def checkpoint_folder(name: str) -> Path | None:
     A name is one of a folder in one of three places, and nothing that leads out of them.
     """
     own, slash, last = name.rpartition("/")
-    if last in ("", ".", "..") or "\\" in last or "\0" in last or (slash and own not in OWN):
+    if last in ("", ".", "..") or "\\" in last or "\0" in last or (slash and own not in OWN_FOLDERS):
         return None
-    folder = (home(own) if own else SHIPPED) / last
+    folder = (home(own) if own else SHIPPED_FOLDER) / last
     return folder if _is_whole(folder) else None
 
 
@@ -62,9 +62,9 @@ def damaged() -> list[Damaged]:
 
 
 def _listed() -> tuple[list[Entry], list[Damaged]]:
-    from core.models.pretrained import DEFAULT, WELL_KNOWN
+    from core.models.pretrained import DEFAULT_NETWORK, WELL_KNOWN
 
-    listed = [Entry(DEFAULT, "EfficientNet-Lite0 (ImageNet)", "pretrained", "Needs no network.")]
+    listed = [Entry(DEFAULT_NETWORK, "EfficientNet-Lite0 (ImageNet)", "pretrained", "Needs no network.")]
     left_out = []
     for name, folder in _folders().items():
         try:
@@ -139,7 +139,7 @@ def load(name: str, device: "torch.device | None" = None, progress: "Progress | 
 
 def _folders() -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for prefix, parent in (("", SHIPPED), *((f"{own}/", home(own)) for own in OWN)):
+    for prefix, parent in (("", SHIPPED_FOLDER), *((f"{own}/", home(own)) for own in OWN_FOLDERS)):
         try:
             folders = sorted(parent.iterdir())
         except OSError:  # missing, or not ours to read

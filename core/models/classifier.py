@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from core.compute.batch_size import BatchSize
 from core.compute.convolution import fast_convolutions, nothing_measured
+from core.compute.memory_layout import best_layout
+from core.compute.precision import full_float32
 from core.compute.threads import side_by_side
 from core.errors import BadCheckpoint, BadImage, OutOfMemory
 from core.models.card import ModelCard
@@ -66,9 +68,15 @@ class Classifier:
 
     def __post_init__(self) -> None:
         self.module.eval().requires_grad_(False)
+        if self.device.type == "cuda":
+            full_float32()
         # Faster on CPUs (depthwise convolutions most) and on GPUs with tensor cores.
         self.module.to(device=self.device).to(memory_format=torch.channels_last)
         fast_convolutions(self.module)
+        preprocessing = self.card.preprocessing
+        example = torch.zeros(1, preprocessing.channels, *preprocessing.input_size, device=self.device)
+        self._layout = best_layout(self.module, example)
+        self.module.to(memory_format=self._layout)
         self._size = BatchSize()
         self._memory_limit = 1 << 30
 
@@ -81,7 +89,8 @@ class Classifier:
 
         Shape:
             images: (N, H, W, C) uint8, as `core.data.preprocessing.fit` makes them, or floats of 0…255
-            returns: (N, C, H, W) float32 on the device, channels last in memory
+            returns: (N, C, H, W) float32 on the device, channels last in memory where the network can do
+                with that
 
         Raises:
             BadImage: The images are not of the card's size.
@@ -103,7 +112,9 @@ class Classifier:
         rows = pixels.reshape(n, height, width * channels).to(torch.float32)
         rows = (rows / 255).sub_(mean).div_(std)
         # (N, C, H, W), whose memory is already channels last
-        return rows.view(n, height, width, channels).permute(0, 3, 1, 2)
+        return (
+            rows.view(n, height, width, channels).permute(0, 3, 1, 2).contiguous(memory_format=self._layout)
+        )
 
     def logits(self, inputs: Tensor) -> Tensor:
         """The module's answer to normalized input, differentiable.

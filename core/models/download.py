@@ -12,7 +12,7 @@ from pathlib import Path
 from core.errors import Unavailable
 
 TIMEOUT = 20.0  # seconds without a byte
-CHUNK = 1 << 18
+CHUNK_BYTES = 1 << 18
 TRIES = 3
 
 
@@ -84,7 +84,7 @@ def _fetch(what: str, url: str, part: Path, progress: Callable[[float, str], Non
         total = have + length
         with open(part, "ab" if have else "wb") as file:
             done = have
-            while chunk := answer.read(CHUNK):
+            while chunk := answer.read(CHUNK_BYTES):
                 file.write(chunk)
                 done += len(chunk)
                 share = done / total if total else 0.0

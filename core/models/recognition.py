@@ -20,9 +20,11 @@ from core.models.checkpoint import skeleton
 from core.models.pretrained import usual_size
 from core.models.weight_fit import COUNTER, Reading, fit
 
-KNOWN = Path(__file__).with_name("known_networks.json")  # made by `python -m core.models.recognition`
+KNOWN_NETWORKS_FILE = Path(__file__).with_name(
+    "known_networks.json"
+)  # made by `python -m core.models.recognition`
 UNLIKELY_CLASSES = 1009  # no layer of a published network has so many outputs but its last
-SIDES = (32, 48, 64, 96, 112, 128, 160, 192, 224, 240, 256, 288, 299, 320, 336, 384, 448, 512)
+TRIED_SIDES = (32, 48, 64, 96, 112, 128, 160, 192, 224, 240, 256, 288, 299, 320, 336, 384, 448, 512)
 
 
 @dataclass(frozen=True)
@@ -165,14 +167,14 @@ def _size_that_fits(
         )
 
     best, fewest = size, differing(published_shapes(network, size))
-    for side in SIDES if fewest else ():
+    for side in TRIED_SIDES if fewest else ():
         try:
             n = differing(published_shapes(network, (side, side)))
         except ConvoscopeError:
             continue
         if n < fewest:
             best, fewest = (side, side), n
-        elif n == fewest and best == size and side == SIDES[0] and not _depends_on_size(network, size):
+        elif n == fewest and best == size and side == TRIED_SIDES[0] and not _depends_on_size(network, size):
             break
         if not fewest:
             break
@@ -180,7 +182,7 @@ def _size_that_fits(
 
 
 def _depends_on_size(network: str, size: tuple[int, int]) -> bool:
-    return published_shapes(network, (SIDES[0], SIDES[0])) != published_shapes(network, size)
+    return published_shapes(network, (TRIED_SIDES[0], TRIED_SIDES[0])) != published_shapes(network, size)
 
 
 @lru_cache(maxsize=64)
@@ -256,7 +258,9 @@ def names_key(names: Iterable[str]) -> str:
 
 @lru_cache(maxsize=1)
 def _known() -> dict[str, list[str]]:
-    found: dict[str, list[str]] = json.loads(KNOWN.read_text(encoding="utf-8")) if KNOWN.is_file() else {}
+    found: dict[str, list[str]] = (
+        json.loads(KNOWN_NETWORKS_FILE.read_text(encoding="utf-8")) if KNOWN_NETWORKS_FILE.is_file() else {}
+    )
     return found
 
 
@@ -278,5 +282,5 @@ def known_networks() -> dict[str, list[str]]:
 
 if __name__ == "__main__":
     lines = [f"{json.dumps(key)}: {json.dumps(known)}" for key, known in sorted(known_networks().items())]
-    KNOWN.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-    print(f"{KNOWN.name}: {len(lines)} sets of names")
+    KNOWN_NETWORKS_FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    print(f"{KNOWN_NETWORKS_FILE.name}: {len(lines)} sets of names")

@@ -262,14 +262,16 @@ def _no_tensors(name: str, keys: list[str]) -> BadCheckpoint:
     )
 
 
-SMALL = 16  # numbers; what a normalizer holds
+LARGEST_NORMALIZER = 16  # numbers; what a normalizer holds
 
 
 def shapes_only(sets: tuple[WeightSet, ...]) -> tuple[WeightSet, ...]:
     """The same names and shapes without the numbers, but for those of small tensors: light enough to keep."""
     return tuple(
         replace(weights, tensors={
-            key: value.clone() if value.numel() <= SMALL else torch.empty_like(value, device="meta")
+            key: value.clone()
+            if value.numel() <= LARGEST_NORMALIZER
+            else torch.empty_like(value, device="meta")
             for key, value in weights.tensors.items()
         })
         for weights in sets

@@ -69,7 +69,7 @@ def effective_field(
         for draw in range(draws):
             signs = torch.randint(0, 2, middle.shape, generator=generator).to(middle) * 2 - 1
             (gradient,) = torch.autograd.grad((middle * signs).sum(), inputs, retain_graph=draw + 1 < draws)
-            squares += (gradient[0].double() ** 2).sum(0).cpu()
+            squares += (gradient[0].cpu().double() ** 2).sum(0)  # on the CPU: Apple's GPUs have no float64
             progress((draw + 1) / draws, "")
     strength = squares.sqrt().numpy()
     if not strength.max() > 0:

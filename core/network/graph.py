@@ -13,6 +13,7 @@ import operator
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, fx, nn
 
 from core.compute.device_faults import is_device_fault
@@ -109,6 +110,8 @@ class NetworkGraph:
             case "call_method":
                 name = str(node.target)
                 plain = name[:-1] if name.endswith("_") and not name.endswith("__") else name
+                if plain == "view" and not isinstance(arguments[1], torch.dtype):
+                    plain = "reshape"  # the same, also where the channels come last in memory
                 return getattr(arguments[0], plain)(*arguments[1:], **settings)
             case "call_function":
                 if settings.get("inplace"):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import ConvoscopeError, UnknownName
-from core.network.receptive_field_rules import NOTHING, Axis, Grid, Unknown, follow, of_image
+from core.network.receptive_field_rules import EMPTY_INTERVAL, Axis, Grid, Unknown, follow, of_image
 from core.network.trace import trace_layers, twin_of
 
 
@@ -268,5 +268,5 @@ def _is_clipped(grid: Grid | None, index: int, extent: int) -> bool:
 def _size(axis: Axis) -> int:
     if axis.grid is not None:
         return round(axis.grid.size)
-    present = axis.low != NOTHING[0]
+    present = axis.low != EMPTY_INTERVAL[0]
     return int((axis.high - axis.low)[present].max() + 1) if present.any() else 0

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from core.network.operations import arguments_by_name, is_pointwise
 
-NOTHING = (np.iinfo(np.int64).max, -1)  # first and last pixel of an interval that is empty
+EMPTY_INTERVAL = (np.iinfo(np.int64).max, -1)  # first and last pixel of an interval that is empty
 
 
 @dataclass(frozen=True)
@@ -186,8 +186,8 @@ def _through_windows(axis: Axis, sources: np.ndarray, grid: Grid | None) -> Axis
     """
     inside = (sources >= 0) & (sources < len(axis.low))
     index = np.where(inside, sources, 0)
-    low = np.where(inside, axis.low[index], NOTHING[0]).min(axis=1)
-    high = np.where(inside, axis.high[index], NOTHING[1]).max(axis=1)
+    low = np.where(inside, axis.low[index], EMPTY_INTERVAL[0]).min(axis=1)
+    high = np.where(inside, axis.high[index], EMPTY_INTERVAL[1]).max(axis=1)
     return Axis(axis.dim, low, high, grid)
 
 
@@ -299,8 +299,8 @@ def _cat(values: dict, known: Any, output: Tensor, which: int) -> Axis:
     for tensor, footprint in parts:
         size = tensor.shape[along]
         if footprint is None:
-            lows.append(np.full(size, NOTHING[0]))
-            highs.append(np.full(size, NOTHING[1]))
+            lows.append(np.full(size, EMPTY_INTERVAL[0]))
+            highs.append(np.full(size, EMPTY_INTERVAL[1]))
         else:
             lows.append(np.broadcast_to(footprint[which].low, size))
             highs.append(np.broadcast_to(footprint[which].high, size))
@@ -423,7 +423,7 @@ def _moved(
     sources = placed.numpy().astype(np.int64) - 1  # −1 where the operation put something in
     inside = sources >= 0
     if not inside.any():
-        return Axis(None, np.array([NOTHING[0]]), np.array([NOTHING[1]]), None)
+        return Axis(None, np.array([EMPTY_INTERVAL[0]]), np.array([EMPTY_INTERVAL[1]]), None)
     places = np.arange(len(axis.low)) if axis.place is None else axis.place
     for dim in range(sources.ndim):
         others = tuple(d for d in range(sources.ndim) if d != dim)

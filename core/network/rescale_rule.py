@@ -23,7 +23,7 @@ _MAX_POOLS = {
     "max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
     "adaptive_max_pool3d",
 }  # fmt: skip
-NEAR = 1e-6  # differences of inputs below which the quotient is the derivative
+SMALLEST_DIFFERENCE = 1e-6  # differences of inputs below which the quotient is the derivative
 
 # The same for operations of ATen, as they are seen in a traced run.
 _WITH_RULE = _ELEMENTWISE | _MAX_POOLS | {
@@ -141,7 +141,7 @@ class _Rescaled(torch.autograd.Function):
         with torch.enable_grad():  # where the inputs are as good as equal, the quotient is the derivative
             point = image.detach().clone().requires_grad_()
             (derivative,) = torch.autograd.grad(ctx.function(point.clone()).sum(), point)
-        near = difference.abs() < NEAR
+        near = difference.abs() < SMALLEST_DIFFERENCE
         slope = torch.where(
             near, derivative, (image_output - baseline_output) / difference.masked_fill(near, 1.0)
         )

@@ -12,14 +12,15 @@ import torch
 from torch import Tensor, fx, nn
 
 from core.compute.packed_matrix import PackedMatrix
+from core.compute.torch_internals import version_of
 from core.models.classifier import Classifier
 from core.occlusion.local_layers import LocalLayer, NetworkDescription, Reach, padded
 from core.occlusion.toom_cook import ProductConvolution, largest_piece, number_of_points
 
 PRODUCT_BYTES = 600 << 20  # that the products of all weights may take
-MANY = 1 << 12  # weights of a 1×1 convolution from which they are made ready
+WEIGHTS_WORTH_PACKING = 1 << 12  # weights of a 1×1 convolution from which they are made ready
 # A multiplication in a product, with its changes of space, takes about so much longer than in a convolution.
-SLOWER = 1.5
+COST_OF_A_PRODUCT = 1.5
 
 
 @dataclass(eq=False)
@@ -79,7 +80,12 @@ class LocalNetwork:
     def matrix(self, node: fx.Node) -> PackedMatrix | None:
         """The weights of a convolution of 1×1, where it is one between many channels."""
         part = self.description.layers[node].convolution
-        if part is None or part.groups > 1 or part.kernel_size != (1, 1) or part.weight.numel() < MANY:
+        if (
+            part is None
+            or part.groups > 1
+            or part.kernel_size != (1, 1)
+            or part.weight.numel() < WEIGHTS_WORTH_PACKING
+        ):
             return None
         part = self._weights_of(node)
         return _keep(part, lambda: PackedMatrix(part.weight[:, :, 0, 0], part.bias))
@@ -103,7 +109,7 @@ _lock = threading.RLock()
 
 def _keep(part: nn.Conv2d, make: Callable[[], Any]) -> Any:
     tensors = [tensor for tensor in (part.weight, part.bias) if tensor is not None]
-    state = [(tensor.data_ptr(), tensor._version) for tensor in tensors]
+    state = [(tensor.data_ptr(), version_of(tensor)) for tensor in tensors]
     with _lock:  # batches run side by side: who comes second waits for what the first makes
         known = _kept.get(part)
         if known is None or known[0] != state:
@@ -151,7 +157,7 @@ class Plan:
                             points *= number_of_points(min(lengths[source], lengths[node]), largest)
                         products = float(points * inputs * channels)
                         transforms = float(points * (16 * inputs + 36 * channels))
-                        if SLOWER * (products + transforms) < cost:
+                        if COST_OF_A_PRODUCT * (products + transforms) < cost:
                             cost = products
                             by_products.add(node)
                             size += 2.0 * points * (inputs + channels)

@@ -48,11 +48,13 @@ from core.progress import Progress, no_progress
 
 # Of one batch, about, and of what waits for the last layers. There are as many batches as threads, and the
 # weights made ready beside them.
-BYTES = 256 << 20
-WORK = 20e9  # multiplications of one batch
-MOST = 256  # windows of one batch: larger ones are no quicker, and can be stopped less often
-DEAR = 128  # multiplications per number that is moved, from which places that do not change are left out
-WORTH = 1.2  # times fewer multiplications than whole forward passes; below, those are run
+BATCH_BYTES = 256 << 20
+BATCH_MULTIPLICATIONS = 20e9  # multiplications of one batch
+LARGEST_BATCH = 256  # windows of one batch: larger ones are no quicker, and can be stopped less often
+MULTIPLICATIONS_PER_MOVED_NUMBER = (
+    128  # multiplications per number that is moved, from which places that do not change are left out
+)
+SMALLEST_SAVING = 1.2  # times fewer multiplications than whole forward passes; below, those are run
 
 
 def incremental_engine(
@@ -77,7 +79,7 @@ def incremental_engine(
         network = LocalNetwork(classifier, description)
         # The price of a window in the middle, where blocks are largest.
         middle = corners[len(corners) // 2 :][:1]
-        if multiplications(network, middle, window) * WORTH > network.multiplications:
+        if multiplications(network, middle, window) * SMALLEST_SAVING > network.multiplications:
             return None
 
     def incremental(
@@ -151,7 +153,7 @@ def _run(
     for values in side_by_side(answer, batches, look):
         waiting.append(values)
         computed += len(values)
-        if sum(each.nbytes for each in waiting) > BYTES:
+        if sum(each.nbytes for each in waiting) > BATCH_BYTES:
             finish()
     if waiting:
         finish()
@@ -206,7 +208,9 @@ def _logits(network: LocalNetwork, head: Head, values: Tensor) -> Tensor:
 def _number_of_batches(plan: Plan, windows: int) -> int:
     """As many for each thread, so that all end together."""
     threads = torch.get_num_threads()
-    most = max(1, int(min(BYTES / plan.bytes, WORK / plan.multiplications, MOST)))
+    most = max(
+        1, int(min(BATCH_BYTES / plan.bytes, BATCH_MULTIPLICATIONS / plan.multiplications, LARGEST_BATCH))
+    )
     rounds = -(-windows // (threads * most))
     return min(windows, rounds * threads)
 
@@ -302,7 +306,7 @@ def _times(matrix: PackedMatrix, block: Block, base: Tensor) -> Tensor:
     n, h, w, channels = block.values.shape
     values = block.values.reshape(-1, channels)
     out_channels = base.shape[-1]
-    if channels * out_channels < DEAR * (channels + out_channels):
+    if channels * out_channels < MULTIPLICATIONS_PER_MOVED_NUMBER * (channels + out_channels):
         return matrix.times(values).view(n, h, w, out_channels)
     changed = block.changed.flatten().nonzero().flatten()
     if len(changed) > 0.9 * len(values):

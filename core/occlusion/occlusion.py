@@ -11,7 +11,7 @@ import numpy as np
 from core.occlusion.full_forwards import Engine, full_forwards
 from core.occlusion.occlusion_map import OcclusionMap
 from core.occlusion.windows import (
-    FEW,
+    FEWEST_PLACES_TO_PREPARE_FOR,
     FILLS,
     check_size,
     default_stride,
@@ -91,7 +91,7 @@ def _quickest(
 ) -> Engine:
     from core.occlusion.incremental import incremental_engine, is_prepared
 
-    if len(corners) <= FEW and not is_prepared(classifier, window):
+    if len(corners) <= FEWEST_PLACES_TO_PREPARE_FOR and not is_prepared(classifier, window):
         return full_forwards
     return incremental_engine(classifier, image, filled, corners, window) or full_forwards
 

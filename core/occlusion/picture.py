@@ -18,7 +18,7 @@ _DIVERGING = ("#0b4a8f", "#4f8fc8", "#a9cbe6", "#f4f4f2", "#f6b48f", "#d75a3c", 
 FLIP_COLORS = ("#c9c9c9", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#f0e442",
                 "#7a4fb5", "#8c6d31", "#111111")  # fmt: skip
 # Below this range of probabilities the colors would show differences that nobody should read anything into.
-HARDLY = 0.01
+SMALLEST_VISIBLE_CHANGE = 0.01
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def remark(values: np.ndarray, value: str, base: float) -> str:
         base: Probability of the target on the whole image.
     """
     span = float(values.max() - values.min())
-    if span > (HARDLY if value != "logit" else 0.05):
+    if span > (SMALLEST_VISIBLE_CHANGE if value != "logit" else 0.05):
         return ""
     unit = "in logits" if value == "logit" else "percentage points"
     size = f"{span:.2g} {unit}" if value == "logit" else f"{100 * span:.2g} {unit}"

@@ -28,8 +28,10 @@ from torch import Tensor
 from core.compute.packed_matrix import PackedMatrix
 from core.occlusion.changed_block import Span
 
-POINTS = (np.inf, 0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
-LARGEST = len(POINTS) - 2  # inputs or outputs of one piece along an axis; more points cost accuracy
+INTERPOLATION_POINTS = (np.inf, 0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
+LARGEST_PIECE = (
+    len(INTERPOLATION_POINTS) - 2
+)  # inputs or outputs of one piece along an axis; more points cost accuracy
 
 
 @dataclass(frozen=True)
@@ -46,20 +48,20 @@ class Piece:
 
 
 @lru_cache(maxsize=1024)
-def pieces(inputs: int, outputs: int, largest: int = LARGEST) -> tuple[Piece, ...]:
+def pieces(inputs: int, outputs: int, largest: int = LARGEST_PIECE) -> tuple[Piece, ...]:
     """Cut an axis on which so many inputs and outputs change, as evenly as can be: the fewer of the two."""
     n = min(inputs, outputs)
     ends = np.linspace(0, n, -(-n // largest) + 1).round().astype(int).tolist()
     return tuple(Piece(n == inputs, at, end - at) for at, end in pairwise(ends))
 
 
-def number_of_points(n: int, largest: int = LARGEST) -> int:
+def number_of_points(n: int, largest: int = LARGEST_PIECE) -> int:
     return n + 2 * -(-n // largest)
 
 
 def largest_piece(inputs: int, outputs: int) -> int:
     """On an axis of so many inputs and outputs: what is never longer needs fewer matrices."""
-    return max(1, min(inputs, outputs, LARGEST))
+    return max(1, min(inputs, outputs, LARGEST_PIECE))
 
 
 @lru_cache(maxsize=64)
@@ -75,7 +77,9 @@ def transforms(piece_of_inputs: bool, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _powers(points: int, n: int) -> np.ndarray:
     """(points, n): the value of each power at each point; at infinity, the highest coefficient."""
-    rows = [[float(k == n - 1) if np.isinf(p) else p**k for k in range(n)] for p in POINTS[:points]]
+    rows = [
+        [float(k == n - 1) if np.isinf(p) else p**k for k in range(n)] for p in INTERPOLATION_POINTS[:points]
+    ]
     return np.array(rows, np.float64)
 
 
@@ -88,7 +92,7 @@ class ProductConvolution:
         weight: (C_out, C_in, 3, 3)
     """
 
-    def __init__(self, weight: Tensor, largest: int = LARGEST) -> None:
+    def __init__(self, weight: Tensor, largest: int = LARGEST_PIECE) -> None:
         self.largest = largest
         out_channels, in_channels = weight.shape[:2]
         powers = torch.from_numpy(_powers(largest + 2, 3)).to(weight)  # (points, 3)

@@ -14,8 +14,8 @@ else:
 
 FILLS = ("gray", "mean", "black", "white", "blur", "noise")
 
-FEW = 16  # places for which preparing the incremental engine is not worth it
-SMALL = 64  # pixels of the shorter side up to which every place is tried by default
+FEWEST_PLACES_TO_PREPARE_FOR = 16  # places for which preparing the incremental engine is not worth it
+SIDE_WITH_EVERY_PLACE = 64  # pixels of the shorter side up to which every place is tried by default
 
 
 def places(size: int, window: int, stride: int) -> np.ndarray:
@@ -67,13 +67,17 @@ def default_window(input_size: tuple[int, int]) -> int:
 def default_stride(input_size: tuple[int, int]) -> int:
     """1 on small images; on large ones such that about 28 places lie along the shorter side."""
     side = min(input_size)
-    return 1 if side <= SMALL else max(1, round(side / 28))
+    return 1 if side <= SIDE_WITH_EVERY_PLACE else max(1, round(side / 28))
 
 
 def window_choices(input_size: tuple[int, int]) -> list[int]:
     """Windows to offer: 3, 5, 7 and 9 pixels, and on large images odd ones of up to a third as well."""
     side = min(input_size)
-    wide = [round(side * share) | 1 for share in (1 / 14, 1 / 7, 1 / 5, 1 / 3)] if side > SMALL else []
+    wide = (
+        [round(side * share) | 1 for share in (1 / 14, 1 / 7, 1 / 5, 1 / 3)]
+        if side > SIDE_WITH_EVERY_PLACE
+        else []
+    )
     return sorted({window for window in (3, 5, 7, 9, *wide) if window <= side})
 
 
@@ -86,7 +90,11 @@ def coarse_to_fine(
     places of each are among the places of the next, so that none is asked twice (`known=`).
     """
     if first is None:
-        first = FEW if min(input_size) > SMALL else 4 * FEW
+        first = (
+            FEWEST_PLACES_TO_PREPARE_FOR
+            if min(input_size) > SIDE_WITH_EVERY_PLACE
+            else 4 * FEWEST_PLACES_TO_PREPARE_FOR
+        )
     strides = [stride]
     while number_of_places(input_size, window, strides[0]) > first:
         strides.insert(0, strides[0] * 2)

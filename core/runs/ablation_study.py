@@ -10,7 +10,7 @@ from core.history import EndRecord, EpochRecord, Record, of_kind
 from core.runs.verdict import best_record
 from core.settings import assignments_in
 
-BASE = "base"
+BASE_RUN = "base"
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def plan_ablation(
         raise SettingError("No change is chosen: choose at least one thing to change about the base run.")
     if not seeds or len(set(seeds)) != len(seeds):
         raise SettingError(f"The seeds are {list(seeds)}: give at least one, and each once.")
-    unchanged = Change(BASE, "base run", {}, {})
+    unchanged = Change(BASE_RUN, "base run", {}, {})
     return [
         PlannedRun(
             name=f"{name}_{change.name}_{seed}",
@@ -179,11 +179,11 @@ def ablation_table(
     rows = []
     for change in values:
         difference = None
-        words = "The base run." if change == BASE else "Not enough runs have ended yet."
-        shared = sorted(values[change].keys() & values.get(BASE, {}).keys())
-        if change != BASE and shared:
+        words = "The base run." if change == BASE_RUN else "Not enough runs have ended yet."
+        shared = sorted(values[change].keys() & values.get(BASE_RUN, {}).keys())
+        if change != BASE_RUN and shared:
             difference = paired_difference(
-                [values[BASE][seed] for seed in shared], [values[change][seed] for seed in shared]
+                [values[BASE_RUN][seed] for seed in shared], [values[change][seed] for seed in shared]
             )
             words = difference_sentence(difference, metric)
         rows.append(

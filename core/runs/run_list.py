@@ -31,7 +31,7 @@ from core.serving import jobs
 from core.serving.jobs import Job
 
 Settings = dict[str, Any]  # of a run, by name, as settings.json and its history have them
-SHIPPED = "shipped/"
+SHIPPED_PREFIX = "shipped/"
 _JOBS_AGE = 0.5  # seconds: thirty viewers who look once a second share one look at the folders
 
 
@@ -72,7 +72,7 @@ def list_runs() -> list[Run]:
     runs += [Run(folder.name, folder) for folder in alone]
     shipped = PROJECT / "checkpoints"
     if shipped.is_dir():
-        runs += [Run(SHIPPED + f.name, f) for f in sorted(shipped.iterdir()) if (f / FILE).is_file()]
+        runs += [Run(SHIPPED_PREFIX + f.name, f) for f in sorted(shipped.iterdir()) if (f / FILE).is_file()]
     return [each for run in runs for each in (run, *companions(run))]
 
 
@@ -92,7 +92,7 @@ def families(runs: Iterable[Run], *, least: int = 3) -> dict[str, list[str]]:
 
     found: dict[str, list[str]] = {}
     for run in runs:
-        settings = settings_of_run(run) if run.name.startswith(SHIPPED) else {}
+        settings = settings_of_run(run) if run.name.startswith(SHIPPED_PREFIX) else {}
         if not settings:
             continue
         name = settings.get("dataset", "")

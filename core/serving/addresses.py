@@ -11,7 +11,7 @@ import segno
 from core.roles import teacher_token
 
 EVERY_INTERFACE = ("", "0.0.0.0", "::")
-OWN = ("localhost", "127.0.0.1", "::1")
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
 def is_own(address: str) -> bool:
@@ -25,12 +25,12 @@ def is_own(address: str) -> bool:
 def hosts_of(address: str) -> list[str]:
     """The names by which browsers may ask for a server at that address: any other is a trick."""
     if is_own(address):
-        return list(OWN)
+        return list(LOOPBACK_HOSTS)
     if address not in EVERY_INTERFACE:
-        return [*OWN, address]
+        return [*LOOPBACK_HOSTS, address]
     name = socket.gethostname().lower()
     names = [name, f"{name.partition('.')[0]}.local"]
-    return list(dict.fromkeys([*OWN, *names, *_interfaces()]))
+    return list(dict.fromkeys([*LOOPBACK_HOSTS, *names, *_interfaces()]))
 
 
 def address_for_others(address: str) -> str:

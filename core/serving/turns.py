@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-QUICK = 0.1  # seconds: what took less the last times goes first
+QUICK_SECONDS = 0.1  # seconds: what took less the last times goes first
 STILL_QUICK = 2.0  # seconds: what goes on for longer is not quick, even if it was said to be
 SHORT_TURN = 5.0
 LONG_TURN = 0.5
@@ -84,7 +84,7 @@ class Turns:
             wanted = [other for other in line if other.classifier == task.classifier and not other.begun]
             return any(self.is_quick(other, line) for other in wanted)
         known = self._took.get((task.label, task.classifier))
-        return (task.quick or (known is not None and known < QUICK)) and task.seconds < STILL_QUICK
+        return (task.quick or (known is not None and known < QUICK_SECONDS)) and task.seconds < STILL_QUICK
 
     def begins(self, task: Waiting) -> None:
         """A turn begins."""
@@ -133,4 +133,4 @@ class Turns:
         if task.share > 0.05 and task.seconds:
             return min(longest, task.seconds * (1 - task.share) / task.share)
         known = self._took.get((task.label, task.classifier))
-        return min(longest, known) if known is not None else (QUICK if task.quick else longest)
+        return min(longest, known) if known is not None else (QUICK_SECONDS if task.quick else longest)

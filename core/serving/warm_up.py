@@ -72,11 +72,11 @@ def _import_what_shapes_need() -> None:
 def _ask(step: "Callable[[Classifier, Progress], Answer]") -> None:
     """One question to the default network. Those of visitors have their turns in between."""
     from core import store
-    from core.models.pretrained import DEFAULT
+    from core.models.pretrained import DEFAULT_NETWORK
     from core.serving import worker
 
-    key = store.key_of(DEFAULT, step.__name__, (os.getpid(), time.time()))
-    task = worker.submit(key, DEFAULT, step, session="warm-up", short=False)
+    key = store.key_of(DEFAULT_NETWORK, step.__name__, (os.getpid(), time.time()))
+    task = worker.submit(key, DEFAULT_NETWORK, step, session="warm-up", short=False)
     try:
         while not task.wait(1.0):
             pass

@@ -18,7 +18,9 @@ from core.serving.job import CHILD, EXIT, JOB, LOG, STOP, read_json, write_json
 from core.serving.jobs import start_next
 
 LOOK_EVERY = 0.5  # seconds
-PATIENCE = 60.0  # seconds that a command has to end by itself where it can only look for the file `stop`
+SECONDS_TO_END = (
+    60.0  # seconds that a command has to end by itself where it can only look for the file `stop`
+)
 NOT_STARTED = 127
 
 
@@ -63,7 +65,7 @@ def _wait(child: "subprocess.Popen[bytes]", folder: Path, asked: list[int]) -> i
         if told_at is None and (asked or (folder / STOP).exists()):
             told_at = now
             processes.ask_to_stop({"pid": child.pid}, group=False)
-        if processes.WINDOWS and told_at is not None and now - told_at > PATIENCE:
+        if processes.WINDOWS and told_at is not None and now - told_at > SECONDS_TO_END:
             child.kill()
 
 

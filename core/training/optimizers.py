@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-NORMS = (
+NORMALIZATION_LAYERS = (
     nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.InstanceNorm1d, nn.InstanceNorm2d,
     nn.InstanceNorm3d, nn.GroupNorm,
 )  # fmt: skip
@@ -102,7 +102,7 @@ class Muon(torch.optim.Optimizer):
         linear = [m for m in module.modules() if isinstance(m, nn.Linear)]
         head = linear[-1].weight if linear else None
         filters = [p for p in module.parameters() if p.ndim > 1 and p is not head]
-        norms = [m for m in module.modules() if isinstance(m, NORMS)]
+        norms = [m for m in module.modules() if isinstance(m, NORMALIZATION_LAYERS)]
         slow = [p for p in (*(m.weight for m in norms), *(m.bias for m in linear)) if p is not None]
         known = {id(p) for p in slow}
         vectors = [p for p in module.parameters() if p.ndim <= 1 and id(p) not in known]

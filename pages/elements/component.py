@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-SHARED = Path(__file__).parent
+SHARED_FOLDER = Path(__file__).parent
 
 
 def component(beside: str, name: str, *scripts: str) -> Any:
@@ -18,7 +18,7 @@ def component(beside: str, name: str, *scripts: str) -> Any:
         beside: The `__file__` of the caller: the component's files lie beside it, and so do its `scripts`.
     """
     folder = Path(beside).parent
-    bases = [SHARED / "controls", *(folder / script for script in scripts), folder / name]
+    bases = [SHARED_FOLDER / "controls", *(folder / script for script in scripts), folder / name]
     styles = [base.with_suffix(".css") for base in bases]
     return st.components.v2.component(
         f"convoscope_{name}",

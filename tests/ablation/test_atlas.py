@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from core.ablation.atlas import PLAIN, Atlas, ablation_atlas
-from core.ablation.switch_off import HOW, ablated_logits
+from core.ablation.atlas import WHOLE_NETWORK, Atlas, ablation_atlas
+from core.ablation.switch_off import REPLACEMENTS, ablated_logits
 from core.errors import SettingError, UnknownName
 from core.evaluation.intervals import paired_interval
 from core.network.hooks import hooks_left
@@ -30,14 +30,14 @@ def counted(classifier, images, labels, layer, channels, how):
     return np.stack(right), np.array(lost), np.array(gained), np.array(loss)
 
 
-@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("how", REPLACEMENTS)
 @pytest.mark.parametrize(
     ("module", "layer", "channels"), [(plain, "0", 6), (plain, "4", 5), (None, "conv1", 6)]
 )
 def test_the_atlas_equals_switching_each_channel_off(module, layer, channels, how):
     classifier, (images, labels) = make(module() if module else None), images_of(40)
     found = ablation_atlas(classifier, pixels_of(images), ROWS, labels, layer, how=how)
-    assert found.engine != PLAIN
+    assert found.engine != WHOLE_NETWORK
     right, lost, gained, loss = counted(classifier, images, labels, layer, channels, how)
     assert found.right.tolist() == right.tolist()
     assert found.lost.tolist() == lost.tolist()
@@ -53,7 +53,7 @@ def test_the_plain_way_counts_the_same_and_says_so():
     classifier, (images, labels) = make(), images_of(40)
     arguments = (classifier, pixels_of(images), ROWS, labels, "conv1")
     fast, slow = ablation_atlas(*arguments), ablation_atlas(*arguments, exact_shortcut=False)
-    assert slow.engine == PLAIN
+    assert slow.engine == WHOLE_NETWORK
     assert fast.right.tolist() == slow.right.tolist()
     np.testing.assert_allclose(fast.loss, slow.loss, atol=1e-5)
 
@@ -61,8 +61,8 @@ def test_the_plain_way_counts_the_same_and_says_so():
 def test_the_number_of_images_at_once_makes_no_difference(monkeypatch):
     classifier, (images, labels) = make(), images_of(40)
     expected = ablation_atlas(classifier, pixels_of(images), ROWS, labels, "conv1", how="resample")
-    monkeypatch.setattr("core.ablation.channel_removal.KEPT", 1)
-    monkeypatch.setattr("core.ablation.channel_removal.BLOCK", 1)
+    monkeypatch.setattr("core.ablation.channel_removal.KEPT_BYTES", 1)
+    monkeypatch.setattr("core.ablation.channel_removal.BLOCK_BYTES", 1)
     told = []
     found = ablation_atlas(
         classifier, pixels_of(images), ROWS, labels, "conv1", how="resample",

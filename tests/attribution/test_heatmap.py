@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from core.attribution.heatmap import BLUE, RED, colors, enlarged, overlay, picture, plane_of, scale_of
+from core.attribution.heatmap import (
+    NEGATIVE_COLOR,
+    POSITIVE_COLOR,
+    colors,
+    enlarged,
+    overlay,
+    picture,
+    plane_of,
+    scale_of,
+)
 
 GRAY = np.full((4, 6, 3), 90, np.uint8)
 
@@ -12,9 +21,9 @@ def test_zero_leaves_the_photo_and_the_limit_is_full_color() -> None:
     plane = np.zeros((4, 6), np.float32)
     plane[0, 0], plane[0, 1], plane[0, 2] = 2, -2, 1
     shown = overlay(GRAY, plane, 2.0, opacity=1)
-    assert tuple(shown[0, 0]) == RED
-    assert tuple(shown[0, 1]) == BLUE
-    assert np.allclose(shown[0, 2], (np.array(RED) + 90) / 2, atol=1)
+    assert tuple(shown[0, 0]) == POSITIVE_COLOR
+    assert tuple(shown[0, 1]) == NEGATIVE_COLOR
+    assert np.allclose(shown[0, 2], (np.array(POSITIVE_COLOR) + 90) / 2, atol=1)
     assert (shown[1:] == 90).all()
     assert (overlay(GRAY, plane, 2.0, opacity=0) == 90).all()
 
@@ -76,5 +85,5 @@ def test_a_coarse_map_is_enlarged_by_area() -> None:
 def test_the_printed_picture_holds_every_map() -> None:
     plane = np.ones((4, 6), np.float32)
     sheet = picture(GRAY, [("One", plane, scale_of([plane])), ("Two", -plane, scale_of([plane]))], opacity=1)
-    assert (sheet == RED).all(axis=2).sum() > 1000
-    assert (sheet == BLUE).all(axis=2).sum() > 1000
+    assert (sheet == POSITIVE_COLOR).all(axis=2).sum() > 1000
+    assert (sheet == NEGATIVE_COLOR).all(axis=2).sum() > 1000

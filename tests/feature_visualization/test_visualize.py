@@ -15,7 +15,7 @@ from core.feature_visualization.export import animation, facts_of, from_answer, 
 from core.feature_visualization.parameterization import colors_of
 from core.feature_visualization.presets import REPORT_SETTINGS, leaves, report_unit
 from core.feature_visualization.real_images import best_answers, compare, real_images, times_as_strong
-from core.feature_visualization.transforms import BEYOND, Wobble, random_views
+from core.feature_visualization.transforms import PADDING_OF_GRID_SAMPLE, Wobble, random_views
 from core.feature_visualization.visualize import PIXELS, visualize
 from core.models import catalogue
 from core.models.architectures import models
@@ -228,7 +228,7 @@ def test_views_of_a_still_picture_are_the_picture_and_shifts_are_shifts() -> Non
     inputs = torch.randn(1, 2, 9, 13, generator=generator)
     assert torch.equal(random_views(inputs, 3, Wobble(), generator), inputs.expand(3, -1, -1, -1))
     ramp = torch.arange(13.0).expand(1, 1, 9, 13)
-    for beyond, _ in itertools.product(BEYOND, range(3)):
+    for beyond, _ in itertools.product(PADDING_OF_GRID_SAMPLE, range(3)):
         views = random_views(ramp, 4, Wobble(jitter=2, beyond=beyond), generator)
         shift = views[:, 0, 4, 6] - 6
         assert shift.abs().max() <= 2

@@ -155,7 +155,7 @@ def test_imagenet_names_are_all_different():
 
 @pytest.mark.parametrize(("sample", "name"), [("chelsea", "tiger cat"), ("coffee", "espresso")])
 def test_the_network_that_comes_along_knows_a_cat_and_a_coffee(sample, name):
-    classifier = pretrained.load_pretrained(pretrained.DEFAULT)
+    classifier = pretrained.load_pretrained(pretrained.DEFAULT_NETWORK)
     pixels = fit(sample_image(sample).pixels, classifier.card.preprocessing)
     shares = probabilities(classifier.predict_logits(pixels[None]))[0]
     assert classifier.card.class_names[int(shares.argmax())] == name
@@ -183,16 +183,16 @@ def test_the_network_that_comes_along_is_timms():
 
 def test_the_card_has_the_hash_of_the_weights(tmp_path, monkeypatch):
     monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path))
-    file = pretrained.local_weights_file(pretrained.DEFAULT)
+    file = pretrained.local_weights_file(pretrained.DEFAULT_NETWORK)
     expected = hashlib.sha256(file.read_bytes()).hexdigest()
     pretrained._sha256_of.cache_clear()
     pretrained.store.forget_memory()
-    assert pretrained.pretrained_card(pretrained.DEFAULT).weights_sha256 == expected
+    assert pretrained.pretrained_card(pretrained.DEFAULT_NETWORK).weights_sha256 == expected
     # It is read once in the life of the file: another process finds what this one has stored.
     pretrained._sha256_of.cache_clear()
     pretrained.store.forget_memory()
     monkeypatch.setattr(hashlib, "file_digest", lambda *_: pytest.fail("the file is read again"))
-    assert pretrained.pretrained_card(pretrained.DEFAULT).weights_sha256 == expected
+    assert pretrained.pretrained_card(pretrained.DEFAULT_NETWORK).weights_sha256 == expected
 
 
 def test_imagenet_names_are_torchvisions():
@@ -207,8 +207,8 @@ def test_names_cards_and_what_answers_are_stored_under_need_no_pytorch():
     script = (
         "import sys\n"
         "from core.models import catalogue\nfrom core.serving import worker\n"
-        "from core.models.pretrained import DEFAULT\n"
-        "for n in (DEFAULT, 'digits_cnn'):\n"
+        "from core.models.pretrained import DEFAULT_NETWORK\n"
+        "for n in (DEFAULT_NETWORK, 'digits_cnn'):\n"
         "    assert n in catalogue.names() and catalogue.card_of(n) and catalogue.fingerprint_of(n)\n"
         "assert not {'torch', 'torchvision', 'timm'} & set(sys.modules)\n"
     )

@@ -22,7 +22,7 @@ def _seen(value: Any) -> Any:
         return (
             "tensor",
             value.data_ptr(),
-            value._version,
+            None if value.is_inference() else value._version,
             tuple(value.shape),
             value.stride(),
             value.requires_grad,

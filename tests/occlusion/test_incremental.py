@@ -17,7 +17,7 @@ from core.occlusion.full_forwards import full_forwards
 from core.occlusion.incremental import head_of, incremental_engine
 from core.occlusion.local_layers import describe
 from core.occlusion.occlusion import occlusion_logits
-from core.occlusion.toom_cook import LARGEST, ProductConvolution, number_of_points, pieces
+from core.occlusion.toom_cook import LARGEST_PIECE, ProductConvolution, number_of_points, pieces
 from tests.attribution.methods.classifiers import NETWORKS, classifier, photo
 
 
@@ -104,10 +104,10 @@ def _networks(draw):
 
 def _always(monkeypatch):
     """Blocks and products wherever they are possible, not only where they pay."""
-    monkeypatch.setattr("core.occlusion.incremental.WORTH", 0.0)
-    monkeypatch.setattr("core.occlusion.block_plan.SLOWER", 0.0)
-    monkeypatch.setattr("core.occlusion.block_plan.MANY", 0)
-    monkeypatch.setattr("core.occlusion.incremental.DEAR", 0)
+    monkeypatch.setattr("core.occlusion.incremental.SMALLEST_SAVING", 0.0)
+    monkeypatch.setattr("core.occlusion.block_plan.COST_OF_A_PRODUCT", 0.0)
+    monkeypatch.setattr("core.occlusion.block_plan.WEIGHTS_WORTH_PACKING", 0)
+    monkeypatch.setattr("core.occlusion.incremental.MULTIPLICATIONS_PER_MOVED_NUMBER", 0)
 
 
 @settings(max_examples=80, deadline=None)
@@ -122,7 +122,7 @@ def test_equals_whole_forward_passes(network, seed, by_products):
     with pytest.MonkeyPatch.context() as patch:
         _always(patch)
         if not by_products:
-            patch.setattr("core.occlusion.block_plan.SLOWER", 1e9)
+            patch.setattr("core.occlusion.block_plan.COST_OF_A_PRODUCT", 1e9)
         engine = incremental_engine(asked, image, filled, corners, window)
         assert engine is not None
         found = engine(asked, image, filled, corners, window)
@@ -183,7 +183,7 @@ def test_the_map_says_which_engine_ran():
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_who_no_longer_wants_the_map_stops_it_and_the_next_is_whole(threads, monkeypatch):
-    monkeypatch.setattr("core.occlusion.incremental.MOST", 4)  # many batches
+    monkeypatch.setattr("core.occlusion.incremental.LARGEST_BATCH", 4)  # many batches
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     asked, image = _wide(), np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     told = []
@@ -226,7 +226,7 @@ def test_training_statistics_are_not_place_by_place():
 
 
 def test_progress_rises_to_one_and_can_end_the_work(monkeypatch):
-    monkeypatch.setattr("core.occlusion.incremental.MOST", 20)
+    monkeypatch.setattr("core.occlusion.incremental.LARGEST_BATCH", 20)
     image, shares = np.zeros((32, 32, 3), np.uint8), []
     occlusion_logits(_wide(), image, window=3, stride=2, progress=lambda share, _: shares.append(share))
     assert len(shares) > 5
@@ -241,7 +241,7 @@ def test_progress_rises_to_one_and_can_end_the_work(monkeypatch):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(1, 20), st.integers(1, 20), st.integers(1, LARGEST))
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(1, LARGEST_PIECE))
 def test_pieces_tile_the_shorter_side(inputs, outputs, largest):
     made = pieces(inputs, outputs, largest)
     assert max(piece.n for piece in made) <= largest
@@ -252,7 +252,11 @@ def test_pieces_tile_the_shorter_side(inputs, outputs, largest):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.integers(3, 16), st.integers(3, 16), st.integers(0, 2), st.integers(1, LARGEST), st.integers(0, 2**20)
+    st.integers(3, 16),
+    st.integers(3, 16),
+    st.integers(0, 2),
+    st.integers(1, LARGEST_PIECE),
+    st.integers(0, 2**20),
 )
 def test_products_are_the_convolution(height, width, padding, largest, seed):
     rng = torch.Generator().manual_seed(seed)
@@ -330,8 +334,8 @@ def test_the_head_gets_many_batches_at_once_and_answers_as_for_each(name, most, 
     torch.manual_seed(0)
     make, expected = HEADS[name]
     classifier = _classifier(make(), (16, 16))
-    monkeypatch.setattr("core.occlusion.incremental.WORK", 1.0)  # a window a batch
-    monkeypatch.setattr("core.occlusion.incremental.WORTH", 0.0)
+    monkeypatch.setattr("core.occlusion.incremental.BATCH_MULTIPLICATIONS", 1.0)  # a window a batch
+    monkeypatch.setattr("core.occlusion.incremental.SMALLEST_SAVING", 0.0)
     image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
     filled = np.full_like(image, 128)
     corners = np.array([(y, x) for y in range(0, 12, 3) for x in range(0, 12, 2)])
@@ -340,6 +344,6 @@ def test_the_head_gets_many_batches_at_once_and_answers_as_for_each(name, most, 
     names = [str(node.target) if node.op == "call_module" else node.name for node in head.nodes]
     assert names == expected
     engine = incremental_engine(classifier, image, filled, corners, 4)
-    monkeypatch.setattr("core.occlusion.incremental.BYTES", most)
+    monkeypatch.setattr("core.occlusion.incremental.BATCH_BYTES", most)
     found = engine(classifier, image, filled, corners, 4)
     np.testing.assert_allclose(found, full_forwards(classifier, image, filled, corners, 4), atol=1e-5)

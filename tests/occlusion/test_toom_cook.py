@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from core.occlusion.changed_block import span
 from core.occlusion.toom_cook import (
-    LARGEST,
+    LARGEST_PIECE,
     ProductConvolution,
     largest_piece,
     number_of_points,
@@ -23,7 +23,7 @@ def _taps(kernel: np.ndarray, points: int) -> np.ndarray:
     return np.array([kernel[2] if np.isinf(p) else kernel @ p ** np.arange(3) for p in at])
 
 
-@pytest.mark.parametrize("n", range(1, LARGEST + 1))
+@pytest.mark.parametrize("n", range(1, LARGEST_PIECE + 1))
 def test_n_outputs_from_n_plus_two_inputs_are_the_correlation(n):
     rng = np.random.default_rng(n)
     inputs, kernel = rng.normal(size=n + 2), rng.normal(size=3)
@@ -32,7 +32,7 @@ def test_n_outputs_from_n_plus_two_inputs_are_the_correlation(n):
     np.testing.assert_allclose(found, np.correlate(inputs, kernel, "valid"), atol=1e-10)
 
 
-@pytest.mark.parametrize("n", range(1, LARGEST + 1))
+@pytest.mark.parametrize("n", range(1, LARGEST_PIECE + 1))
 def test_what_n_inputs_add_to_n_plus_two_outputs_is_the_full_correlation(n):
     rng = np.random.default_rng(n)
     inputs, kernel = rng.normal(size=n), rng.normal(size=3)
@@ -41,7 +41,7 @@ def test_what_n_inputs_add_to_n_plus_two_outputs_is_the_full_correlation(n):
     np.testing.assert_allclose(found, np.correlate(inputs, kernel, "full"), atol=1e-10)
 
 
-@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, LARGEST))
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, LARGEST_PIECE))
 def test_pieces_cover_an_axis_once_and_cost_what_is_said(inputs, outputs, largest):
     made = pieces(inputs, outputs, largest)
     n = min(inputs, outputs)
@@ -49,7 +49,7 @@ def test_pieces_cover_an_axis_once_and_cost_what_is_said(inputs, outputs, larges
     assert covered == list(range(n))
     assert all(1 <= piece.n <= largest for piece in made)
     assert sum(piece.points for piece in made) == number_of_points(n, largest)
-    assert largest_piece(inputs, outputs) == min(n, LARGEST)
+    assert largest_piece(inputs, outputs) == min(n, LARGEST_PIECE)
 
 
 def test_fewer_multiplications_than_a_convolution():

@@ -153,7 +153,7 @@ def test_the_stored_index_of_filters_says_which_image_is_the_best(capsys):
 
 def test_as_in_the_report_sets_layer_filter_steps_and_pixels():
     page = open_page()
-    next(b for b in page.button if b.label == "As in the report").click().run()
+    next(b for b in page.button if b.label == "Filter 1, plain 40 steps").click().run()
     assert not page.exception
     head, _ = component(page, "dream_scrubber")
     assert [frame["step"] for frame in head["frames"]] == list(range(0, 41, 5))

@@ -8,7 +8,7 @@ from core.errors import SettingError
 from core.evaluation.paired_differences import paired_difference
 from core.history import EndRecord, EpochRecord
 from core.runs.ablation_study import (
-    BASE,
+    BASE_RUN,
     ablation_table,
     changes_for,
     differing_settings,
@@ -62,7 +62,7 @@ def test_without_batch_norm_nothing_is_folded():
     base = ALL | {"fold_batch_norm": True}
     changes = [c for c in changes_for(base, NETWORK) if c.name in ("without_batch_norm", "tanh")]
     folds = {run.change: run.options["fold_batch_norm"] for run in plan_ablation("a", base, changes, [0])}
-    assert folds == {BASE: True, "tanh": True, "without_batch_norm": False}
+    assert folds == {BASE_RUN: True, "tanh": True, "without_batch_norm": False}
 
 
 def test_the_plan_changes_one_thing_and_keeps_seeds_together():
@@ -99,8 +99,8 @@ def test_the_table_takes_best_epochs_and_pairs_seeds():
     histories["t_tanh_0"] = run_history([0.81])
     histories["t_tanh_1"] = run_history([0.9], ended=False)
     rows = {row.change: row for row in ablation_table(runs, histories, {"sigmoid": "Sigmoid"})}
-    assert rows[BASE].values == {0: 0.80, 1: 0.82, 2: 0.81}
-    assert rows[BASE].best_epochs == {0: 2, 1: 2, 2: 2}
+    assert rows[BASE_RUN].values == {0: 0.80, 1: 0.82, 2: 0.81}
+    assert rows[BASE_RUN].best_epochs == {0: 2, 1: 2, 2: 2}
     expected = scipy.stats.ttest_rel(worse, base)
     assert rows["sigmoid"].title == "Sigmoid"
     assert rows["sigmoid"].difference.p_value == pytest.approx(expected.pvalue)

@@ -34,9 +34,9 @@ from core.progress import Progress, no_progress
 from core.settings import Choice, Range
 
 MOST_STEPS = 1024
-LARGEST = 16  # gradients computed together, at most
-FEWEST = 4  # that a thread of the CPU computes together, however large the images
-PIXELS = FEWEST * 224**2  # of as many small images as it takes instead
+LARGEST_GRADIENT_BATCH = 16  # gradients computed together, at most
+FEWEST_IMAGES_PER_THREAD = 4  # that a thread of the CPU computes together, however large the images
+PIXELS_PER_THREAD = FEWEST_IMAGES_PER_THREAD * 224**2  # of as many small images as it takes instead
 KEPT_BYTES = 384 * 2**20  # of gradients that the adaptive rule keeps while it works
 
 
@@ -137,7 +137,10 @@ class _Path:
 
         done = [0]
         if self.image.device.type == "cpu":
-            most = max(FEWEST, min(LARGEST, PIXELS // self.image[0].numel()))
+            most = max(
+                FEWEST_IMAGES_PER_THREAD,
+                min(LARGEST_GRADIENT_BATCH, PIXELS_PER_THREAD // self.image[0].numel()),
+            )
             size = max(1, min(most, -(-len(places) // torch.get_num_threads())))
             batches = np.array_split(places, -(-len(places) // size))
             try:
@@ -153,7 +156,7 @@ class _Path:
             lambda begin, end: take(first + begin, answer(places[first + begin : first + end])),
             told,
             cost=3,
-            largest=LARGEST,
+            largest=LARGEST_GRADIENT_BATCH,
         )
         told(1.0, "")
 

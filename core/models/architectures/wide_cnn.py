@@ -13,7 +13,7 @@ from core.settings import Choice, Range
 
 FILTERS = ((256, 5), (1024, 3), (2048, 3), (2048, 1))  # (number, side) of each convolution
 HIDDEN = (1024, 256)
-SMALLEST = 24  # pixels; below, no place is left after the third pool
+SMALLEST_SIDE = 24  # pixels; below, no place is left after the third pool
 
 
 @models.register("wide_cnn", title="Wide CNN", order=50)
@@ -45,10 +45,10 @@ def wide_cnn(
     Raises:
         SettingError: The images are so small that no place is left after the third pool.
     """
-    if min(input_size) < SMALLEST:
+    if min(input_size) < SMALLEST_SIDE:
         raise SettingError(
             f"input_size is {input_size[0]}×{input_size[1]}: wide_cnn pads nothing, so its images must be "
-            f"{SMALLEST}×{SMALLEST} or larger. Choose a larger size or another architecture."
+            f"{SMALLEST_SIDE}×{SMALLEST_SIDE} or larger. Choose a larger size or another architecture."
         )
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     before, height, breadth = channels, *input_size

@@ -17,7 +17,7 @@ from core.progress import Progress
 from pages.elements.ask import asked
 from pages.elements.pickers.choose import Chosen
 
-IMAGES = 40
+IMAGES_PER_SCORE = 40
 
 
 def mask_scores(chosen: Chosen, settings: Mapping[str, dict[str, Any]]) -> None:
@@ -30,8 +30,8 @@ def mask_scores(chosen: Chosen, settings: Mapping[str, dict[str, Any]]) -> None:
     if not chosen.image.masks or len(parts) != 3 or not settings:
         return
     panel = st.expander(
-        f"What the maps fall on, over {IMAGES} images", icon=":material/grid_on:", key="att_masks_open",
-        on_change="rerun",
+        f"What the maps fall on, over {IMAGES_PER_SCORE} images", icon=":material/grid_on:",
+        key="att_masks_open", on_change="rerun",
     )  # fmt: skip
     with panel:
         if not panel.open:
@@ -52,8 +52,8 @@ def mask_scores(chosen: Chosen, settings: Mapping[str, dict[str, Any]]) -> None:
                 row[methods[name].title] = f"{found.share:.0%} ({low:.0%} to {high:.0%}){times}"
         st.dataframe(pd.DataFrame(list(rows.values())), hide_index=True)
         st.caption(
-            f"Mean share of the map's absolute values over {IMAGES} images of {parts[0]}/{parts[1]}, for the "
-            "predicted class, with its 95 % interval; × 1 is what a map that knows nothing would give."
+            f"Mean share of the map's absolute values over {IMAGES_PER_SCORE} images of {parts[0]}/{parts[1]}, "
+            "for the predicted class, with its 95 % interval; × 1 is what a map that knows nothing would give."
         )
 
 
@@ -66,10 +66,12 @@ class MaskShares:
 
 def _scores(classifier: str, split: Split, method: str, settings: dict[str, Any]) -> tuple[MaskShare, ...]:
     def analysis(classifier: Classifier, progress: Progress) -> MaskShares:
-        found = score_method(methods[method], classifier, split, settings, images=IMAGES, progress=progress)
+        found = score_method(
+            methods[method], classifier, split, settings, images=IMAGES_PER_SCORE, progress=progress
+        )
         return MaskShares(tuple(found))
 
-    depends_on = (split.fingerprint, method, settings, IMAGES)
+    depends_on = (split.fingerprint, method, settings, IMAGES_PER_SCORE)
     question = Question("mask shares of a split", classifier, MaskShares, depends_on)
-    message = f"{methods[method].title} of {IMAGES} images"
+    message = f"{methods[method].title} of {IMAGES_PER_SCORE} images"
     return asked(question, analysis, short=False, message=message).shares

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.attribution.heatmap import enlarged, plane_of
 from core.attribution.rendering import (
-    SPOTLIGHT,
+    SPOTLIGHT_SHARE,
     VIEWS,
     Look,
     default_sigma,
@@ -52,7 +52,7 @@ class View:
 
     view: str = "heat"
     sigma: float | None = None
-    share: float = SPOTLIGHT
+    share: float = SPOTLIGHT_SHARE
     scale: str = "own"
     main: int = 0
 
@@ -120,7 +120,7 @@ def _checked(sent: dict[str, Any]) -> View:
     return View(
         view=sent["view"] if sent.get("view") in VIEWS else _OLD_VIEWS.get(str(sent.get("mode")), VIEWS[0]),
         sigma=_number(sent.get("sigma"), 0, 100),
-        share=SPOTLIGHT if share is None else share,
+        share=SPOTLIGHT_SHARE if share is None else share,
         scale=sent["scale"] if sent.get("scale") in SCALES else SCALES[0],
         main=int(main or 0),
     )

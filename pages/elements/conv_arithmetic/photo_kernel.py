@@ -16,14 +16,14 @@ from pages.elements.as_text import as_written
 from pages.elements.component import component
 
 _photo_kernel = component(__file__, "photo_kernel", "photo_guess")
-LONGEST = 220
+LONGEST_SIDE = 220
 _NAMES = {"kernel": ("conv_known", "conv_own"), "template": ("conv_patch", "conv_raw")}
 
 
 def small(pixels: np.ndarray) -> np.ndarray:
     """The photo at the size at which the browser calculates: its longer side at most 220 pixels."""
     image = Image.fromarray(pixels)
-    image.thumbnail((LONGEST, LONGEST), Image.Resampling.BOX)
+    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BOX)
     return np.asarray(image)
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 from pages.elements.component import component, with_head
 
 _image_sheet = component(__file__, "image_sheet")
-LARGEST = 128  # pixels of a side that are sent
+LARGEST_SENT_SIDE = 128  # pixels of a side that are sent
 
 
 def image_sheet(
@@ -28,8 +28,8 @@ def image_sheet(
         notes: N second lines, in the color of a warning.
     """
     n, per_tile, height, width = images.shape[:4]
-    if max(height, width) > LARGEST:
-        scale = LARGEST / max(height, width)
+    if max(height, width) > LARGEST_SENT_SIDE:
+        scale = LARGEST_SENT_SIDE / max(height, width)
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         flat = [_shrunk(picture, size) for picture in images.reshape(n * per_tile, height, width, -1)]
         images = np.stack(flat).reshape(n, per_tile, size[1], size[0], -1)

@@ -14,7 +14,7 @@ from core.models.classifier import Classifier
 from core.models.question import Question
 from core.progress import Progress
 from pages.elements.ask import asked
-from pages.elements.embedding.scatter import NEAR
+from pages.elements.embedding.scatter import NEIGHBORS_SHOWN
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def placed_image(
         found, _ = features_of(classifier, pixels[None], layer)
         drawn = {**picture.projection, "points": picture.points}
         at = place(found, space, drawn, projection=how["projection"], settings=how["settings"])
-        nearest, _ = nearest_to(found, space.features, NEAR)
+        nearest, _ = nearest_to(found, space.features, NEIGHBORS_SHOWN)
         return Placed(tuple(at[0].tolist()), tuple(nearest[0].tolist()))
 
     depends_on = (part.fingerprint, layer, dict(how), sha256)

@@ -12,7 +12,7 @@ from core.data.images import encode
 from pages.elements.component import component, with_head
 
 _scatter = component(__file__, "scatter", "scatter_paint", "scatter_hands", "scatter_side")
-NEAR = 10
+NEIGHBORS_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def payload(
     has_predictions: bool,
 ) -> bytes:
     """Everything the browser draws from: a length, a description as JSON, the arrays, then the pictures."""
-    near = min(NEAR, *(map.true_near.shape[1] for map in maps))
+    near = min(NEIGHBORS_SHOWN, *(map.true_near.shape[1] for map in maps))
     head = {
         "count": len(rows),
         "near": near,

@@ -9,7 +9,7 @@ from core.feature_visualization.visualize import Frame
 from pages.elements.component import component, with_head
 
 _dream_view = component(__file__, "film")
-EXACT = 64  # pixels of a side up to which frames travel without loss
+LARGEST_LOSSLESS_SIDE = 64  # pixels of a side up to which frames travel without loss
 
 
 def dream_view(
@@ -36,7 +36,7 @@ def dream_view(
         real: (H, W, C) uint8, the best real image.
         largest: The same two for the largest value of the map, where that is not what is climbed.
     """
-    kind = "png" if max(frames[0].pixels.shape[:2]) <= EXACT else "jpeg"
+    kind = "png" if max(frames[0].pixels.shape[:2]) <= LARGEST_LOSSLESS_SIDE else "jpeg"
     pictures = [encode(pixels, kind) for pixels in (*(frame.pixels for frame in frames), real)]
     head: dict[str, Any] = {
         "id": f"{unit} {planned}",

@@ -29,9 +29,9 @@ from pages.elements.pickers.chosen_image import open_chosen
 from pages.elements.settings_form import settings_form
 
 LABEL = "feature visualization 1"
-MAIN = ("steps", "every", "picture", "seed")
+MAIN_SETTINGS = ("steps", "every", "picture", "seed")
 AT_ONCE = 64  # pixels of a side up to which a picture is made without being asked for
-_KEPT = 16
+_KEPT_ASCENTS = 16
 
 # The frames that are there so far, by question: the worker's thread adds, every session that waits reads.
 _growing: OrderedDict[str, list[Frame]] = OrderedDict()
@@ -73,18 +73,18 @@ def choose_settings(card: ModelCard, from_image: bool) -> dict[str, Any]:
     declared = settings_of(visualize)
     defaults = {s.name: s.default for s in declared}
     now = dict(defaults)
-    for name in MAIN:
+    for name in MAIN_SETTINGS:
         key = f"dream_set_{name}"
         now[name] = st.session_state.get(key) or st.query_params.get(key) or now[name]
     label = f"{now['steps']} steps, {now['picture']}, seed {now['seed']}"
     with st.popover("", icon=":material/settings:", key="drawer", help=label):
         st.caption(label)
-        values = settings_form([s for s in declared if s.name in MAIN], "dream_set")
+        values = settings_form([s for s in declared if s.name in MAIN_SETTINGS], "dream_set")
         found = found_settings(card.preprocessing.input_size, defaults | values, from_image=from_image)
         open_ones = [s for s in declared if s.optional and found[s.name] is not None]
         words = ", ".join(f"{s.title} {found[s.name]:g}" for s in open_ones)
         st.caption(f"What is left open below is found by the size of the picture: {words}.")
-        rest = [s for s in declared if s.name not in MAIN]
+        rest = [s for s in declared if s.name not in MAIN_SETTINGS]
         for i, column in enumerate(st.columns(2)):
             with column:
                 values |= settings_form(rest[i::2], "dream_set")
@@ -138,7 +138,7 @@ def _begin(key: str) -> list[Frame]:
         frames: list[Frame] = []
         _growing[key] = frames
         _growing.move_to_end(key)
-        while len(_growing) > _KEPT:
+        while len(_growing) > _KEPT_ASCENTS:
             _growing.popitem(last=False)
         return frames
 

@@ -10,8 +10,8 @@ from pages.elements.filters.filter_cards import filter_cards
 from pages.elements.filters.tiles import figure_lines, kernels_of, patch_tiles
 
 A_PAGE = 24
-PATCHES = 6
-TWIN = 0.95
+PATCHES_PER_CARD = 6
+TWIN_CORRELATION = 0.95
 
 
 def cards_view(f: Filters) -> None:
@@ -55,7 +55,8 @@ def cards_view(f: Filters) -> None:
     framed = f" Framed: {kernel_words}." if kernels is not None else ""
     st.caption(
         f"{len(order):,} of {layer['channels']:,} channels, looked at {layer['place']}. "
-        f"{int(dead.sum())} dead, {int((cosines >= TWIN).sum())} near copies of another, {len(off)} off. "
+        f"{int(dead.sum())} dead, {int((cosines >= TWIN_CORRELATION).sum())} near copies of another, "
+        f"{len(off)} off. "
         f"Click the patches to look closer.{framed}"
     )
     if costs is not None:
@@ -73,14 +74,14 @@ def cards_view(f: Filters) -> None:
         badges = []
         if dead[c]:
             badges.append(["dead", "It answers the same to every image."])
-        if cosines[c] >= TWIN:
+        if cosines[c] >= TWIN_CORRELATION:
             badges.append(
                 [f"copy of {twins[c]}", f"The cosine of the angle between their kernels is {cosines[c]:.3f}."]
             )
         cards.append(
             {
                 "channel": c,
-                "values": [float(v) for v in one.top_values[c, :PATCHES] if np.isfinite(v)],
+                "values": [float(v) for v in one.top_values[c, :PATCHES_PER_CARD] if np.isfinite(v)],
                 "badges": badges,
                 "lines": figure_lines(f, c, selectivity, costs),
                 "off": c in off,
@@ -88,7 +89,7 @@ def cards_view(f: Filters) -> None:
         )
     if kernels is not None:
         kernels = kernels[some]
-    n = PATCHES - (kernels is not None)
+    n = PATCHES_PER_CARD - (kernels is not None)
     for card in cards:
         card["values"] = card["values"][:n]
     patches = patch_tiles(f, f.number, one.top_rows[some, :n], one.top_places[some, :n])
@@ -106,7 +107,7 @@ def _searched(text: str, f: Filters, dead: np.ndarray, cosines: np.ndarray) -> n
         return np.ones(len(dead), bool)
     keep = np.zeros(len(dead), bool)
     off = f.off.get(f.layer["name"], [])
-    known = {"dead": dead, "copy": cosines >= TWIN, "off": np.isin(np.arange(len(dead)), off)}
+    known = {"dead": dead, "copy": cosines >= TWIN_CORRELATION, "off": np.isin(np.arange(len(dead)), off)}
     if word in known:
         return known[word]
     for channels in parse_channels([f"{f.layer['name']}:{word}"]).values():

@@ -20,7 +20,7 @@ from core.progress import Progress
 from core.store import Answer
 from pages.elements.ask import ask
 
-K = 16
+PATCHES_PER_CHANNEL = 16
 OFF, LAYER, CHANNEL, VIEW = "fl_off", "fl_layer", "fl_channel", "fl_view"
 VIEWS = ("Channels", "One channel", "Patches by rank", "Switch off")
 
@@ -78,19 +78,29 @@ def asked(classifier: str, card: ModelCard, dataset: ImageDataset, split_name: s
     split = dataset.split(split_name)
     count = len(indexed_rows(split.labels, images))
 
-    key, folder = index_key_of(classifier, split.fingerprint, count, K), checkpoint_folder(classifier)
+    key, folder = (
+        index_key_of(classifier, split.fingerprint, count, PATCHES_PER_CHANNEL),
+        checkpoint_folder(classifier),
+    )
 
     def analysis(classifier: Classifier, progress: Progress) -> Answer:
         part = part_path(key, folder)
         found = index_split(
-            classifier, split, dataset.number_of_classes, images=count, k=K, part=part, progress=progress
+            classifier,
+            split,
+            dataset.number_of_classes,
+            images=count,
+            k=PATCHES_PER_CHANNEL,
+            part=part,
+            progress=progress,
         )
         return keep_index(key, folder, found)
 
     answer = find_index(key, folder)
     if answer is None:
         answer = ask(
-            LABEL, classifier, analysis, depends_on=depends_on(split.fingerprint, count, K), short=False,
+            LABEL, classifier, analysis, short=False,
+            depends_on=depends_on(split.fingerprint, count, PATCHES_PER_CHANNEL),
             message=f"Looking through {count:,} images for what every filter answers to",
         )  # fmt: skip
     return Filters(classifier, card, dataset, split_name, count, answer, open_index(answer))

@@ -18,13 +18,13 @@ from pages.elements.ask import ask
 from pages.elements.filters.chosen_filters import Filters, pixels_of
 
 LABEL = "ablation atlas 1"
-FIRST = 1000  # images; all of them only when asked for
+FIRST_IMAGES = 1000  # images; all of them only when asked for
 
 
 def known_costs(f: Filters) -> Atlas | None:
     """What each channel of the layer costs, on the most images on which that was measured."""
     fingerprint = fingerprint_of(f.classifier) or ""
-    for images in sorted({f.images, min(FIRST, f.images)}, reverse=True):
+    for images in sorted({f.images, min(FIRST_IMAGES, f.images)}, reverse=True):
         found = store.find(store.key_of(fingerprint, LABEL, _question(f, images)))
         if found is not None:
             return Atlas.of(found)
@@ -33,7 +33,7 @@ def known_costs(f: Filters) -> Atlas | None:
 
 def cost_buttons(f: Filters, costs: Atlas | None) -> None:
     """Ask for the costs: on some images first, then on all that are looked at."""
-    wanted = min(FIRST, f.images) if costs is None else f.images
+    wanted = min(FIRST_IMAGES, f.images) if costs is None else f.images
     if costs is not None and costs.images >= _judged(f):
         return
     mine = [f.classifier, *_question(f, wanted)]

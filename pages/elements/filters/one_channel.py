@@ -11,7 +11,14 @@ from core.filters.channel_statistics import BINS
 from core.filters.patches import tile, with_box
 from pages.elements.as_text import plain
 from pages.elements.figures.picture_row import picture_row
-from pages.elements.filters.chosen_filters import CHANNEL, Filters, K, chosen_channel, shown, toggle_channel
+from pages.elements.filters.chosen_filters import (
+    CHANNEL,
+    PATCHES_PER_CHANNEL,
+    Filters,
+    chosen_channel,
+    shown,
+    toggle_channel,
+)
 from pages.elements.filters.costs import known_costs
 from pages.elements.filters.tiles import figure_lines, kernels_of
 from pages.elements.pickers.chosen_image import set_chosen_image
@@ -35,7 +42,7 @@ def channel_view(f: Filters, channel_map: Callable[[Filters, int], None]) -> Non
             "Switch it on again" if is_off else "Switch it off", icon=":material/power_settings_new:",
             on_click=toggle_channel, args=(f, c),
         )  # fmt: skip
-        k = st.slider("Images", 1, K, 9, key="fl_k", width=220)
+        k = st.slider("Images", 1, PATCHES_PER_CHANNEL, 9, key="fl_k", width=220)
     left, right = st.columns([3, 2], gap="large")
     with left:
         kinds = ["Strongest", "By norm", "Weakest"] + (["Within a class"] if one.class_rows.shape[1] else [])
@@ -45,10 +52,10 @@ def channel_view(f: Filters, channel_map: Callable[[Filters, int], None]) -> Non
         rows, values, places = one.top_rows[c], one.top_values[c], one.top_places[c]
         note = "The largest value on its map; beside each image the part that this place sees."
         if kind == "By norm":
-            rows, values, places = one.norm_rows[c], one.norm_values[c], np.full(K, -1)
+            rows, values, places = one.norm_rows[c], one.norm_values[c], np.full(PATCHES_PER_CHANNEL, -1)
             note = "The whole map counts: the square root of the sum of its squares."
         elif kind == "Weakest":
-            rows, values, places = one.weak_rows[c], one.weak_values[c], np.full(K, -1)
+            rows, values, places = one.weak_rows[c], one.weak_values[c], np.full(PATCHES_PER_CHANNEL, -1)
             note = "The images whose largest value is smallest."
         elif kind == "Within a class":
             best = int(one.preferred(1)[c, 0])

@@ -7,18 +7,18 @@ from PIL import Image
 
 from core.filters.patch_sheet import patch_sheet
 from core.filters.presets import random_filters, report_filters
-from pages.elements.filters.chosen_filters import Filters, K, switch_off_channels
+from pages.elements.filters.chosen_filters import PATCHES_PER_CHANNEL, Filters, switch_off_channels
 from pages.elements.filters.tiles import patch_tiles
 
-MOST = 40  # filters in one picture
-SIDE = 64  # pixels of a patch
+MOST_FILTERS = 40  # filters in one picture
+PATCH_SIDE = 64  # pixels of a patch
 
 
 def rank_view(f: Filters) -> None:
     """The patches of some filters, a column each, the strongest on top."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         preset_buttons(f)
-        k = st.slider("Ranks", 1, K, 9, key="fl_ranks", width=220)
+        k = st.slider("Ranks", 1, PATCHES_PER_CHANNEL, 9, key="fl_ranks", width=220)
     if not f.off:
         st.info(
             "Choose filters first: ten at random, or switch some off on their cards.",
@@ -31,15 +31,15 @@ def rank_view(f: Filters) -> None:
     )
     numbers = {layer["name"]: i for i, layer in enumerate(f.layers)}
     chosen = [(name, c) for name, channels in f.off.items() for c in channels]
-    if len(chosen) > MOST:
-        st.info(f"The first {MOST} of {len(chosen)} filters are shown.", icon=":material/grid_view:")
+    if len(chosen) > MOST_FILTERS:
+        st.info(f"The first {MOST_FILTERS} of {len(chosen)} filters are shown.", icon=":material/grid_view:")
     tiles = []
-    for name, c in chosen[:MOST]:
+    for name, c in chosen[:MOST_FILTERS]:
         one, some = f.index[name], slice(c, c + 1)
         found = int((one.top_rows[c, :k] >= 0).sum())
         places = one.top_places[some, :found]
-        tiles.append(patch_tiles(f, numbers[name], one.top_rows[some, :found], places, SIDE)[0])
-    sheet = patch_sheet(tiles, [(name, str(c)) for name, c in chosen[:MOST]])
+        tiles.append(patch_tiles(f, numbers[name], one.top_rows[some, :found], places, PATCH_SIDE)[0])
+    sheet = patch_sheet(tiles, [(name, str(c)) for name, c in chosen[:MOST_FILTERS]])
     st.image(sheet, width="content")
     out = io.BytesIO()
     Image.fromarray(sheet).save(out, "PNG")
@@ -51,7 +51,7 @@ def preset_buttons(f: Filters) -> None:
     report = preset(f)
     if report:
         st.button(
-            "The report's ten", icon=":material/menu_book:", on_click=switch_off_channels, args=(report,)
+            "Ten of four layers", icon=":material/menu_book:", on_click=switch_off_channels, args=(report,)
         )
     st.button("Ten at random", icon=":material/shuffle:", on_click=_ten_at_random, args=(f,))
     st.button(
@@ -60,7 +60,7 @@ def preset_buttons(f: Filters) -> None:
 
 
 def preset(f: Filters, *, seed: int | None = None) -> dict[str, list[int]]:
-    """The report's ten filters, or ten at random."""
+    """Ten filters of four layers, or ten at random."""
     if seed is None:
         return report_filters(f.card.architecture, f.layers)
     return random_filters(f.layers, 10, seed)

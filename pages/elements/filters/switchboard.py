@@ -23,12 +23,12 @@ from pages.elements.filters.ranks import preset_buttons
 from pages.elements.page import errors_shown
 from pages.elements.pickers.image_wall import image_wall
 
-HOW = {
+REPLACEMENT_WORDS = {
     "zero": "zero: the channel after its activation is 0 everywhere",
     "mean": "mean: it is its average over all these images, everywhere",
     "resample": "resample: it is what it was on another of these images",
 }
-REPEATS = 20
+RANDOM_REPEATS = 20
 
 
 def switchboard(f: Filters) -> None:
@@ -42,11 +42,13 @@ def switchboard(f: Filters) -> None:
             help="LAYER:NUMBERS, with a semicolon between layers. Or use the switches on the cards.",
             on_change=_typed, args=(f, f"fl_off_text_{st.query_params.get(OFF, '')}"),
         )  # fmt: skip
-        how = st.selectbox("Off means", list(HOW), key="fl_how", format_func=lambda h: h, width=150)
+        how = st.selectbox(
+            "Off means", list(REPLACEMENT_WORDS), key="fl_how", format_func=lambda h: h, width=150
+        )
         preset_buttons(f)
     st.caption(
-        f"{HOW[how].capitalize()}. The convolution itself still runs, and a skip connection around it "
-        "still carries what it carries."
+        f"{REPLACEMENT_WORDS[how].capitalize()}. The convolution itself still runs, and a skip connection "
+        "around it still carries what it carries."
     )
     if problem := st.session_state.pop("fl_off_problem", None):
         st.error(as_written(problem), icon=":material/error:")
@@ -229,7 +231,7 @@ def _special(f: Filters, rows: np.ndarray, labels: np.ndarray, effect: Effect, h
     words = [f.classifier, "; ".join(write_channels(f.off)), how, len(rows)]
     if st.session_state.get("fl_special") != words:
         st.button(
-            f"Compare with {REPEATS} random sets", icon=":material/casino:",
+            f"Compare with {RANDOM_REPEATS} random sets", icon=":material/casino:",
             on_click=lambda: st.session_state.update(fl_special=words),
             help="As many channels of the same layers, drawn at random: do they cost as much?",
         )  # fmt: skip
@@ -238,21 +240,21 @@ def _special(f: Filters, rows: np.ndarray, labels: np.ndarray, effect: Effect, h
 
     def analysis(classifier: Classifier, progress: Progress) -> Answer:
         found = switch_off.random_accuracies(
-            classifier, pixels_of(f), rows, labels, off, repeats=REPEATS, how=how, progress=progress
+            classifier, pixels_of(f), rows, labels, off, repeats=RANDOM_REPEATS, how=how, progress=progress
         )
         return {"accuracies": found}
 
     sizes = {name: len(channels) for name, channels in off.items()}
     answer = ask(
         "random ablation 1", f.classifier, analysis, short=False,
-        depends_on=(f.split.fingerprint, len(rows), sizes, how, REPEATS),
-        message=f"{REPEATS} random sets of as many channels",
+        depends_on=(f.split.fingerprint, len(rows), sizes, how, RANDOM_REPEATS),
+        message=f"{RANDOM_REPEATS} random sets of as many channels",
     )  # fmt: skip
     others, now = answer["accuracies"], effect.accuracy[1]
     worse = int((others <= now + 1e-12).sum())
     p = rank_among(now, others)
     st.markdown(
-        f"{worse} of {REPEATS} random sets cost as much or more (p = {p:.2f}); with a random set the "
+        f"{worse} of {RANDOM_REPEATS} random sets cost as much or more (p = {p:.2f}); with a random set the "
         f"accuracy is {others.mean():.1%} on average, {others.min():.1%} to {others.max():.1%}; with the "
         f"chosen one {now:.1%}."
     )

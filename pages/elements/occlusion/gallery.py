@@ -31,8 +31,8 @@ from pages.elements.pickers.dataset_picker import opened
 if TYPE_CHECKING:  # pages are drawn while PyTorch is still being imported
     from core.models.classifier import Classifier
 
-PHOTOS = "sample photos"
-MOST = 40
+SAMPLE_PHOTOS = "sample photos"
+MOST_IMAGES = 40
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ def gallery(chosen: Chosen, choice: OcclusionChoice) -> None:
     )
     size = chosen.card.preprocessing.input_size
     offered = window_choices(size)
-    sources = [PHOTOS, *(entry.name for entry in catalogue())]
-    own = chosen.card.dataset if chosen.card.dataset in sources else PHOTOS
+    sources = [SAMPLE_PHOTOS, *(entry.name for entry in catalogue())]
+    own = chosen.card.dataset if chosen.card.dataset in sources else SAMPLE_PHOTOS
     titles = {entry.name: entry.title for entry in catalogue()}
     with (
         st.form("occ_gallery_form", border=False),
@@ -65,7 +65,7 @@ def gallery(chosen: Chosen, choice: OcclusionChoice) -> None:
             "Images", sources, sources.index(own), format_func=lambda name: titles.get(name, "Sample photos"),
             key="occ_images_of",
         )  # fmt: skip
-        count = st.number_input("How many", 1, MOST, 8, key="occ_count", width=130)
+        count = st.number_input("How many", 1, MOST_IMAGES, 8, key="occ_count", width=130)
         windows = st.multiselect("Windows", offered, offered[-4:], key="occ_windows", max_selections=8)
         if st.form_submit_button("Compute", type="primary", icon=":material/grid_view:"):
             st.session_state["occ_gallery"] = _Plan(
@@ -146,7 +146,7 @@ def _row(chosen: Chosen, image: ReadImage, plan: _Plan, message: str) -> Gallery
 
 
 def _images(source: str, count: int) -> list[ReadImage]:
-    if source == PHOTOS:
+    if source == SAMPLE_PHOTOS:
         return [sample_image(name) for name in sample_names()[:count]]
     dataset = opened(catalogue_entry(source), {})
     names = list(dataset.splits)

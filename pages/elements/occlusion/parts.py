@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # pages are drawn while PyTorch is still being imported
     from core.models.classifier import Classifier
 
 LABEL = "occlusion"
-DRAWN = "occ_drawn"  # the fragment
+REDRAWN_FRAGMENT = "occ_drawn"  # the fragment
 PLACES_OF_A_SHORT_QUESTION = 2000
 # How the map was computed, in small type under it.
 ENGINES = {
@@ -113,10 +113,10 @@ def one_map(chosen: Chosen, choice: OcclusionChoice) -> None:
         count = number_of_places(size, choice.window, finer[0])
         ask_occlusion(chosen, choice, finer[0], found, f"Sharper: {count:,} places")
         st.rerun()
-    redraw_by_target(DRAWN)
+    redraw_by_target(REDRAWN_FRAGMENT)
 
 
-@st.fragment(key=DRAWN)
+@st.fragment(key=REDRAWN_FRAGMENT)
 def _draw(chosen: Chosen, choice: OcclusionChoice, found: OcclusionMap, coarse: bool) -> None:
     with errors_shown():
         chosen, value = chosen_anew(chosen), choice.value

@@ -18,8 +18,8 @@ from pages.elements.component import component, with_head
 _scrubber = component(__file__, "scrubber", "question")
 _asked = component(__file__, "scrubber_question", "question")
 AT = "occ_at"
-BYTES = 4 * 2**20  # of log-probabilities at most, unless a map has very many places
-KEPT = 32  # maps whose first part is kept
+ANSWER_BYTES = 4 * 2**20  # of log-probabilities at most, unless a map has very many places
+KEPT_MAPS = 32  # maps whose first part is kept
 _fixed: dict[str, tuple[bytes, np.ndarray]] = {}
 
 
@@ -57,7 +57,7 @@ def scrubber(
     known = _fixed.get(name)  # others may drop it at any moment
     if known is None:
         known = _fixed[name] = fixed(occluded, image, filled, class_names, question=question, name=name)
-        while len(_fixed) > KEPT:
+        while len(_fixed) > KEPT_MAPS:
             _fixed.pop(next(iter(_fixed)), None)
     data, classes = known
     with st.container(gap=None):
@@ -89,7 +89,7 @@ def fixed(
         returns: the bytes; (k,) int64, the classes that go along, ascending
     """
     wins = occluded.win_counts()
-    most = max(12, min(64, BYTES // (4 * occluded.winners.size)))
+    most = max(12, min(64, ANSWER_BYTES // (4 * occluded.winners.size)))
     classes = relevant_classes(occluded, [occluded.predicted, *(c for c, _ in wins[:10])], most)
     colored = [occluded.predicted, *(c for c, _ in wins if c != occluded.predicted)][: len(FLIP_COLORS) - 1]
     others = len(FLIP_COLORS) - 1

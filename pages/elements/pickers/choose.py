@@ -33,7 +33,7 @@ __all__ = [
 AUTOMATIC = "automatic"
 REDRAWN = "redrawn_by_target"
 LONGEST_TITLE = 60  # letters of a classifier's name on a chip
-CHIP = "target_chip"  # the fragment
+TARGET_FRAGMENT = "target_chip"  # the fragment
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def choose_target(card: ModelCard, logits: np.ndarray, label: str | None) -> int
     return _target(card, logits, label)
 
 
-@st.fragment(key=CHIP)
+@st.fragment(key=TARGET_FRAGMENT)
 def _target_chip(card: ModelCard, logits: np.ndarray, label: str | None) -> None:
     """A fragment, so that its words follow where another target draws only a part of the page anew."""
     shares = probabilities(logits.astype(np.float64))
@@ -183,7 +183,7 @@ def _automatic_target(card: ModelCard, logits: np.ndarray, label: str | None) ->
 def _redraw() -> None:
     fragment = st.session_state.get(REDRAWN)
     if fragment:
-        st.rerun([CHIP, fragment])
+        st.rerun([TARGET_FRAGMENT, fragment])
 
 
 def predicted(classifier: str, pixels: np.ndarray, sha256: str) -> np.ndarray:

@@ -25,7 +25,7 @@ from pages.elements.address import new_address, remember
 from pages.elements.as_text import as_written, plain
 from pages.elements.visitor import taken
 
-KEY = "image"
+IMAGE_KEY = "image"
 UPLOADS_LIMIT = 512 * 2**20
 
 
@@ -106,14 +106,14 @@ def keep_image_in_address() -> None:
         st.toast(said, icon=":material/image:")
     memory = st.session_state.setdefault("image_in_address", {"address": {}})
     chosen = st.session_state.get("chosen_image")
-    if chosen and memory["address"].get(KEY) != chosen:
-        remember(memory, [KEY], {KEY: chosen})
+    if chosen and memory["address"].get(IMAGE_KEY) != chosen:
+        remember(memory, [IMAGE_KEY], {IMAGE_KEY: chosen})
         return
-    found = new_address(memory, [KEY])
+    found = new_address(memory, [IMAGE_KEY])
     if found:
-        st.session_state["chosen_image"] = found[KEY]
+        st.session_state["chosen_image"] = found[IMAGE_KEY]
     elif chosen and found is not None:  # another page, whose address is still bare
-        remember(memory, [KEY], {KEY: chosen})
+        remember(memory, [IMAGE_KEY], {IMAGE_KEY: chosen})
 
 
 def _first_image(card: ModelCard) -> str:

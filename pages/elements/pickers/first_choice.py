@@ -6,10 +6,10 @@ from core.data.catalogue import dataset_names, open_dataset
 from core.errors import ConvoscopeError
 from core.models import catalogue
 
-FIRST = "fashion_mnist_cnn"
+FIRST_CLASSIFIER = "fashion_mnist_cnn"
 
 
-def start_with_what_is_here(first: str = FIRST) -> None:
+def start_with_what_is_here(first: str = FIRST_CLASSIFIER) -> None:
     """Before the picker of the classifier, on pages that show a data set: choose one that fits.
 
     Args:

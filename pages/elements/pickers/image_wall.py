@@ -12,8 +12,8 @@ from pages.elements.component import component, with_head
 from pages.elements.pickers.chosen_image import keep_image_in_address, set_chosen_image
 
 _image_wall = component(__file__, "image_wall")
-LARGEST = 112  # pixels of a side that are sent
-LINES = 3  # probabilities under each picture
+LARGEST_SENT_SIDE = 112  # pixels of a side that are sent
+LINES_PER_PICTURE = 3  # probabilities under each picture
 
 
 def image_wall(
@@ -67,7 +67,7 @@ def image_wall(
 def _tile(predictions: Predictions, position: int) -> dict[str, object]:
     shares = predictions.probabilities[position]
     label, said = int(predictions.labels[position]), int(predictions.predicted[position])
-    lines = [int(i) for i in np.argsort(-shares)[:LINES]]
+    lines = [int(i) for i in np.argsort(-shares)[:LINES_PER_PICTURE]]
     if label not in lines:
         lines[-1] = label
     names: Sequence[str] = predictions.class_names
@@ -83,8 +83,8 @@ def _thumbnails(images: np.ndarray) -> np.ndarray:
     """(N, h, w, 3) uint8, at most 112 pixels a side."""
     height, width = images.shape[1:3]
     images = np.repeat(images, 3, axis=3) if images.shape[3] == 1 else np.asarray(images)
-    if max(height, width) <= LARGEST:
+    if max(height, width) <= LARGEST_SENT_SIDE:
         return np.ascontiguousarray(images)
-    scale = LARGEST / max(height, width)
+    scale = LARGEST_SENT_SIDE / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return np.stack([np.asarray(Image.fromarray(i).resize(size, Image.Resampling.BOX)) for i in images])

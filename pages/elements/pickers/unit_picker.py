@@ -94,7 +94,8 @@ def choose_unit(card: ModelCard, layers: Layers) -> Unit:
             place = (int(row or 0), int(column or 0))
         st.button("Any channel", icon=":material/shuffle:", on_click=_any_channel, args=(last,))
         st.button(
-            "As in the report", icon=":material/menu_book:", on_click=_as_in_the_report, args=(layers,),
+            "Filter 1, plain 40 steps", icon=":material/menu_book:", on_click=_as_in_the_report,
+            args=(layers,),
             help="Plain gradient ascent on the pixels, as a course's report did it with VGG19: layer 24 (or "
             "the last map before), filter 1, 40 steps, shown every 5.",
         )  # fmt: skip

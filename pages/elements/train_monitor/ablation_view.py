@@ -8,7 +8,7 @@ import streamlit as st
 from core.errors import ConvoscopeError
 from core.history import StartRecord, of_kind
 from core.runs.ablation_plans import Ablation, forget_ablation, list_ablations, save_ablation
-from core.runs.ablation_study import BASE, Row, changes_for
+from core.runs.ablation_study import BASE_RUN, Row, changes_for
 from core.runs.run_list import Run, Settings, best_figures, current_jobs, settings_of_run
 from core.serving import jobs
 from pages.elements.as_text import plain
@@ -224,7 +224,7 @@ def ablation_frame(rows: list[Row], seeds: tuple[int, ...]) -> pd.DataFrame:
 
 def differences_chart(rows: list[Row]) -> Chart:
     """Differences in points: a dot for the mean, a line for the interval, small dots for the seeds."""
-    changed = [row for row in rows if row.change != BASE][::-1]
+    changed = [row for row in rows if row.change != BASE_RUN][::-1]
     series: list[Chart] = []
     means, seeds = [], []
     for place, row in enumerate(changed):

@@ -14,7 +14,7 @@ from core.runs.run_list import Run
 from pages.elements.as_text import plain
 from pages.elements.visitor import taken
 
-_KEPT = 10  # files
+_KEPT_FILES = 10  # files
 _KEPT_BYTES = 40 * 2**20  # of a session: older files are forgotten
 _WORDS = {**CURVES, "epoch": "epoch", "step": "step", "run": "name of the run", "other": "something else"}
 _STEPS = {"": "as guessed", "epochs": "epochs", "batches": "batches"}
@@ -57,7 +57,9 @@ def drop_zone() -> None:
         seen.add(file.file_id)
         held[str(file.file_id)] = _Dropped(file.name, file.getvalue(), reading, {})
         taken(file)
-        while len(held) > 1 and (len(held) > _KEPT or sum(len(d.data) for d in held.values()) > _KEPT_BYTES):
+        while len(held) > 1 and (
+            len(held) > _KEPT_FILES or sum(len(d.data) for d in held.values()) > _KEPT_BYTES
+        ):
             del held[next(iter(held))]
         st.session_state["tm_foreign"] = held
         names = list(_named_runs())

@@ -17,7 +17,7 @@ from pages.elements.pickers.dataset_picker import choose_next, dataset_picker, d
 from pages.elements.settings_form import Filled, field_value, filled_form
 
 # What stands in the open; the other declared settings are drawn in the groups below it, or under "More".
-FIRST = ("epochs", "batch_size", "optimizer", "learning_rate", "schedule", "train_images", "seed")
+FIRST_FIELDS = ("epochs", "batch_size", "optimizer", "learning_rate", "schedule", "train_images", "seed")
 GROUPS = {
     "Augmentation": ("flip", "crop", "color", "rand_augment", "cutout"),
     "Regularization and what learns": (
@@ -35,8 +35,8 @@ def training_form(prefix: str) -> tuple[str, Options] | None:
     """
     declared = {setting.name: setting for setting in settings_of(TrainingSettings)}
     options, right = _data_and_network(prefix)
-    filled = [_fields([declared[n] for n in FIRST], prefix, columns=4)]
-    shown = {*FIRST, *_ELSEWHERE}
+    filled = [_fields([declared[n] for n in FIRST_FIELDS], prefix, columns=4)]
+    shown = {*FIRST_FIELDS, *_ELSEWHERE}
     for place, (title, names) in zip(st.columns(2), GROUPS.items(), strict=True):
         with place.expander(_heading(title, names, declared, prefix)):
             filled.append(_fields([declared[n] for n in names], prefix, columns=2))

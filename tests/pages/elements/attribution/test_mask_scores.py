@@ -13,7 +13,7 @@ def _few_sutures(tmp_path, monkeypatch):
     small = open_dataset("sutures", images=40, size=32)
     for module in ("core.data.image_address", "pages.elements.attribution.mask_scores"):
         monkeypatch.setattr(f"{module}.open_dataset", lambda name: small)
-    monkeypatch.setattr("pages.elements.attribution.mask_scores.IMAGES", 3)
+    monkeypatch.setattr("pages.elements.attribution.mask_scores.IMAGES_PER_SCORE", 3)
 
 
 def _page(image):
