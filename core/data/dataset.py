@@ -131,8 +131,6 @@ class ImageDataset:
         splits: By name: "train", "test" and, where the data came with one, "val". Any may be missing.
         note: What is particular about it here, such as a part that is missing and how to get it.
         skipped: Files that could not be used, and why.
-        taken_for: What folders and names were taken for, in sentences, where the files left something open.
-        is_open: Whether one of these is a guess that someone should check.
         single_logit: Meant for a network with one output: class 1 against class 0.
     """
 
@@ -144,8 +142,6 @@ class ImageDataset:
     license: str = ""
     note: str = ""
     skipped: tuple[Skipped, ...] = ()
-    taken_for: tuple[str, ...] = ()
-    is_open: bool = False
     single_logit: bool = False
 
     def __post_init__(self) -> None:

@@ -52,26 +52,26 @@ class ImageFiles:
     choices: tuple[OpenChoice, ...] = ()
 
 
-def find_images(root: Path | BinaryIO, *, names: str = "", title: str = "") -> ImageFiles:
+def find_images(root: Path | BinaryIO, *, names: str = "guess", title: str = "") -> ImageFiles:
     """The images of a folder or a zip.
 
     Args:
         root: Its path, or an open zip.
-        names: What the names in a zip are written in, if not as guessed.
+        names: What the names in a zip are written in that do not say so, or "guess".
         title: What people call it, if not by its file's name.
     Raises:
         BadDataset: There is nothing there, or it is neither.
         SettingError: There is no such way of writing names.
     """
-    if names and names not in ENCODINGS:
-        raise SettingError(f"names is {names!r}. {one_of(ENCODINGS)}")
+    if names not in ("guess", *ENCODINGS):
+        raise SettingError(f"names is {names!r}. {one_of(('guess', *ENCODINGS))}")
     if isinstance(root, Path):
         title = title or root.name
         if root.is_dir():
             return _in_folder(root)
         if not root.is_file():
             raise BadDataset(f"There is no folder or zip {str(root)!r}. Give the path of one.")
-    listing = list_zip(root, title, encoding=names)
+    listing = list_zip(root, title, encoding="" if names == "guess" else names)
     digest = hashlib.sha256()
     for name, entry in listing.images.items():
         digest.update(f"{name}\0{entry.file_size}\0{entry.CRC}\n".encode(errors="surrogatepass"))
@@ -131,8 +131,6 @@ def read_dataset(
         source=f"{len(reading.places):,} files in {files.title}",
         note=" ".join(filter(None, notes)),
         skipped=(*found.skipped, *reading.left_out, *files.skipped),
-        taken_for=tuple(reading.sentences()),
-        is_open=bool(reading.choices),
     )
 
 
@@ -256,25 +254,28 @@ def _read_texts(names: list[str], read: Callable[[str], bytes]) -> dict[str, str
 
 
 def _question_of_names(listing: ZipListing, names: str) -> tuple[OpenChoice, ...]:
-    if names or not listing.samples:
+    if not listing.samples:
         return ()
-    options = {e: f"({ENCODINGS[e]}: {sample})" for e, sample in listing.samples.items()}
+    options = {e: f"{ENCODINGS[e]}: {sample}" for e, sample in listing.samples.items()}
+    said = names != "guess"
+    taken = names if said else listing.encodings[0]
     question = "The zip does not say how its names are written."
-    return (OpenChoice("names", question, options, listing.encodings[0]),)
+    return (OpenChoice("names", question, options, taken, said),)
 
 
 def _check_classes(title: str, reading: FolderReading, skipped: tuple[Skipped, ...]) -> None:
     layout = "Put the images of each class into a folder of its own, such as cat/1.jpg and dog/1.jpg"
     names = reading.class_names
+    asked = "".join(f" {choice.sentence()}" for choice in reading.choices if not choice.said)
     if len(names) < 2:
         found = f"one class, {names[0]!r}" if names else "no class folders with images"
         raise BadDataset(
             f"{title!r} holds {found}.{_main_reason((*reading.left_out, *skipped))} {layout}; "
-            "train/ and test/ above them are understood."
+            f"train/ and test/ above them are understood.{asked}"
         )
     if len(names) > MAXIMUM_CLASSES:
         raise BadDataset(
-            f"{title!r} holds {len(names):,} class folders; up to {MAXIMUM_CLASSES:,} are read. {layout}."
+            f"{title!r} holds {len(names):,} class folders; up to {MAXIMUM_CLASSES:,} are read. {layout}.{asked}"
         )
 
 

@@ -13,6 +13,7 @@ from core.errors import SettingError, one_of
 ROLES = ("train", "val", "test", "class", "skip")
 SPLIT_ORDER = ("", "train", "val", "test")
 SPELLINGS = ("guess", "together", "apart")
+READING_SETTINGS = ("splits", "spelling", "names")  # of a data set: what says how its files are understood
 _SAID = re.compile(rf"\s*(.+?)\s*=\s*({'|'.join(ROLES)})\s*(?:,|$)")
 
 
@@ -43,13 +44,25 @@ class OpenChoice:
         setting: The data set's setting that says it otherwise.
         question: In words.
         options: What can be chosen, each with what it would mean.
-        guess: The option that was taken.
+        taken: The option that was taken.
+        said: Whether someone chose it; it is a guess otherwise.
     """
 
     setting: str
     question: str
     options: Mapping[str, str]
-    guess: str
+    taken: str
+    said: bool = False
+
+    def sentence(self) -> str:
+        """The question, what was guessed, and the settings that say it otherwise."""
+        others = "; ".join(
+            f"{self.setting}={option} ({meaning})"
+            for option, meaning in self.options.items()
+            if option != self.taken
+        )
+        meaning = f" ({self.options[self.taken]})" if self.taken in self.options else ""
+        return f"{self.question} Guessed: {self.taken}{meaning}. Otherwise: {others}."
 
 
 @dataclass(frozen=True)
@@ -60,7 +73,7 @@ class FolderReading:
         places: Of every file that belongs to the data set.
         roles: Of the folders on the level where the splits are, or the classes where there are no splits.
         left_out: Files that belong nowhere, and why.
-        choices: What was guessed and may be otherwise.
+        choices: What may be otherwise.
         notes: What else should be known, each a sentence.
     """
 
@@ -69,6 +82,11 @@ class FolderReading:
     left_out: tuple[Skipped, ...] = ()
     choices: tuple[OpenChoice, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something was guessed that someone should check."""
+        return any(not choice.said for choice in self.choices)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -86,33 +104,28 @@ class FolderReading:
 
     def sentences(self) -> list[str]:
         """What was taken for what, in words, and how to say it otherwise."""
-        words = {"train": "the training set", "val": "the validation set", "test": "the test set"}
-        said = [
-            f"The folder {r.folder!r} ({r.images:,} images) was "
-            + ("left out" if r.role == "skip" else f"taken for {words[r.role]}")
-            + (
-                f"; {r.images - r.used:,} of them were left out."
-                if 0 < r.used < r.images
-                else "; none of them has a class, so all were left out."
-                if r.role != "skip" and not r.used
-                else "."
-            )
-            for r in self.roles
-            if r.role != "class"
-        ]
+        said = [_sentence_on(role) for role in self.roles if role.role not in ("class", "skip")]
+        skipped = [role for role in self.roles if role.role == "skip"]
+        if skipped:
+            some = ", ".join(f"{role.folder!r} ({role.images:,} images)" for role in skipped[:8])
+            more = f" and {len(skipped) - 8:,} more" if skipped[8:] else ""
+            one = len(skipped) == 1
+            said.append(f"The folder{'' if one else 's'} {some}{more} {'was' if one else 'were'} left out.")
         if all(role.role in ("class", "skip") for role in self.roles):
             names = self.class_names
             shown = ", ".join(map(repr, names[:8])) + (f", … ({len(names)} in all)" if names[8:] else "")
             said.append(f"No folder was taken for a split; the classes are {shown or 'none'}.")
-        for choice in self.choices:
-            others = "; ".join(
-                f"{choice.setting}={option} {meaning}"
-                for option, meaning in choice.options.items()
-                if option != choice.guess
-            )
-            meaning = choice.options.get(choice.guess, "")
-            said.append(f"{choice.question} Guessed: {choice.guess} {meaning}. Otherwise: {others}.")
-        return [*said, *self.notes]
+        return [*said, *(choice.sentence() for choice in self.choices if not choice.said), *self.notes]
+
+
+def _sentence_on(folder: FolderRole) -> str:
+    words = {"train": "the training set", "val": "the validation set", "test": "the test set"}
+    said = f"The folder {folder.folder!r} ({folder.images:,} images) was taken for {words[folder.role]}"
+    if not folder.used:
+        return f"{said}; none of its images has a class, so all were left out."
+    if folder.used < folder.images:
+        return f"{said}; {folder.images - folder.used:,} of its images were left out."
+    return f"{said}."
 
 
 @dataclass(frozen=True)
@@ -176,7 +189,8 @@ def read_layout(
     names_shown = shown_names(sorted({name for _, _, name in placed}))
     places = tuple(Place(file.name, split, names_shown[name]) for file, split, name in placed)
     if splitting and not places and not choices:
-        choices = [_question_of_splits("The folders named as splits hold no folders of classes.", roles)]
+        choice = _question_of_splits("The folders named as splits hold no folders of classes.", roles)
+        choices = [replace(choice, taken=splits, said=True) if splits.strip() else choice]
     return FolderReading(
         places,
         tuple(FolderRole(shown[f], role, below[f], used[f]) for f, role in roles.items()),
@@ -248,35 +262,41 @@ def _classes_come_first(files: list[_File], said: Mapping[str, str], splits: str
 
 def _roles(
     files: list[_File], said: Mapping[str, str], splits: str
-) -> tuple[dict[str, str], list[OpenChoice]]:  # fmt: skip
+) -> tuple[dict[str, str], list[OpenChoice]]:
     """What each folder on the top level is, and the question whether that is right, if it is open."""
-    tops = sorted({f.folders[0] for f in files if f.folders})
+    guess, question = _guessed_roles(files)
     if splits.strip().lower() == "none":
-        return dict.fromkeys(tops, "class"), []
-    children: dict[str, set[str]] = {top: set() for top in tops}
+        roles = dict.fromkeys(guess, "class")
+    elif set(said.values()) & {"train", "val", "test"} or (said and set(guess.values()) - {"class"}):
+        roles = {top: said.get(top, "skip" if role == "class" else role) for top, role in guess.items()}
+        if "class" in roles.values() and set(roles.values()) - {"class", "skip"}:
+            raise SettingError(
+                f"splits is {splits!r}: a class cannot stand beside splits. Leave it out with skip."
+            )
+    else:
+        roles = {top: said.get(top, role) for top, role in guess.items()}
+    if not question:
+        return roles, []
+    choice = _question_of_splits(question, guess)
+    return roles, [replace(choice, taken=splits, said=True) if splits.strip() else choice]
+
+
+def _guessed_roles(files: list[_File]) -> tuple[dict[str, str], str]:
+    """What each folder on the top level seems to be, and what is open about that, or ""."""
+    children: dict[str, set[str]] = {}
     for f in files:
         if f.folders:
-            children[f.folders[0]].add("/".join(f.folders[1:2]))
+            children.setdefault(f.folders[0], set()).add("/".join(f.folders[1:2]))
+    tops = sorted(children)
     named = _split_level(tops)
     others = [top for top in tops if top not in named]
     kinds = set(named.values())
     lone = len(kinds) == 1 and bool(others)
     only_sorted = all(children[t] != {""} for t in named) and all(children[t] == {""} for t in others)
     if not kinds or (lone and not (only_sorted and len(others) == 1 and not _is_class(children, named))):
-        guess = dict.fromkeys(tops, "class")
+        roles = dict.fromkeys(tops, "class")
     else:
-        guess = {top: named.get(top, "skip") for top in tops}
-    roles = {top: said.get(top, guess[top]) for top in tops}
-    if said and set(roles.values()) & {"train", "val", "test"}:
-        roles = {top: said.get(top, "skip" if role == "class" else role) for top, role in roles.items()}
-        if "class" in roles.values():
-            raise SettingError(
-                f"splits is {splits!r}: a class cannot stand beside splits. Leave it out with skip."
-            )
-    elif said and "class" in said.values():
-        roles = {top: said.get(top, "class") for top in tops}
-    if said:
-        return roles, []
+        roles = {top: named.get(top, "skip") for top in tops}
     words = {top: split_of(top) for top in tops if split_of(top)[0]}
     several = len({split for split, _ in words.values()}) > 1
     doubtful = [top for top in words if roles[top] == "class" and (several or not words[top][1])]
@@ -286,12 +306,12 @@ def _roles(
         if roles[top] != "class" and len(set(words.values())) > len(kinds) and words[top][1]
     ]
     if doubtful:
-        return roles, [_question_of_splits(f"The folder {doubtful[0]!r} may be a class or a split.", roles)]
-    beside = [top for top in others if roles[top] == "skip" and children[top] - {""}]
-    beside = [top for top in beside if children[top] & set().union(*(children[t] - {""} for t in named))]
+        return roles, f"The folder {doubtful[0]!r} may be a class or a split."
+    inside = set().union(*(children[top] - {""} for top in named))
+    beside = [top for top in others if roles[top] == "skip" and children[top] & inside]
     if beside:
-        return roles, [_question_of_splits(f"The folder {beside[0]!r} lies beside splits.", roles)]
-    return roles, [] if not lone else [_question_of_splits("One folder alone is named as a split.", roles)]
+        return roles, f"The folder {beside[0]!r} lies beside splits."
+    return roles, "One folder alone is named as a split." if lone else ""
 
 
 def _is_class(children: Mapping[str, set[str]], named: Mapping[str, str]) -> bool:
@@ -303,7 +323,7 @@ def _question_of_splits(question: str, roles: Mapping[str, str]) -> OpenChoice:
     taken = {folder: role for folder, role in roles.items() if role in SPLIT_ORDER}
     named = taken or {folder: split_of(folder)[0] for folder in roles if split_of(folder)[0]}
     some = ", ".join(f"{folder}={split}" for folder, split in named.items())
-    options = {"none": "(every folder is a class)", some: "(all other folders are left out)"}
+    options = {"none": "every folder is a class", some: "all other folders are left out"}
     return OpenChoice("splits", question, options, some if taken else "none")
 
 
@@ -395,13 +415,11 @@ def _one_spelling(placed: _Placed, spelling: str) -> tuple[_Placed, list[OpenCho
             first = min(names, key=lambda name: ("train" not in names[name], name))
             best |= dict.fromkeys(names, first)
     placed = [(file, split, best.get(name, name)) for file, split, name in placed]
-    if spelling != "guess":
-        return placed, []
     shown = " and ".join(repr(printable(name, 40)) for name in sorted(groups[0]))
-    options = {"together": "(they are one class)", "apart": "(they are classes of their own)"}
+    options = {"together": "they are one class", "apart": "they are classes of their own"}
     return placed, [
         OpenChoice("spelling", f"The classes {shown} differ in capital letters only.", options,
-                   "together" if any(name in best for name in groups[0]) else "apart")
+                   "together" if any(name in best for name in groups[0]) else "apart", spelling != "guess")
     ]  # fmt: skip
 
 

@@ -50,7 +50,7 @@ def image_folder(
         )
     path = Path(folder).expanduser()
     return read_dataset(
-        find_images(path, names="" if names == "guess" else names), name=path.stem, title=path.stem,
+        find_images(path, names=names), name=path.stem, title=path.stem,
         size=size, cut=cut, gray=gray, test_share=test_share, seed=seed, splits=splits, spelling=spelling,
         progress=progress,
     )  # fmt: skip
