@@ -34,6 +34,17 @@ _COMPRESSIONS = {
     1: "Shrink", 6: "Implode", 9: "Deflate64, as Windows does for large folders", 12: "bzip2", 14: "LZMA",
     93: "Zstandard", 95: "XZ", 98: "PPMd", 99: "AES encryption",
 }  # fmt: skip
+# How files begin that are sent instead of a zip, and what to say of them.
+_OTHER_KINDS = {
+    b"Rar!": "is a RAR archive, which is not read: unpack it",
+    b"7z\xbc\xaf": "is a 7-Zip archive, which is not read: unpack it",
+    b"\x1f\x8b": "is compressed by gzip (.gz, .tgz), which is not read: unpack it",
+    b"BZh": "is compressed by bzip2 (.bz2), which is not read: unpack it",
+    b"\xfd7zXZ": "is compressed by XZ (.xz), which is not read: unpack it",
+    b"\x28\xb5\x2f\xfd": "is compressed by Zstandard (.zst), which is not read: unpack it",
+    b"\x89PNG": "is a picture and no zip", b"\xff\xd8\xff": "is a picture and no zip",
+    b"GIF8": "is a picture and no zip",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -240,8 +251,11 @@ def _directory(file: BinaryIO, name: str) -> tuple[int, int]:
     tail = file.read()
     at = tail.rfind(b"PK\5\6")
     if at < 0 or len(tail) < at + 22:
+        file.seek(0)
+        start = file.read(16)
+        other = next((kind for sign, kind in _OTHER_KINDS.items() if start.startswith(sign)), "")
         raise BadDataset(
-            f"{name!r} is no zip, or is cut short: its table of contents is missing. "
+            f"{name!r} {other or 'is no zip, or is cut short: its table of contents is missing'}. "
             "Pack the folder of images as a .zip file."
         )
     count, size, start = struct.unpack_from("<HII", tail, at + 10)

@@ -241,6 +241,7 @@ def add_upload(
 
 def _copy(file: BinaryIO, to: Path, limit: int, name: str) -> str:
     digest, length = hashlib.sha256(), 0
+    file.seek(0)  # someone may have looked into it before
     with to.open("wb") as out:
         while block := file.read(2**20):
             length += len(block)
