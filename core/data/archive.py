@@ -154,10 +154,12 @@ def _samples(entries: list[zipfile.ZipInfo], encodings: list[str]) -> dict[str, 
     some = list(first.values())[:3]
     if not some:  # only names of pictures are open: that changes nothing
         return {}
-    return {
-        encoding: ", ".join(printable(name.split("/")[-2], 30) for name in decoded_names(some, encoding))
-        for encoding in encodings
-    }
+    samples: dict[str, str] = {}
+    for encoding in encodings:
+        sample = ", ".join(printable(name.split("/")[-2], 30) for name in decoded_names(some, encoding))
+        if sample not in samples.values():
+            samples[encoding] = sample
+    return samples if len(samples) > 1 else {}
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 ENCODINGS = {
     "utf-8": "UTF-8",
     "cp437": "DOS, Western",
+    "cp850": "DOS, Western Europe",
     "cp1252": "Windows, Western",
     "gb18030": "Chinese, GBK",
     "cp932": "Japanese, Shift-JIS",
@@ -17,10 +18,15 @@ ENCODINGS = {
     "big5": "Chinese, Big5",
     "cp866": "DOS, Cyrillic",
     "cp1251": "Windows, Cyrillic",
+    "cp852": "DOS, Central Europe",
+    "cp1250": "Windows, Central Europe",
+    "cp1253": "Windows, Greek",
+    "cp874": "Thai",
 }
 _UTF8_FLAG = 0x800
 _UNICODE_PATH = 0x7075  # an extra field of Info-ZIP's: the name once more, in UTF-8
 _SCORED_NAMES = 400
+_SURE_SYLLABLES = 4
 _SURE_BYTES = 3  # continuation bytes of different letters that all fit UTF-8
 
 
@@ -48,7 +54,9 @@ def likely_encodings(entries: Sequence[zipfile.ZipInfo]) -> list[str]:
         return ["utf-8"]
     possible = [e for e in ENCODINGS if e != "utf-8" and all(_decodes(name, e) for name in raw)]
     sample = raw[:: max(1, len(raw) // _SCORED_NAMES)]
-    by_score = sorted(possible, key=lambda e: sum(_strangeness(name.decode(e)) for name in sample))
+    by_score = sorted(possible, key=lambda e: sum(_strangeness(name.decode(e), e) for name in sample))
+    if "cp949" in possible and by_score[0] in ("gb18030", "big5", "cp874") and _is_hangul(sample):
+        by_score.insert(0, by_score.pop(by_score.index("cp949")))
     return ["utf-8", *by_score] if valid else by_score
 
 
@@ -92,23 +100,52 @@ def _decodes(raw: bytes, encoding: str) -> bool:
     return True
 
 
-def _strangeness(name: str) -> int:
-    """How much in a name no one would write: signs, scripts that change within a word."""
-    strange = 0
-    before = ""
+def _is_hangul(names: Sequence[bytes]) -> bool:
+    """Whether all that is not ASCII is Korean syllables, and more of it than Chinese could be by chance."""
+    letters = {letter for name in names for letter in name.decode("cp949") if not letter.isascii()}
+    return len(letters) >= _SURE_SYLLABLES and all("\uac00" <= letter <= "\ud7a3" for letter in letters)
+
+
+def _strangeness(name: str, encoding: str) -> float:
+    """How much in a name no one would write: signs, scripts and capitals that change within a word."""
+    strange = 0.0
+    before, last = "", ""
     for letter in name:
+        script = before
         if letter.isascii():
             script = "LATIN" if letter.isalpha() else ""
-        elif unicodedata.category(letter)[0] == "M":
-            script = before
         elif unicodedata.category(letter)[0] == "L":
             script = unicodedata.name(letter, "UNKNOWN").split()[0]
-            strange += script in ("HALFWIDTH", "UNKNOWN")
-            if script in ("HIRAGANA", "KATAKANA", "HANGUL"):
-                script = "CJK"
-        else:
+            strange += script in ("HALFWIDTH", "UNKNOWN", "MODIFIER")
+            strange += _is_rare(letter, script, encoding)
+            script = "CJK" if script in _EAST_ASIAN else script
+        elif unicodedata.category(letter)[0] != "M":
             script = ""
             strange += 1
         strange += bool(script and before and script != before)
-        before = script
+        if script == before:
+            strange += last.islower() and letter.isupper()
+            strange += script == "LATIN" and not last.isascii() and not letter.isascii()
+        before, last = script, letter
     return strange
+
+
+_EAST_ASIAN = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL")
+
+
+def _is_rare(letter: str, script: str, encoding: str) -> float:
+    """What a letter counts that an encoding has, and its language hardly uses."""
+    if script in ("HIRAGANA", "KATAKANA"):
+        return 0.0 if encoding == "cp932" else 1.0
+    if script in ("CJK", "HANGUL"):
+        first = letter.encode(encoding)[0]
+        low, high = _USUAL_FIRST_BYTES.get((encoding, script), (256, 256))
+        return 0.25 if low <= first <= high else 0.75
+    return 0.15 if script == "THAI" else 0.0
+
+
+# Where an encoding keeps the letters that are used most.
+_USUAL_FIRST_BYTES = {
+    ("gb18030", "CJK"): (0xB0, 0xD7), ("big5", "CJK"): (0xA4, 0xC6), ("cp932", "CJK"): (0x88, 0x97),
+    ("cp949", "HANGUL"): (0xB0, 0xC8),
+}  # fmt: skip
