@@ -122,7 +122,7 @@ def read_dataset(
             f"{', '.join(map(repr, found.unreadable))} none can. Put readable images there."
         )
     completed, note = _completed(found.splits, test_share, seed)
-    notes = [note, *_notes_on_classes(found)]
+    notes = [note, *_notes_on_classes(found, completed)]
     return ImageDataset(
         name=name,
         title=title,
@@ -153,15 +153,15 @@ def _indexed(
     return found
 
 
-def _notes_on_classes(found: IndexedImages) -> Iterator[str]:
+def _notes_on_classes(found: IndexedImages, splits: Mapping[str, Split]) -> Iterator[str]:
     """Sentences on classes of which nothing, or nothing to learn from, is there."""
     if found.unreadable:
         some = ", ".join(f"{name!r} ({count:,})" for name, count in list(found.unreadable.items())[:8])
         more = f" and {len(found.unreadable) - 8:,} more" if len(found.unreadable) > 8 else ""
         yield f"Classes whose images are all broken were left out: {some}{more}."
     for split in ("train", "test"):
-        if split in found.splits:
-            counts = found.splits[split].counts(len(found.class_names))
+        if split in splits:
+            counts = splits[split].counts(len(found.class_names))
             absent = [name for name, count in zip(found.class_names, counts, strict=True) if not count]
             if absent:
                 more = f" and {len(absent) - 8:,} more" if absent[8:] else ""
