@@ -68,9 +68,13 @@ def picture(path: Path) -> Line:
         "bottom left": image.pixels[height // 2 :, : width // 2],
         "bottom right": image.pixels[height // 2 :, width // 2 :],
     }
-    means = [f"{where} {part.mean(axis=(0, 1)).round().astype(int).tolist()}" for where, part in parts.items()]
+    means = [
+        f"{where} {part.mean(axis=(0, 1)).round().astype(int).tolist()}" for where, part in parts.items()
+    ]
     mean = image.pixels.mean(axis=(0, 1)).round(1).tolist()
-    return f"{width} × {height}, mean {mean}; {', '.join(means)}", [f"{step.name}: {step.text}" for step in image.steps]
+    return f"{width} × {height}, mean {mean}; {', '.join(means)}", [
+        f"{step.name}: {step.text}" for step in image.steps
+    ]
 
 
 def dataset(path: Path) -> Line:

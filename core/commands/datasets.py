@@ -19,7 +19,9 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("name", nargs="?", help="a data set, as the list names it, or image_folder")
     parser.add_argument(
-        "--settings", default="", help='of the data set, such as "download=true" or "folder=photos; size=64"; with --add, '
+        "--settings",
+        default="",
+        help='of the data set, such as "download=true" or "folder=photos; size=64"; with --add, '
         'what its folders are, such as "splits=training_set=train, test_set=test"',
     )
     parser.add_argument("--add", type=Path, metavar="ZIP", help="keep a zip of class folders as a data set")

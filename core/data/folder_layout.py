@@ -362,10 +362,16 @@ def _sorted_by_lists(
     for _, split, name in placed:
         by_split.setdefault(split, set()).add(name)
     known = by_split.get("train", set()) - {""}
+    spelled = {name.casefold() for name in known}
     loose: dict[str, set[str]] = {}
     for split, names in by_split.items():
         others = names - {""}
-        strange = split != "train" and len(known) > 1 and len(others) == 1 and not others & known
+        strange = (
+            split != "train"
+            and len(known) > 1
+            and len(others) == 1
+            and next(iter(others)).casefold() not in spelled
+        )
         if split and ("" in names or strange):
             loose[split] = (names & {""}) | (others if strange else set())
     if not loose:

@@ -30,7 +30,9 @@ def vehicles(tmp_path):
 def test_the_guess_stands_on_the_error_output_and_settings_overrule_it(vehicles, capsys):
     assert main(["datasets", "image_folder", "--settings", f"folder={vehicles}"]) == 0
     said = capsys.readouterr()
-    assert "The folder 'train' may be a class or a split. Guessed: none (every folder is a class)." in said.err
+    assert (
+        "The folder 'train' may be a class or a split. Guessed: none (every folder is a class)." in said.err
+    )
     assert "Otherwise: splits=train=train (all other folders are left out)." in said.err
     assert "classes  bus, train" in said.out
     assert main(["datasets", "image_folder", "--settings", f"folder={vehicles}; splits=train=train"]) == 0
