@@ -12,8 +12,8 @@ from pathlib import Path
 
 from core.errors import ConvoscopeError
 
-_IMAGES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".gif", ".bmp", ".avif", ".heic",
-           ".heif", ".jp2"}  # fmt: skip
+_IMAGES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".gif", ".bmp", ".avif",
+           ".heic", ".heif", ".jp2"}  # fmt: skip
 _CHECKPOINTS = {".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".tar"}
 _KINDS_OF_FOLDERS = {
     "histories": "history", "matrices": "matrix", "images": "picture", "zips": "data set",

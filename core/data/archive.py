@@ -109,7 +109,7 @@ def _sorted_entries(names: Mapping[int, str], entries: list[zipfile.ZipInfo]) ->
     for index, entry in enumerate(entries):
         name = names[index]
         part = hidden_part(name)
-        if part and not entry.is_dir():
+        if part and not name.endswith("/"):
             hidden[name[: name.index(part) + len(part)]] += 1
             continue
         reason = _reason_to_skip(name, entry, images)
@@ -194,6 +194,8 @@ def open_zip(
 def _reason_to_skip(name: str, entry: zipfile.ZipInfo, seen: Mapping[str, zipfile.ZipInfo]) -> str | None:
     """None: read it; "" : a folder, not worth a word; else the reason."""
     mode = entry.external_attr >> 16
+    if not name:
+        return "it has no name"
     # ZipInfo cuts a name at a zero byte; what stood behind it would decide how another program opens it.
     if "\0" in entry.orig_filename:
         return "its name contains a zero byte"
@@ -205,7 +207,7 @@ def _reason_to_skip(name: str, entry: zipfile.ZipInfo, seen: Mapping[str, zipfil
         return "its name leads out of the folder ('..')"
     if stat.S_ISLNK(mode):
         return "it is a symbolic link"
-    if entry.is_dir() or name.endswith("/"):
+    if name.endswith("/"):
         return ""
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         return "it is no ordinary file"

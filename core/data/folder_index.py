@@ -275,7 +275,8 @@ def _check_classes(title: str, reading: FolderReading, skipped: tuple[Skipped, .
         )
     if len(names) > MAXIMUM_CLASSES:
         raise BadDataset(
-            f"{title!r} holds {len(names):,} class folders; up to {MAXIMUM_CLASSES:,} are read. {layout}.{asked}"
+            f"{title!r} holds {len(names):,} class folders; up to {MAXIMUM_CLASSES:,} are read. "
+            f"{layout}.{asked}"
         )
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from core.data.folder_index import find_images, read_dataset
 from core.errors import ConvoscopeError
 
-SEEDS = 150
+SEEDS = (*range(150), 1086)  # the last has an entry without a name
 _NAMES = (
     "train/cat/1.png", "train/dog/2.png", "test/Cat/3.png", "test/dog/4.jpg", "train/\u732b/5.png",
     "labels.csv", "train/cat/.git/6.png", "../7.png", "a\\b.png", "inner.zip",
@@ -68,17 +68,20 @@ def damaged(raw: bytes, draw: random.Random) -> bytes:
 
 
 def read(raw: bytes, **settings: str) -> None:
+    refusal, found = "", None
     try:
         files = find_images(io.BytesIO(raw), title="a.zip", names=settings.pop("names", "guess"))
         found = read_dataset(files, name="a", title="a", size=8, **settings)
     except ConvoscopeError as error:
-        assert str(error).strip().endswith((".", "!", "?")), str(error)
+        refusal = str(error)
+    if found is None:
+        assert refusal.endswith(".")
         return
     assert found.number_of_classes >= 2
     assert sum(len(split) for split in found.splits.values()) > 0
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_mutated_zip_is_read_or_refused_in_words(seed):
     draw = random.Random(seed)
     read(damaged(draw.choice(WHOLE), draw))

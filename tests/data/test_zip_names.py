@@ -52,7 +52,7 @@ def test_an_open_encoding_is_asked_about_with_what_the_names_would_be():
     assert len(set(choice.options.values())) == len(choice.options)
     (choice,) = look_into(find_images(source, title="a.zip", names="cp949")).choices
     assert (choice.taken, choice.said) == ("cp949", True)
-    with pytest.raises(SettingError, match="names is 'klingon'. Choose one of guess, utf-8"):
+    with pytest.raises(SettingError, match=r"names is 'klingon'\. Choose one of guess, utf-8"):
         find_images(source, names="klingon")
 
 

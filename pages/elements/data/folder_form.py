@@ -16,7 +16,8 @@ from pages.elements.as_text import plain
 Said = dict[str, str]  # settings of the data set that overrule the guess
 _SPLIT_WORDS = {"": "images", "train": "training", "val": "validation", "test": "test"}
 _ROLE_WORDS = {
-    "train": "training set", "val": "validation set", "test": "test set", "class": "class", "skip": "left out",
+    "train": "training set", "val": "validation set", "test": "test set", "class": "class",
+    "skip": "left out",
 }  # fmt: skip
 _FEWEST_CLASSES = 2
 
