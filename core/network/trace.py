@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from core.compute.device_faults import is_device_fault
 from core.errors import ConvoscopeError
 
 
@@ -96,6 +97,8 @@ def _run(
     except NotImplementedError:
         raise
     except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
+        if is_device_fault(error):
+            raise
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BadNetwork(
             f"The network takes no image of {channels} × {input_size[0]} × {input_size[1]} (channels × "
