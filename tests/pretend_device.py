@@ -159,10 +159,12 @@ def _watch(name: str, args: tuple, kwargs: dict[str, Any], given: list[Tensor]) 
             _count(_switches.copies)
         elif not isinstance(args[0], _PretendTensor):
             _count(_switches.waits)
-    elif name in READS:
+    elif name in READS or (name in INDEXED and any(_is_mask(index) for index in args[1])):
         _count(_switches.waits)
-    elif name in INDEXED and any(i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1]):
-        _count(_switches.waits)
+
+
+def _is_mask(index: Tensor | None) -> bool:
+    return index is not None and index.dtype in (torch.bool, torch.uint8)
 
 
 def _count(counter: Counter[str]) -> None:

@@ -1,4 +1,4 @@
-"""Everything that computes, on a second device that refuses to be mixed with the CPU: the CPU's own values."""
+"""Everything that computes, on a device that refuses to be mixed with the CPU: the CPU's own values."""
 
 import math
 

@@ -8,7 +8,6 @@ from core.filters.channel_statistics import LayerSums
 from core.filters.map_statistics import Figures
 
 
-
 def batches(classes, seed, scale=1.0, n=40, channels=6, spoiled=False):
     """Figures of images that come class by class, with many equal values."""
     rng = np.random.default_rng(seed)
