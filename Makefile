@@ -4,6 +4,9 @@ PORT ?= 8501
 # Who reaches the app: localhost is this machine only, 0.0.0.0 the whole network, as a class needs it.
 HOST ?= localhost
 BIN := .venv/bin
+# TORCH=cpu installs PyTorch without CUDA, a quarter of the size: make app TORCH=cpu.
+TORCH ?=
+TORCH_INDEX := $(if $(TORCH),--extra-index-url https://download.pytorch.org/whl/$(TORCH))
 
 .PHONY: app test test-all check format benchmarks pictures clean
 
@@ -42,12 +45,12 @@ pictures: .venv/.test
 
 .venv/.app: requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH_INDEX) -r requirements.txt
 	touch $@
 
 .venv/.test: requirements.txt requirements-test.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH_INDEX) -r requirements-test.txt
 	touch $@ .venv/.app
 
 clean:

@@ -21,11 +21,11 @@ _PLAIN = {
 _PLAIN_ERRORS = "convoscope_plain"
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser(program: str = "python -m core") -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m core",
+        prog=program,
         description="Explain, train and judge convolutional image classifiers.",
-        epilog="`python -m core COMMAND --help` lists a command's options.",
+        epilog=f"`{program} COMMAND --help` lists a command's options.",
     )
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for module in pkgutil.iter_modules(commands.__path__):
@@ -33,11 +33,11 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, program: str = "python -m core") -> int:
     """Run a command. What the user can put right goes to stderr in one sentence, with exit status 2."""
     for stream in (sys.stdout, sys.stderr):
         write_plainly(stream)
-    args = make_parser().parse_args(arguments)
+    args = make_parser(program).parse_args(arguments)
     try:
         return int(args.run(args) or 0)
     except ConvoscopeError as error:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import ConvoscopeError, SettingError, Unavailable, UnknownName
-from core.paths import PROJECT, home
+from core.paths import home, home_folder
 
 MB = 2**20
 JUST_USED = 15 * 60  # seconds: what was used within these is not deleted to make room
@@ -228,8 +228,7 @@ def _folder_of(error: OSError) -> Path:
         while not place.is_dir() and place != place.parent:
             place = place.parent
         return place
-    given = os.environ.get("CONVOSCOPE_HOME")
-    return Path(given).expanduser() if given else PROJECT / ".convoscope"
+    return home_folder()
 
 
 def _files(path: Path) -> Iterator[os.stat_result]:

@@ -1,6 +1,7 @@
 """Where Convoscope keeps what it makes and fetches: one folder, which may be deleted at any time.
 
-.convoscope/          or the folder in CONVOSCOPE_HOME
+.convoscope/          in a checkout, in one's home folder where Convoscope is installed, or the folder in
+                      CONVOSCOPE_HOME
   cache/              answers already computed, within a size limit
   data/               data sets: downloads and uploads
   weights/            downloaded weights
@@ -12,19 +13,23 @@ import tempfile
 import time
 from pathlib import Path
 
-PAUSES_BETWEEN_TRIES = (
-    0.01,
-    0.03,
-    0.1,
-    0.3,
-)  # seconds between tries to replace a file that somebody has open
+# Seconds between tries to replace a file that somebody has open.
+PAUSES_BETWEEN_TRIES = (0.01, 0.03, 0.1, 0.3)
 PROJECT = Path(__file__).resolve().parent.parent
+
+
+def home_folder() -> Path:
+    """Convoscope's own folder, whether it exists or not."""
+    given = os.environ.get("CONVOSCOPE_HOME")
+    if given:
+        return Path(given).expanduser()
+    installed = PROJECT.name == "convoscope" and PROJECT.parent.name in ("site-packages", "dist-packages")
+    return (Path.home() if installed else PROJECT) / ".convoscope"
 
 
 def home(*parts: str) -> Path:
     """The folder `parts` below Convoscope's own, made if it is missing."""
-    root = os.environ.get("CONVOSCOPE_HOME")
-    folder = (Path(root).expanduser() if root else PROJECT / ".convoscope").joinpath(*parts)
+    folder = home_folder().joinpath(*parts)
     if not folder.is_dir():  # looking is four times as quick as making what is there
         folder.mkdir(parents=True, exist_ok=True)
     return folder

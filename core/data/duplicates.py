@@ -104,7 +104,7 @@ def _normalized(images: np.ndarray) -> np.ndarray:
 
 
 def _averaging(size: int) -> np.ndarray:
-    """(size, SIDE) weights that average pixels to fewer, each over its share of the old; I if few enough."""
+    """(size, COMPARED_SIDE) weights that average pixels to fewer, each over its share of the old."""
     if size <= COMPARED_SIDE:
         return np.eye(size, dtype=np.float32)
     edges = np.linspace(0, size, COMPARED_SIDE + 1)

@@ -20,9 +20,8 @@ from core.models.checkpoint import skeleton
 from core.models.pretrained import usual_size
 from core.models.weight_fit import COUNTER, Reading, fit
 
-KNOWN_NETWORKS_FILE = Path(__file__).with_name(
-    "known_networks.json"
-)  # made by `python -m core.models.recognition`
+# Made by `python -m core.models.recognition`.
+KNOWN_NETWORKS_FILE = Path(__file__).with_name("known_networks.json")
 UNLIKELY_CLASSES = 1009  # no layer of a published network has so many outputs but its last
 TRIED_SIDES = (32, 48, 64, 96, 112, 128, 160, 192, 224, 240, 256, 288, 299, 320, 336, 384, 448, 512)
 

@@ -4,10 +4,21 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import flop_registry
 
 from core.network.receptive_field import FootprintObserver, ReceptiveField
 from core.network.trace import trace_layers
+
+# What PyTorch's counter does not list: a matrix times a vector (and which argument is the matrix), and the
+# names under which a CPU does what it lists.
+_WITH_A_VECTOR = {torch.ops.aten.mv: 0, torch.ops.aten.dot: 0, torch.ops.aten.addmv: 1}
+_SAME_COST = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: (
+        torch.ops.aten._scaled_dot_product_flash_attention
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -124,7 +135,7 @@ class _Counter:
         pass
 
     def operation(self, function: Any, arguments: tuple, settings: dict, output: Any, layer: str) -> None:
-        macs = macs_of(function._schema.name.removeprefix("aten::"), arguments, output)
+        macs = macs_of(function, arguments, settings, output)
         if macs:
             self._pending[layer] = self._pending.get(layer, 0) + macs
 
@@ -138,25 +149,20 @@ class _Counter:
             seen.output_shape = tuple(output.shape[1:])
 
 
-def macs_of(operation: str, arguments: tuple, output: Any) -> int:
+def macs_of(function: Any, arguments: tuple, settings: dict, output: Any) -> int:
     """Multiplications with an addition that one operation of ATen costs; additions of a bias are free.
 
     Padding is counted as if it were multiplied, as everybody counts it.
+
+    Source:
+        PyTorch's own `torch.utils.flop_counter`, which counts both, so twice as much.
     """
-    if operation == "convolution":
-        inputs, weight = arguments[0], arguments[1]
-        transposed = arguments[6]
-        # Every output, or every input of a transposed one, meets one filter.
-        places = inputs.shape[0] * math.prod((inputs if transposed else output).shape[2:])
-        return places * weight.numel()
-    if operation in ("mm", "bmm", "mv", "dot"):
-        return math.prod(output.shape) * arguments[0].shape[-1]
-    if operation in ("addmm", "baddbmm", "addmv"):
-        return math.prod(output.shape) * arguments[1].shape[-1]
-    if operation.startswith("_scaled_dot_product"):
-        query, key, value = arguments[:3]
-        return math.prod(query.shape[:-1]) * key.shape[-2] * (query.shape[-1] + value.shape[-1])
-    return 0
+    packet = function.overloadpacket
+    if packet in _WITH_A_VECTOR:
+        matrix = arguments[_WITH_A_VECTOR[packet]]
+        return math.prod(matrix.shape)
+    formula = flop_registry.get(_SAME_COST.get(packet, packet))
+    return int(formula(*arguments, **settings, out_val=output)) // 2 if formula else 0
 
 
 def _own_parameters(module: nn.Module) -> dict[str, tuple[int, int]]:

@@ -29,9 +29,8 @@ from core.compute.packed_matrix import PackedMatrix
 from core.occlusion.changed_block import Span
 
 INTERPOLATION_POINTS = (np.inf, 0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
-LARGEST_PIECE = (
-    len(INTERPOLATION_POINTS) - 2
-)  # inputs or outputs of one piece along an axis; more points cost accuracy
+# Inputs or outputs of one piece along an axis; more points cost accuracy.
+LARGEST_PIECE = len(INTERPOLATION_POINTS) - 2
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class ProductConvolution:
     """A 3×3 convolution of stride 1, ready for blocks.
 
     Args:
-        largest: Inputs or outputs of one piece along an axis, up to LARGEST.
+        largest: Inputs or outputs of one piece along an axis, up to LARGEST_PIECE.
     Shape:
         weight: (C_out, C_in, 3, 3)
     """

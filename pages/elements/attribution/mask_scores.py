@@ -52,8 +52,9 @@ def mask_scores(chosen: Chosen, settings: Mapping[str, dict[str, Any]]) -> None:
                 row[methods[name].title] = f"{found.share:.0%} ({low:.0%} to {high:.0%}){times}"
         st.dataframe(pd.DataFrame(list(rows.values())), hide_index=True)
         st.caption(
-            f"Mean share of the map's absolute values over {IMAGES_PER_SCORE} images of {parts[0]}/{parts[1]}, "
-            "for the predicted class, with its 95 % interval; × 1 is what a map that knows nothing would give."
+            f"Mean share of the map's absolute values over {IMAGES_PER_SCORE} images of "
+            f"{parts[0]}/{parts[1]}, for the predicted class, with its 95 % interval; × 1 is what a map "
+            "that knows nothing would give."
         )
 
 

@@ -1,0 +1,1 @@
+"""What `pip install .` puts into an environment: one package, with all of Convoscope inside it."""
