@@ -25,7 +25,7 @@ from core.filters.channel_statistics import LayerSums
 from core.filters.filter_index import FilterIndex, LayerIndex
 from core.filters.fused_statistics import PassingFigures
 from core.filters.index_resume import read_part, save_part
-from core.filters.map_statistics import Figures
+from core.filters.map_statistics import Figures, on_cpu
 from core.filters.similar_kernels import kernel_pictures
 from core.models.classifier import Classifier
 from core.progress import Progress, no_progress
@@ -76,7 +76,7 @@ def build_index(
     found = layers_of(classifier)
     if layers is not None:
         found = [find_layer(found, name) for name in layers]
-    sums = [LayerSums(layer.channels, number_of_classes, k, classifier.device) for layer in found]
+    sums = [LayerSums(layer.channels, number_of_classes, k) for layer in found]
     going = _Pass(classifier, pixels, labels, found, sums, part)
     going.run(progress)
     counts = np.bincount(labels, minlength=number_of_classes)
@@ -169,13 +169,13 @@ class _Pass:
         """The figures of some images by site, computed in whichever thread calls it."""
         self._here.seen = {}
         self.classifier.module(self.classifier.inputs(self.pixels(chosen)))
-        return chosen, self._here.seen
+        return chosen, on_cpu(self._here.seen)
 
     @torch.inference_mode()
     def _add(self) -> None:
         while self.computed:
             chosen, seen = self.computed[0]
-            rows = torch.as_tensor(chosen, device=self.classifier.device)
+            rows = torch.as_tensor(chosen)
             for site, figures in seen.items():
                 for one in self._by_site[site]:
                     one.add(figures, rows, self.labels[chosen])
@@ -194,7 +194,7 @@ class _Pass:
                 self._add()
 
         with self.passing.read():
-            for one in side_by_side(self._look, parts, beside):
+            for one in side_by_side(self._look, parts, beside, at_once=self.threads):
                 self.computed.append(one)
                 self.begun += 1
 

@@ -172,8 +172,8 @@ def _should_start(wanted: Wanted, key: str) -> bool:
         on_click=lambda: st.session_state.update(dream_started=key),
     )  # fmt: skip
     st.caption(
-        f"{wanted.settings['steps']} steps with pictures of {wanted.card.preprocessing.input_size[0]} pixels a side "
-        "take from seconds to minutes. You can watch the picture grow and stop at any step."
+        f"{wanted.settings['steps']} steps with pictures of {wanted.card.preprocessing.input_size[0]} pixels "
+        "a side take from seconds to minutes. You can watch the picture grow and stop at any step."
     )
     return False
 

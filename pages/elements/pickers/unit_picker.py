@@ -91,8 +91,8 @@ def choose_unit(card: ModelCard, layers: Layers) -> Unit:
         st.button(
             "Filter 1, plain 40 steps", icon=":material/menu_book:", on_click=_as_in_the_report,
             args=(layers,),
-            help="Plain gradient ascent on the pixels, as in a course report about VGG19: layer 24 (or the last "
-            "map before it), filter 1, 40 steps, a picture every 5.",
+            help="Plain gradient ascent on the pixels, as in a course report about VGG19: layer 24 (or the "
+            "last map before it), filter 1, 40 steps, a picture every 5.",
         )  # fmt: skip
     convolution_strip(layers, layer, LAYER, (CHANNEL, ROW, COLUMN))
     return Unit(layer, int(channel or 0), place)
@@ -116,8 +116,8 @@ def choose_layer(layers: Layers, key: str = LAYER, *, at: float = 0.5) -> str:
     layer = st.selectbox(
         f"Layer {names.index(shown)}: {shape}", names, names.index(first), key=key, bind="query-params",
         width=230,
-        help="All layers in the order in which they run. The label has the number of the chosen layer and its "
-        "channels × rows × columns. The strip chooses the place after a convolution's activation.",
+        help="All layers in the order in which they run. The label has the number of the chosen layer and "
+        "its channels × rows × columns. The strip chooses the place after a convolution's activation.",
     )  # fmt: skip
     return layer or first
 
