@@ -14,6 +14,7 @@ import numpy as np
 
 from core.by_hand.conv_arithmetic import check_arrays
 from core.by_hand.conv_layer import BadLayer, Layer, as_kind, output_size, pair
+from core.settings import JsonObject
 
 LARGEST_SIDE = 16
 LARGEST_KERNEL = 7
@@ -69,7 +70,7 @@ class Exercise:
             )
 
 
-def to_json(exercise: Exercise) -> dict[str, Any]:
+def to_json(exercise: Exercise) -> JsonObject:
     """What the component in the browser takes, and sends back."""
     numbers = {name: _listed(getattr(exercise, name)) for name in ("x", "weight", "bias")}
     return {

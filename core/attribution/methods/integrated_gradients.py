@@ -31,7 +31,7 @@ from core.attribution.result import Attribution
 from core.compute.threads import side_by_side
 from core.models.classifier import Classifier, is_out_of_memory
 from core.progress import Progress, no_progress
-from core.settings import Choice, Range
+from core.settings import Choice, Range, Settings
 
 MOST_STEPS = 1024
 LARGEST_GRADIENT_BATCH = 16  # gradients computed together, at most
@@ -76,7 +76,7 @@ def integrated_gradients(
         Sundararajan, Taly, Yan 2017, "Axiomatic Attribution for Deep Networks", arXiv:1703.01365
     """
     target = check_target(classifier, target)
-    settings = {
+    settings: Settings = {
         "baseline": baseline, "n_steps": n_steps, "tolerance": tolerance, "rule": rule,
         "noise_samples": noise_samples, "seed": seed, "output": output,
     }  # fmt: skip

@@ -1,6 +1,7 @@
 """Any architecture of torchvision or timm: to train from nothing, or for weights that people bring."""
 
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated
 
 import torch
 from torch import nn
@@ -64,11 +65,15 @@ def _torchvision(name: str, channels: int, rows: int, input_size: tuple[int, int
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
         raise UnknownName("torchvision classifier", name, known)
-    extra: dict[str, Any] = {}
+    extra: dict[str, bool] = {}
     if f"torchvision/{name}" in SCALES_INPUT:
         extra = {"init_weights": True, "aux_logits": False}
     # Transformers are built for one size of image; the other networks know neither of the two words.
-    sizes: tuple[dict[str, Any], ...] = ({"image_size": input_size[0]}, {"input_size": input_size}, {})
+    sizes: tuple[dict[str, int | tuple[int, int]], ...] = (
+        {"image_size": input_size[0]},
+        {"input_size": input_size},
+        {},
+    )
     for size in sizes if input_size[0] == input_size[1] else sizes[-1:]:
         try:
             module: nn.Module = torchvision.models.get_model(
@@ -91,12 +96,11 @@ def _timm(name: str, channels: int, rows: int, input_size: tuple[int, int]) -> n
     usual = timm.get_pretrained_cfg(name, allow_unregistered=True)
     # Transformers are built for one size of image; convolutional networks do not know the word.
     fixed = usual is not None and tuple(usual.input_size[1:]) == tuple(input_size)
-    sizes: tuple[dict[str, Any], ...] = ({},) if fixed else ({"img_size": input_size}, {})
+    sizes: tuple[tuple[int, int] | None, ...] = (None,) if fixed else (input_size, None)
+    create = partial(timm.create_model, name, pretrained=False, num_classes=rows, in_chans=channels)
     for size in sizes:
         try:
-            module: nn.Module = timm.create_model(
-                name, pretrained=False, num_classes=rows, in_chans=channels, **size
-            )
+            module: nn.Module = create() if size is None else create(img_size=size)
         except TypeError as error:
             if not size or "unexpected keyword argument" not in str(error):
                 raise

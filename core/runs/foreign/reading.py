@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import Any
 
+from core.history import PlainRecord
 from core.runs.foreign.column_choice import CURVES, Column, choose_columns
 from core.runs.foreign.epochs import STEPS_ARE, Placed, placed
 from core.runs.foreign.event_table import event_table, looks_like_events
@@ -51,7 +51,7 @@ class ReadRun:
 
     name: str
     placed: Placed | None = None
-    own: tuple[dict[str, Any], ...] = ()
+    own: tuple[PlainRecord, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import streamlit as st
 from core.data.catalogue import add_upload
 from core.data.dataset import ImageDataset, Split
 from core.data.duplicates import Neighbors, nearest_images
+from core.settings import JsonObject
 from pages.elements.as_text import plain
 from pages.elements.data.image_sheet import image_sheet
 from pages.elements.page import errors_shown
@@ -46,7 +47,7 @@ def overview(dataset: ImageDataset) -> None:
         )
 
 
-def _distribution(class_names: tuple[str, ...], counts: dict[str, np.ndarray]) -> dict[str, Any]:
+def _distribution(class_names: tuple[str, ...], counts: dict[str, np.ndarray]) -> JsonObject:
     return {
         "tooltip": {"trigger": "axis", "axisPointer": {"type": "shadow"}},
         "legend": {"top": 0},

@@ -4,13 +4,13 @@ import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from core.history import EpochRecord, Record, StepRecord, of_kind, plain_record
 from core.runs.verdict import Verdict
+from core.settings import JsonObject
 
 # Quantity → fields of (an epoch's record for training, for validation, a step's record).
 QUANTITIES = {
@@ -25,7 +25,7 @@ _OVERFITS, _BEST = "#c0392b", "#2e9e5b"
 COLORS = ("#2f7fd1", "#e07b00", "#2e9e5b", "#c0392b", "#8e5bc4", "#8c6d31", "#d45fa5", "#7f8c8d",
            "#17a2b8", "#a8b400")  # fmt: skip
 Points = list[tuple[float, float]]
-Chart = dict[str, Any]  # ECharts' JSON: an option, a series or a mark
+Chart = JsonObject  # of ECharts: an option, a series or a mark
 
 
 @dataclass(frozen=True)
