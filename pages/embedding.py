@@ -31,8 +31,12 @@ from pages.elements.page import page
 from pages.elements.pickers.bar import draw_bar
 from pages.elements.pickers.choose import choose_classifier, choose_image
 from pages.elements.pickers.chosen_image import set_chosen_image
-from pages.elements.pickers.dataset_picker import choose_next, dataset_picker, opened
-from pages.elements.pickers.first_choice import start_with_what_is_here
+from pages.elements.pickers.dataset_picker import dataset_picker, opened
+from pages.elements.pickers.first_choice import (
+    let_data_follow,
+    start_with_what_is_here,
+    stop_where_data_do_not_fit,
+)
 from pages.elements.settings_form import settings_form
 
 IMAGE_COUNTS = (200, 500, 1000, 2000, 5000, 10_000)
@@ -116,8 +120,7 @@ with page(
         )  # fmt: skip
     found = layers_of(first)
     layers = found.titles
-    if not st.session_state.get("em_set_shown") and not st.query_params.get("em_set") and card.dataset:
-        choose_next("em", card.dataset)
+    let_data_follow("em", first, card)
     with bar.drawer():
         dimensions = st.segmented_control(
             "Dimensions", [2, 3], default=2, key="em_dimensions", bind="query-params", required=True,
@@ -149,6 +152,7 @@ with page(
         settings = {}
         if PROJECTIONS[projection].settings:
             settings = settings_form(PROJECTIONS[projection].settings, f"em_{projection}")
+    stop_where_data_do_not_fit("em", first, card, data)
     split = data.split(split_name)
     rows = sample_rows(split, count)
     part = split if len(rows) == len(split) else split.take(rows)

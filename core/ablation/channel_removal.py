@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from core.ablation.channelwise import keeps_channels_apart
+from core.compute.device_faults import is_device_fault
 from core.network.graph import CANNOT_FOLLOW, NetworkGraph, traced
 from core.network.hooks import altered
 
@@ -321,7 +322,7 @@ def channel_removal(module: nn.Module, layer: str, inputs: Tensor) -> ChannelRem
             if not _is_right(removal, module, layer, inputs, instead):
                 return None
     except CANNOT_FOLLOW as error:
-        if isinstance(error, torch.OutOfMemoryError):
+        if is_device_fault(error):
             raise
         return None
     return removal

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from core.compute.device_faults import is_device_fault
 from core.compute.torch_internals import TorchDispatchMode, forget_hooks
 from core.errors import ConvoscopeError
 
@@ -95,6 +96,8 @@ def _run(
     except NotImplementedError:
         raise
     except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
+        if is_device_fault(error):
+            raise
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BadNetwork(
             f"The network takes no image of {channels} × {input_size[0]} × {input_size[1]} (channels × "
