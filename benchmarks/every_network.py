@@ -251,7 +251,7 @@ class _Logits(nn.Module):
 
 
 def _gradients(network: str, steps: int) -> list[Row]:
-    """Equal steps against the better of Captum's batches and layouts; and what a step of the adaptive rule costs."""
+    """Equal steps against the better of Captum's batches and layouts, and a step of the adaptive rule."""
     import captum.attr
 
     module = library_module(network, 224).requires_grad_(False)

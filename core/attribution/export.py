@@ -101,7 +101,7 @@ def script_text(facts: ExplanationFacts, npz_name: str, *, sample: bool) -> str:
     """A Python script that makes the explanation again.
 
     Args:
-        npz_name: The file it is compared with, and takes the picture from where that is no sample.
+        npz_name: The file it is compared with, and takes the picture from where that is not a sample.
         sample: Whether `facts.image` is the name of a sample photo.
     """
     settings = "".join(f"    {name}={value!r},\n" for name, value in facts.settings.items())

@@ -199,7 +199,7 @@ def numbers_from_text(text: str, dimensions: int, name: str) -> list[Any]:
     """The array of an address's text, as lists.
 
     Raises:
-        BadLayer: A cell is no number, or the rows are not equally long.
+        BadLayer: A cell is not a number, or the rows are not equally long.
     """
     if dimensions == 1:
         return [_number(word, name) for word in text.replace(",", " ").split()]
@@ -245,7 +245,7 @@ def _array(value: Any, name: str) -> np.ndarray | None:
     except (TypeError, ValueError):
         array = np.array(np.nan)
     if array.size == 0 or array.size > 8 * 8 * 49 * 4 or not (np.abs(array) < 1e9).all():
-        raise BadLayer(name, f"{name} is no block of numbers: every cell needs one between −1e9 and 1e9.")
+        raise BadLayer(name, f"{name} is not a block of numbers: every cell needs one between −1e9 and 1e9.")
     return array
 
 

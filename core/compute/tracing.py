@@ -70,7 +70,7 @@ def copy_for_tracing(module: nn.Module) -> nn.Module:
 def settings_left_alone(forward: Callable[..., Any]) -> dict[str, SettingValue]:
     """The optional arguments of a forward, at their defaults: they stay as they are while it is traced.
 
-    Without them a network that asks `if mask is not None` could not be followed. What is no plain value is
+    Without them a network that asks `if mask is not None` could not be followed. What is not a plain value is
     left out.
     """
     plain = (bool, int, float, str, type(None))

@@ -77,7 +77,7 @@ class ModelCard:
         """Read a card.
 
         Raises:
-            BadCheckpoint: It is no JSON, or lacks or misnames something; the message says what and where.
+            BadCheckpoint: It is not JSON, or lacks or misnames something; the message says what and where.
         """
         try:
             values = json.loads(text)

@@ -54,7 +54,7 @@ def resolve(architecture: str) -> tuple[str, Settings]:
     """The member of `core.models.architectures` and the settings that a name stands for.
 
     Raises:
-        UnknownName: It is no architecture.
+        UnknownName: It is not an architecture.
     """
     if architecture.startswith(("torchvision/", "timm/")):
         return "published", {"network": architecture}
@@ -76,7 +76,7 @@ def guess(architecture: str, reading: Reading) -> Guess:
     matrices = [t for t in tensors.values() if t.ndim == 2]
     if not kernels and not matrices:
         raise BadCheckpoint(
-            "The file has no weights of a convolution or a linear layer, so it is no image classifier: "
+            "The file has no weights of a convolution or a linear layer, so it is not an image classifier: "
             "choose another file."
         )
     outputs = len((matrices or kernels)[-1])

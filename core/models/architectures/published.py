@@ -28,19 +28,26 @@ def published(
     transform_input: bool = False,
     single_logit: bool = False,
 ) -> nn.Module:
-    """The architecture of that name, its activations made modules used once and not in place.
+    """Any architecture of torchvision or timm, with a module of its own for every activation.
 
     Args:
-        network: "torchvision/resnet50", "timm/mobilenetv3_small_100"; a name in torchvision or timm.
-        transform_input: Let GoogLeNet or Inception scale each color anew, as their published weights need it
-            and everything that was trained from these.
-        single_logit: One output for two classes, read by a sigmoid.
+        network: A name in torchvision or timm: "torchvision/resnet50", "timm/mobilenetv3_small_100".
+        transform_input: Let GoogLeNet or Inception scale each color anew. Their published weights need it,
+            and so does everything trained from them.
+        single_logit: Use a single output, with a sigmoid, for two classes.
     Shape:
         input: (N, C, H, W) float32, normalized
         returns: (N, number_of_classes) logits, or (N, 1) with `single_logit`
     Raises:
         UnknownName: There is no network of that name.
         SettingError: It cannot be built for these images.
+    Example:
+        >>> import torch
+        >>> network = published(
+        ...     channels=3, number_of_classes=5, input_size=(32, 32), network="torchvision/squeezenet1_1"
+        ... )
+        >>> network.eval()(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 5])
     """
     rows = outputs(number_of_classes, single_logit)
     library, _, name = network.partition("/")

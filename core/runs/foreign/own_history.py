@@ -68,7 +68,9 @@ def own_runs(name: str, table: Table) -> dict[str, tuple[PlainRecord, ...]]:
             if column in ("kind", "run"):
                 continue
             if word is not None:
-                raise BadHistory(f"{name}, line {word[0]}: {column} is {word[1][:40]!r}, which is no number.")
+                raise BadHistory(
+                    f"{name}, line {word[0]}: {column} is {word[1][:40]!r}, which is not a number. Correct it."
+                )
             if place in numbers[column].values:
                 record[column] = numbers[column].values[place]
         runs.setdefault(_run_of(row), []).append(_checked(f"{name}, line {row.line}", record))
@@ -119,7 +121,7 @@ def _float(where: str, key: str, value: Any) -> float:
             return float(value)
         except OverflowError:  # a whole number of more than 308 digits
             pass
-    raise BadHistory(f"{where}: {key} is {_short(value)}, which is no number.")
+    raise BadHistory(f"{where}: {key} is {_short(value)}, which is not a number.")
 
 
 def _short(value: Any) -> str:
