@@ -109,7 +109,7 @@ def library_module(network: str, side: int) -> nn.Module:
         module = torchvision.models.get_model(name, weights=None)
     else:
         module = timm.create_model(network, pretrained=False)
-    for name, parameter in module.named_parameters():
+    for parameter in module.parameters():
         if (
             parameter.ndim <= 1 and not parameter.any()
         ):  # what begins at zero, as the last norm of a block does

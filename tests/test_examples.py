@@ -14,9 +14,15 @@ from core.registry import Member
 MEMBERS = [member for registry in (methods, models, datasets) for member in registry]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def home(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONVOSCOPE_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
 @pytest.mark.parametrize("member", MEMBERS, ids=lambda member: member.name)
-def test_the_example_runs(member: Member, tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path))
+def test_the_example_runs(member: Member) -> None:
     names = dict(vars(inspect.getmodule(member.function)))
     found = doctest.DocTestFinder(recurse=False).find(member.function, member.name, globs=names)
     assert found, f"{member.name} has no docstring."

@@ -69,7 +69,7 @@ def own_runs(name: str, table: Table) -> dict[str, tuple[PlainRecord, ...]]:
                 continue
             if word is not None:
                 raise BadHistory(
-                    f"{name}, line {word[0]}: {column} is {word[1][:40]!r}, which is not a number. Correct it."
+                    f"{name}, line {word[0]}: {column} is {word[1][:40]!r}, which is not a number."
                 )
             if place in numbers[column].values:
                 record[column] = numbers[column].values[place]
