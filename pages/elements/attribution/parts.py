@@ -31,7 +31,7 @@ from pages.elements.pickers.choose import Chosen
 from pages.elements.settings_form import settings_form
 
 # What a percentage of nothing says nothing about.
-_ALIKE = "image and baseline score alike, so there is nothing to share out"
+_ALIKE = "the image and the baseline have the same score, so there is nothing to distribute"
 
 
 @dataclass(frozen=True)

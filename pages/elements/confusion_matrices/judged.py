@@ -132,7 +132,7 @@ def cell_words(names: tuple[str, ...], cell: tuple[int, int]) -> str:
         return f"Other classes taken for “{predicted}”"
     if not predicted:
         return f"“{true}” taken for other classes"
-    return f"“{true}” rightly recognized" if true == predicted else f"“{true}” taken for “{predicted}”"
+    return f"“{true}” recognized correctly" if true == predicted else f"“{true}” taken for “{predicted}”"
 
 
 def cell_images(judged: Judged, cell: tuple[int, int] | None, *, key: str) -> None:
