@@ -19,6 +19,7 @@ from torch import Tensor, fx, nn
 
 from core.compute.own_forward import own_forward
 from core.compute.torch_internals import forget_hooks
+from core.settings import SettingValue
 
 _one_at_a_time = threading.RLock()
 
@@ -66,10 +67,10 @@ def copy_for_tracing(module: nn.Module) -> nn.Module:
     return twin
 
 
-def settings_left_alone(forward: Callable[..., Any]) -> dict[str, Any]:
+def settings_left_alone(forward: Callable[..., Any]) -> dict[str, SettingValue]:
     """The optional arguments of a forward, at their defaults: they stay as they are while it is traced.
 
-    Without them a network that asks `if mask is not None` could not be followed. What is no plain value is
+    Without them a network that asks `if mask is not None` could not be followed. What is not a plain value is
     left out.
     """
     plain = (bool, int, float, str, type(None))

@@ -21,6 +21,7 @@ from core.data.dataset import ImageDataset, Split
 from core.data.duplicates import Neighbors, nearest_images
 from core.data.folder_index import ImageFiles, find_images
 from core.progress import Progress
+from core.settings import JsonObject
 from pages.elements.as_text import plain
 from pages.elements.data.folder_form import asked_of, folder_form
 from pages.elements.data.image_sheet import image_sheet
@@ -59,7 +60,7 @@ def overview(dataset: ImageDataset) -> None:
         )
 
 
-def _distribution(class_names: tuple[str, ...], counts: dict[str, np.ndarray]) -> dict[str, Any]:
+def _distribution(class_names: tuple[str, ...], counts: dict[str, np.ndarray]) -> JsonObject:
     return {
         "tooltip": {"trigger": "axis", "axisPointer": {"type": "shadow"}},
         "legend": {"top": 0},
