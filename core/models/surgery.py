@@ -8,6 +8,7 @@ stay what they were, to the last bit.
 
 import ast
 import copy
+import functools
 import inspect
 import textwrap
 from collections import Counter
@@ -105,6 +106,8 @@ def _needs_a_look(block: nn.Module) -> bool:
     """Whether its forward is our business: Python of others that calls children or an activation."""
     forward = type(block).forward
     if isinstance(block, nn.Sequential | nn.ModuleList | nn.ModuleDict | torch.jit.ScriptModule):
+        return False
+    if getattr(forward, "is_rewritten", False):
         return False
     if type(block).__module__.startswith("torch.nn.") or not inspect.isfunction(forward):
         return False
@@ -228,6 +231,7 @@ def _set_forward(block: nn.Module, forwards: dict[frozenset[str], Callable[..., 
     signature = inspect.signature(old.forward)
     defaults = {p.name: p.default for p in signature.parameters.values() if p.default is not p.empty}
 
+    @functools.wraps(old.forward)  # whoever follows it asks for its arguments
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
@@ -236,4 +240,5 @@ def _set_forward(block: nn.Module, forwards: dict[frozenset[str], Callable[..., 
             return old.forward(self, *args, **kwargs)
         return forwards[given](*bound.arguments.values())
 
+    forward.is_rewritten = True  # type: ignore[attr-defined]
     block.__class__ = type(old.__name__, (old,), {"forward": forward, "__module__": old.__module__})
