@@ -1,4 +1,4 @@
-"""Everything that Convoscope can ask of a network, asked of one, with what tells a right answer from a wrong one.
+"""Everything that Convoscope can ask of a network, with what tells a right answer from a wrong one.
 
 An analysis is a function of a `Trial`. It answers with the way that was taken (`Found`), and raises: a
 ConvoscopeError where the network is refused in words, `AssertionError` where the answer is wrong.
@@ -7,6 +7,7 @@ ConvoscopeError where the network is refused in words, `AssertionError` where th
 import copy
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,13 +18,13 @@ from core.ablation.atlas import ablation_atlas
 from core.ablation.channel_removal import channel_removal
 from core.ablation.switch_off import ablated_logits
 from core.attribution.methods import methods
+from core.attribution.result import Attribution
 from core.embedding.embed import features_of, last_before_head
 from core.errors import ConvoscopeError
 from core.feature_visualization.parameterization import Colors
 from core.feature_visualization.visualize import visualize
 from core.filters.channel_layers import ChannelLayer, layers_of
 from core.filters.index import build_index
-from core.filters.top_k import EMPTY_SLOT  # noqa: F401 -- a name that the index's files share
 from core.models.classifier import Classifier
 from core.network.activations import activations
 from core.network.default_map import default_map
@@ -139,7 +140,8 @@ def why_not_followed(classifier: Classifier) -> str:
     try:
         NetworkGraph(classifier.module)
     except CANNOT_FOLLOW as error:
-        return f"its code cannot be followed: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        return f"its code cannot be followed: {first}"
     return ""
 
 
@@ -173,14 +175,14 @@ def attribution(name: str, **settings: object) -> Callable[[Trial], Found]:
         elif name != "occlusion":
             assert result.values.shape[-2:] == trial.image.shape[:2], "the map is not of the image's size"
         if name == "saliency":
-            _check_gradient(trial, target, result.values)
+            _check_gradient(trial, target, result)
         words = str((result.found or {}).get("layer", "")) if name == "grad_cam" else ""
         return Found(words=". ".join(filter(None, (words, result.note))), cost=seconds / trial.forward)
 
     return analysis
 
 
-def _check_gradient(trial: Trial, target: int, values: np.ndarray) -> None:
+def _check_gradient(trial: Trial, target: int, result: Attribution) -> None:
     """Against PyTorch's own gradient of a copy, in 32 and in 64 bits: the nearer one counts."""
     apart = []
     for dtype in (torch.float32, torch.float64):
@@ -191,8 +193,8 @@ def _check_gradient(trial: Trial, target: int, values: np.ndarray) -> None:
         except RuntimeError:  # a network that makes 32-bit numbers itself
             continue
         (gradient,) = torch.autograd.grad(score, inputs)
-        expected = gradient[0].abs()
-        expected = expected.amax(0) if values.ndim == 2 else expected
+        expected = gradient[0] if result.signed else gradient[0].abs()
+        values = result.values
         largest = max(float(expected.max()), 1e-12)
         apart.append(float(np.abs(values - expected.numpy()).max()) / largest)
         if apart[-1] <= 1e-3:
@@ -222,7 +224,9 @@ def filter_index(trial: Trial) -> Found:
         c.module(c.inputs(trial.images))
     for number, layer in enumerate(layers):
         largest = maps[layer.site].float().flatten(2).amax(2).amax(0).numpy()
-        _near(answer[f"{number}/top_values"][:, 0], largest, 1e-3, f"the strongest activations of {layer.name}")
+        _near(
+            answer[f"{number}/top_values"][:, 0], largest, 1e-3, f"the strongest activations of {layer.name}"
+        )
     return Found(words=f"{len(layers)} convolutions", cost=seconds / IMAGES / trial.forward)
 
 
@@ -246,8 +250,9 @@ def atlas(trial: Trial) -> Found:
     c, rows = trial.classifier, np.arange(IMAGES)
     layers = layers_of(c)
     few = c.inputs(trial.images[:2])
-    exact = [layer for layer in layers if channel_removal(c.module, layer.site, few) is not None]
-    tried = exact or [layer for layer in layers if layer.channels <= MOST_CHANNELS]
+    some = _some(layers)
+    exact = [layer for layer in some if channel_removal(c.module, layer.site, few) is not None]
+    tried = exact or [layer for layer in some if layer.channels <= MOST_CHANNELS]
     labels = c.predict_logits(trial.images).argmax(1)
     if tried:
         layer = min(tried, key=lambda layer: layer.channels)
@@ -255,10 +260,9 @@ def atlas(trial: Trial) -> Found:
         alone = ablated_logits(c, trial.pixels, rows, {layer.name: [0]})
         rise = _entropy(alone, labels) - _entropy(c.predict_logits(trial.images), labels)
         assert abs(float(found.loss[0]) - rise) <= 1e-3 * max(1.0, abs(rise)), f"the atlas of {layer.name}"
-    words = f"{len(exact)} of {len(layers)} layers"
-    if len(exact) == len(layers):
-        return Found(EXACT, words)
-    why = why_not_followed(c) or f"{words} can be cut out"
+    if len(exact) == len(some):
+        return Found(EXACT)
+    why = why_not_followed(c) or f"of {len(some)} layers tried {len(exact)} can be cut out"
     return Found(EXACT if exact else GENERAL, why)
 
 
@@ -269,10 +273,8 @@ def _entropy(logits: np.ndarray, labels: np.ndarray) -> float:
 def visualization(trial: Trial) -> Found:
     c = trial.classifier
     units = [Unit(None, 1)]
-    try:
+    with suppress(ConvoscopeError):  # a network without any map
         units.append(Unit(default_map(c).layer, 0))
-    except ConvoscopeError:
-        pass
     words = ""
     for unit in units:
         found = visualize(c, unit, steps=2, every=2, colors=GRAY)
@@ -297,11 +299,17 @@ def embedding(trial: Trial) -> Found:
     _near(logits, c.predict_logits(trial.images), 1e-4, "the logits beside the features")
     head = head_of(c)
     part = c.module.get_submodule(head.layer)
-    if type(part) is nn.Linear and part.out_features == logits.shape[1] and features.shape[1] == part.in_features:
+    if (
+        type(part) is nn.Linear
+        and part.out_features == logits.shape[1]
+        and features.shape[1] == part.in_features
+    ):
         with torch.inference_mode():
             made = part(torch.from_numpy(features)).numpy()
         # Of two heads whose logits are used together, the first alone is not the answer.
-        one_head = sum(type(m) is nn.Linear and m.out_features == logits.shape[1] for m in c.module.modules()) == 1
+        one_head = (
+            sum(type(m) is nn.Linear and m.out_features == logits.shape[1] for m in c.module.modules()) == 1
+        )
         if one_head:
             _near(made, logits, 1e-3, f"the head on the features of {layer}")
     return Found(words=f"{features.shape[1]} features of {layer}")
@@ -319,7 +327,12 @@ def fields(trial: Trial) -> Found:
     box = field.box(*place)
     if chosen.tokens is None and chosen.channel_dim == 1:
         seen = gradient_box(c.module, chosen.layer, c.inputs(trial.images[:1]), *place)
-        inside = box.top <= seen.top and box.left <= seen.left and seen.bottom <= box.bottom and seen.right <= box.right
+        inside = (
+            box.top <= seen.top
+            and box.left <= seen.left
+            and seen.bottom <= box.bottom
+            and seen.right <= box.right
+        )
         assert inside, f"{box} does not hold {seen}"
     return Found(words=f"{chosen.layer}: {box.height} × {box.width} pixels")
 
