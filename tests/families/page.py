@@ -10,8 +10,8 @@ HEAD = """# Networks
 
 What each analysis does with one small network of every family of torchvision and timm. `make networks` makes
 this page from the same code that `make test-all` runs. Weights are random, with every branch made to count;
-images are the smallest that the network takes, from 64 pixels on. Each answer was compared with a plain way to the same figures, and the
-network was the same after each analysis as before.
+images are the smallest that the network takes, from 64 pixels on. Each answer was compared with a plain way
+to the same figures, and the network was the same after each analysis as before.
 
 - **exact**: computed by the exact engine; a number is the time of a window (occlusion) as a share of a
   forward pass of one image, with 49 windows, so that what is fixed for a map weighs more than usual.
