@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from core.paths import from_json
 from core.errors import ConvoscopeError
+from core.paths import from_json
 
 MAXIMUM_BYTES = 20 * 2**20
 _SEPARATORS = "\t;|,"

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from core.paths import from_json
 from core.errors import SettingError
+from core.paths import from_json
 
 MOST_LETTERS = 4_000_000
 

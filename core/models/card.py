@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.paths import from_json
 from core.data.preprocessing import Preprocessing
 from core.errors import BadCheckpoint, TargetOutOfRange, UnknownName
+from core.paths import from_json
 
 # The files of a checkpoint's folder.
 CARD, WEIGHTS, HISTORY = "card.json", "weights.safetensors", "history.jsonl"

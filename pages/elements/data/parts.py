@@ -10,6 +10,7 @@ from core.data.catalogue import add_upload
 from core.data.dataset import ImageDataset, Split
 from core.data.duplicates import Neighbors, nearest_images
 from pages.elements.as_text import plain
+from pages.elements.cancelable_progress import cancelable_progress
 from pages.elements.data.image_sheet import image_sheet
 from pages.elements.page import errors_shown
 from pages.elements.pickers.dataset_picker import choose_next
@@ -248,11 +249,13 @@ def upload() -> None:
     file = st.file_uploader("Zip of images", type="zip", key="data_upload")
     if file is None or st.session_state.get("data_upload_done") == file.file_id:
         return
-    place = st.empty()
-    try:
-        name, dataset = add_upload(file, file.name, progress=lambda share, text: _draw(place, share, text))
-    finally:
-        place.empty()
+
+    def cancel() -> None:
+        st.session_state["data_upload_done"] = file.file_id
+        taken(file)
+
+    with cancelable_progress("data_upload_cancel", cancel) as progress:
+        name, dataset = add_upload(file, file.name, progress=progress)
     st.session_state["data_upload_done"] = file.file_id
     taken(file)
     images = sum(len(split) for split in dataset.splits.values())
