@@ -10,6 +10,7 @@ from pages.elements.conv_arithmetic.conv_sizes import conv_sizes
 from pages.elements.conv_arithmetic.conv_stacks import conv_stacks
 from pages.elements.conv_arithmetic.photo_kernel import photo_kernel, small
 from pages.elements.page import errors_shown, page
+from pages.elements.visitor import read_once
 
 
 @st.fragment
@@ -82,7 +83,7 @@ def choose_photo() -> ReadImage:
         upload = st.file_uploader(KINDS_IN_WORDS, key="conv_upload")
     with errors_shown():
         if upload is not None:
-            return read_image(upload.getvalue(), upload.name)
+            return read_once(upload, read_image, "conv_photo_read")
     return sample_image(name or names[0])
 
 
