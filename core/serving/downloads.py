@@ -1,4 +1,4 @@
-"""Data sets on their way from the network: one thread for each, which every visitor sees and anybody may ask for.
+"""Data sets on their way from the network: one thread for each, whose progress every visitor sees.
 
 What was fetched of a file stays when a download is canceled or breaks off, and the next one goes on there.
 """

@@ -94,8 +94,8 @@ def _download(data: Path, progress: Progress) -> None:
         archive.unlink(missing_ok=True)
     except (tarfile.TarError, KeyError, EOFError, zlib.error) as error:
         raise Unavailable(
-            f"{archive.name} in the data folder cannot be unpacked ({error}). Delete it and download CIFAR-10 "
-            "again."
+            f"{archive.name} in the data folder cannot be unpacked ({error}). Delete it, and download "
+            "CIFAR-10 again."
         ) from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
