@@ -2,10 +2,12 @@
 
 import hashlib
 import time
+from collections import OrderedDict
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.data import catalogue
 from core.data.sets import cifar10
 from core.paths import PROJECT, home
 from core.serving import downloads
@@ -20,6 +22,7 @@ def publisher(tmp_path, monkeypatch):
     """An empty home folder, and a server with a CIFAR-10 of 36 images."""
     monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path))
     monkeypatch.setattr(downloads, "_downloads", {})
+    monkeypatch.setattr(catalogue, "_open", OrderedDict())
     archive = cifar_archive(cifar_records()[2])
     monkeypatch.setattr(cifar10, "SHA256", hashlib.sha256(archive).hexdigest())
     with published({"/cifar.tar.gz": archive}) as address:
@@ -44,7 +47,7 @@ def texts(test):
     ("part", "shown"),
     [
         ("Matrix", "**68.09%** of 10,000 images are right"),
-        ("Findings", "68.09 %"),
+        ("Findings", "6,809 of 10,000 images"),
         ("Classes", "The label is among the most probable classes"),
         ("Calibration", "68.1% right"),
         ("One against the rest", "False positives"),
