@@ -23,7 +23,7 @@ class TrainingSettings:
     """How a network is trained. None of these exists with a value that is not allowed.
 
     Attributes:
-        dataset: The name of a data set, or the path of a folder or zip of images.
+        dataset: The name of a data set; image_folder for your own, with "folder=photos" in its settings.
         dataset_settings: Settings of the data set as name=value, separated by semicolons.
         architecture: The name of a network.
         architecture_settings: Settings of the network as name=value, separated by semicolons.
