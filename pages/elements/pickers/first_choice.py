@@ -1,6 +1,8 @@
 """What a page shows before anyone has chosen: a classifier whose data set can be opened here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
 
 import streamlit as st
 
@@ -79,10 +81,12 @@ def stop_where_data_do_not_fit(prefix: str, classifier: str, card: ModelCard, da
     st.stop()
 
 
-def opened_or_offered(prefix: str, entry: CatalogueEntry) -> ImageDataset:
+def opened_or_offered(
+    prefix: str, entry: CatalogueEntry, settings: Mapping[str, Any] = MappingProxyType({})
+) -> ImageDataset:
     """The data set; where it is not on this machine, a card that fetches it, and the page ends there."""
     try:
-        return opened(entry, {})
+        return opened(entry, dict(settings))
     except Unavailable:
         if not can_be_downloaded(entry.name):
             raise

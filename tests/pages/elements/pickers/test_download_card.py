@@ -7,8 +7,9 @@ from collections import OrderedDict
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.__main__ import main
 from core.data import catalogue
-from core.data.sets import cifar10
+from core.data.sets import cifar10, fashion_mnist
 from core.paths import PROJECT, home
 from core.serving import downloads
 from tests.data.sets.test_published import cifar_archive, cifar_records
@@ -116,3 +117,24 @@ def test_the_card_leads_to_the_data_that_ship():
     assert not test.error
     assert test.selectbox(key="fl_set").value == "fashion_mnist"
     assert test.selectbox(key="classifier").value == "fashion_mnist_cnn"
+
+
+def test_the_data_page_offers_the_training_images_that_do_not_ship(monkeypatch, tmp_path):
+    monkeypatch.setattr(fashion_mnist, "DEBIAN", tmp_path / "no package")
+    test = open_page("data", data_set="fashion_mnist")
+    assert not test.exception
+    assert "Only the 10,000 test images are on this machine" in texts(test)
+    assert test.button(key="data_train_download").label == "Download 27 MB"
+    test = open_page("data", data_set="cifar10")
+    assert not test.error
+    assert test.button(key="data_missing_download").label == "Download 170 MB"
+
+
+def test_evaluate_and_findings_work_without_the_images(capsys):
+    assert main(["evaluate", CLASSIFIER]) == 0
+    printed = capsys.readouterr()
+    assert "6,809 of 10,000 images" in printed.out
+    assert "not on this machine" in printed.err
+    assert main(["findings", CLASSIFIER]) == 0
+    assert capsys.readouterr().out.splitlines() == printed.out.splitlines()[:-2]
+    assert main(["evaluate", CLASSIFIER, "--split", "train"]) == 2
