@@ -14,7 +14,7 @@ import pickle
 import platform
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from core.errors import BadCheckpoint, SettingError
 from core.history import (
     FILE,
     EpochRecord,
+    PlainRecord,
     Record,
     StartRecord,
     append_record,
@@ -32,7 +33,7 @@ from core.history import (
 )
 from core.models.card import CARD
 from core.paths import write_whole
-from core.settings import RENAMED
+from core.settings import RENAMED, JsonObject
 from core.training.epoch_sums import EpochSums
 from core.training.step import StepperState
 from core.training.training_settings import MAY_CHANGE, TrainingSettings
@@ -65,6 +66,21 @@ class RunState:
     finished: bool = False
 
 
+class _Saved(TypedDict, total=False):
+    """A state as its file has it."""
+
+    finished: bool
+    epoch: int
+    step: int
+    past: list[PlainRecord]
+    sums: dict[str, Any]
+    module: dict[str, Tensor] | None
+    best_part: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any]
+    slow: dict[str, Tensor] | None
+
+
 def claim_folder(folder: Path, settings: TrainingSettings) -> None:
     """Make the folder this run's, or check that it is.
 
@@ -92,9 +108,9 @@ def claim_folder(folder: Path, settings: TrainingSettings) -> None:
     write_whole(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def _settings_in(path: Path) -> dict[str, Any]:
+def _settings_in(path: Path) -> JsonObject:
     try:
-        held: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
+        held: JsonObject = dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError):
         raise BadCheckpoint(
             f"{path.parent.name}/{SETTINGS} cannot be read, so nothing tells what this run was begun with: "
@@ -125,7 +141,7 @@ def load_state(folder: Path) -> RunState:
         raise state_does_not_fit(folder, error) from None
 
 
-def _state_of(held: dict[str, Any]) -> RunState:
+def _state_of(held: _Saved) -> RunState:
     if held.get("finished"):
         return RunState(finished=True)
     past = [typed_record(plain) for plain in held["past"]]
@@ -148,7 +164,7 @@ def state_does_not_fit(folder: Path, error: Exception) -> BadCheckpoint:
 
 def save_state(folder: Path, state: RunState) -> None:
     """Write the state, whole or not at all."""
-    held: dict[str, Any] = {"finished": True}
+    held: _Saved = {"finished": True}
     if not state.finished:
         assert state.stepper is not None
         held = {

@@ -98,7 +98,7 @@ function layerButton(s, layer, above) {
       type: "button",
       "data-layer": layer.name,
       "aria-pressed": layer.name === s.chosen ? "true" : "false",
-      title: `${layer.name}: ${layer.channels} filters of ${layer.kernel_size.join(" × ")}, looked at ${layer.place}`,
+      title: `${layer.name}: ${layer.channels} filters of ${layer.kernel_size.join(" × ")}, measured ${layer.place}`,
       onclick: () => s.choose(layer.name),
     },
     layer.off ? make("em", {}, `${layer.off} off`) : null,

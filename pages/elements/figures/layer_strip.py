@@ -4,8 +4,8 @@ Stages and blocks are folded, all but those of the chosen layer.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
+from core.filters.channel_layers import ChannelLayer
 from pages.elements.component import component
 
 _layer_strip = component(__file__, "layer_strip")
@@ -14,7 +14,7 @@ Groups = dict[str, list[str]]  # names of layers by what their names begin with
 
 
 def layer_strip(
-    layers: Sequence[dict[str, Any]],
+    layers: Sequence[ChannelLayer],
     chosen: str,
     off: dict[str, int],
     *,
@@ -26,10 +26,10 @@ def layer_strip(
     Args:
         off: How many channels of each layer are switched off.
     """
-    drawn = [{**layer, "off": off.get(layer["name"], 0)} for layer in layers]
+    drawn = [layer.facts() | {"off": off.get(layer.name, 0)} for layer in layers]
     found = [
         {"name": stage, "blocks": [{"name": block, "layers": names} for block, names in blocks.items()]}
-        for stage, blocks in stages([layer["name"] for layer in layers]).items()
+        for stage, blocks in stages([layer.name for layer in layers]).items()
     ]
     _layer_strip(
         key=key, data={"layers": drawn, "stages": found, "chosen": chosen}, on_chosen_change=on_choose
