@@ -106,7 +106,7 @@ with page(
         first = choose_classifier()
         card = catalogue.card_of(first)
         with chip:
-            image = choose_image(card)
+            image = choose_image(card, first)
     with bar.controls:
         title = st.segmented_control(
             "Projection", [*PROJECTION_OF], default="t-SNE", key="em_projection", bind="query-params",

@@ -301,6 +301,7 @@ def upload() -> None:
             "Read it this way", type="primary", key="data_read_upload", disabled=not asked.has_classes
         ):
             return
+
     def cancel() -> None:
         st.session_state["data_upload_done"] = file.file_id
         taken(file)
