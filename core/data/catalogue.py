@@ -172,7 +172,7 @@ def read_upload_as(
     roles.visitor().require_teacher("say how a data set is read")
     about, path = _about(_upload_path(name)), _upload_path(name)
     unsaid: dict[str, str] = dict.fromkeys(READING_SETTINGS, "guess") | {"splits": ""}
-    dataset = open_dataset(name, progress=progress, **(unsaid | said))
+    dataset = open_dataset(name, progress=progress, **(unsaid | dict(said)))
     _write_about(path, replace(about, said=dict(said)))
     return dataset
 
