@@ -20,6 +20,7 @@ _ROLE_WORDS = {
     "skip": "left out",
 }  # fmt: skip
 _FEWEST_CLASSES = 2
+_KEPT_READINGS = 4  # of a session: a hundred thousand files take seconds
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,15 @@ def asked_of(files_named: Callable[[str], ImageFiles], said: Mapping[str, str]) 
         SettingError: They name folders that are not there, or cannot be understood.
     """
     files = files_named(said.get("names", "guess"))
-    reading = look_into(files, splits=said.get("splits", ""), spelling=said.get("spelling", "guess"))
-    return Asked(dict(said), reading, (*reading.left_out, *files.skipped))
+    splits, spelling = said.get("splits", ""), said.get("spelling", "guess")
+    held: dict[tuple[str, str, str], FolderReading] = st.session_state.setdefault("data_readings", {})
+    facts = (files.key, splits, spelling)
+    if facts not in held:
+        reading = look_into(files, splits=splits, spelling=spelling)
+        while len(held) >= _KEPT_READINGS:
+            del held[next(iter(held))]
+        held[facts] = reading
+    return Asked(dict(said), held[facts], (*held[facts].left_out, *files.skipped))
 
 
 def _mark(asked: Asked) -> str:
