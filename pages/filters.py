@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from core.data.catalogue import dataset_names
 from core.models.catalogue import card_of
 from pages.elements.as_text import plain
 from pages.elements.figures.layer_strip import layer_strip
@@ -17,7 +16,11 @@ from pages.elements.page import errors_shown, page
 from pages.elements.pickers.bar import Bar, draw_bar
 from pages.elements.pickers.choose import choose_classifier
 from pages.elements.pickers.dataset_picker import dataset_picker, opened
-from pages.elements.pickers.first_choice import start_with_what_is_here
+from pages.elements.pickers.first_choice import (
+    let_data_follow,
+    start_with_what_is_here,
+    stop_where_data_do_not_fit,
+)
 
 FIRST_LAYER = 2  # the third convolution: past edges, and patches one can recognize
 IMAGE_COUNTS = (200, 1000, 2000, 5000, 10_000, 60_000)
@@ -28,11 +31,7 @@ def chosen_filters(bar: Bar) -> Filters:
     with bar.chips:
         classifier = choose_classifier()
     card = card_of(classifier)
-    if st.session_state.get("fl_of") != classifier:
-        # The data set follows the classifier, until another is chosen or a link names one.
-        st.session_state["fl_of"] = classifier
-        if card.dataset in dataset_names() and "fl_set" not in st.query_params:
-            st.session_state["fl_set"] = card.dataset
+    let_data_follow("fl", classifier, card)
     with bar.drawer():
         entry = dataset_picker("fl")
         dataset = opened(entry, {})
@@ -52,6 +51,7 @@ def chosen_filters(bar: Bar) -> Filters:
             # Without separators, since the address is written and read as the options are shown.
             help="How many are looked through, every class with its share.",
         )  # fmt: skip
+    stop_where_data_do_not_fit("fl", classifier, card, dataset)
     return asked(classifier, card, dataset, split, images)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from core.data.catalogue import dataset_names, open_dataset
+from core.data.catalogue import open_dataset
 from core.data.dataset import indexed_rows
 from core.data.fitting import fit_any
 from core.data.preprocessing import fit
@@ -17,6 +17,7 @@ from core.filters.index_file import find_index, index_key
 from core.models.card import ModelCard
 from core.models.catalogue import checkpoint_folder, fingerprint_of
 from core.models.classifier import Classifier
+from core.models.fitting_data import fitting_dataset
 from core.network.unit import Unit, outputs
 from core.progress import Progress, no_progress
 
@@ -53,16 +54,17 @@ def real_images(card: ModelCard, limit: int | None = None) -> RealImages:
     The test images if there are some; nothing is fetched. Otherwise all sample photos.
     """
     limit = limit or affordable(card.preprocessing.input_size)
-    if card.dataset in dataset_names():
+    fitting = fitting_dataset(card)
+    if fitting is not None:
         try:
-            dataset = open_dataset(card.dataset)
+            dataset = open_dataset(fitting)
         except ConvoscopeError:
             return _photos(card)
         name = "test" if "test" in dataset.splits else next(iter(dataset.splits))
         split = dataset.split(name)
         rows = indexed_rows(split.labels, min(limit, len(split)))
         pixels = np.stack([fit_any(split.images[row], card.preprocessing) for row in rows])
-        names = tuple(f"{card.dataset}/{name}/{row}" for row in rows)
+        names = tuple(f"{fitting}/{name}/{row}" for row in rows)
         words = f"{len(rows):,} images of {dataset.title}, {name}"
         return RealImages(pixels, names, words, (split.fingerprint, len(rows)))
     return _photos(card)
@@ -121,11 +123,11 @@ def indexed_best(name: str, card: ModelCard, layer: str | None) -> dict[str, Any
         `best_answers` found; None where there is no index, or the layer is not the place where the channels
         of a convolution count.
     """
-    fingerprint = fingerprint_of(name)
-    if layer is None or fingerprint is None or card.dataset not in dataset_names():
+    fingerprint, fitting = fingerprint_of(name), fitting_dataset(card)
+    if layer is None or fingerprint is None or fitting is None:
         return None
     try:
-        dataset = open_dataset(card.dataset)
+        dataset = open_dataset(fitting)
     except ConvoscopeError:
         return None
     for split_name in ("test", "train"):
@@ -144,7 +146,7 @@ def indexed_best(name: str, card: ModelCard, layer: str | None) -> dict[str, Any
                 "activation_words": f"{count:,} images of {dataset.title}, {split_name}",
                 "activations": index[f"{number}/top_values"][:, 0],
                 "activation_rows": np.arange(len(rows)),
-                "activation_names": [f"{card.dataset}/{split_name}/{row}" for row in rows],
+                "activation_names": [f"{fitting}/{split_name}/{row}" for row in rows],
             }
     return None
 

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from torch import Tensor, nn
 
+from core.compute.torch_internals import operation_name
 from core.errors import ConvoscopeError, SettingError, UnknownName
 from core.models.classifier import Classifier
 from core.network.receptive_field import FootprintObserver, ReceptiveField
@@ -167,7 +168,7 @@ class _Watcher:
         result = output[0] if isinstance(output, list | tuple) and output else output
         if not isinstance(result, Tensor) or not arguments or not isinstance(arguments[0], Tensor):
             return
-        name = function._schema.name.removeprefix("aten::").rstrip("_")
+        name = operation_name(function).rstrip("_")
         known = self._chains.get(id(arguments[0]))
         if known is None:
             return

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
+from core.compute.torch_internals import has_hooks
 from core.filters.map_statistics import Figures, figures_of, passed
 from core.network.graph import NetworkGraph, traced
 from core.network.hooks import observed, replaced
@@ -131,7 +132,7 @@ def _chains(module: nn.Module) -> dict[str, _Chain]:
                     site, bounds = f"{name}.act", _bounds(inside)
             else:
                 bounds = _bounds(part)
-            if bounds is None or part.training or _is_watched(part):
+            if bounds is None or part.training or has_hooks(part):
                 break
             low, high = bounds
             names.append(name)
@@ -149,11 +150,6 @@ def _only_reader(graph: NetworkGraph, node: fx.Node) -> fx.Node | None:
     if len(node.users) != 1 or behind is None or graph.part(behind) is None:
         return None
     return behind if behind.args == (node,) and not behind.kwargs else None
-
-
-def _is_watched(part: nn.Module) -> bool:
-    """Somebody wants to be told of what it does, or changes it."""
-    return any(one._forward_hooks or one._forward_pre_hooks for one in part.modules())
 
 
 def _bounds(part: nn.Module) -> tuple[float, float] | None:

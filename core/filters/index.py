@@ -25,7 +25,7 @@ from core.filters.channel_layers import ChannelLayer, find_layer, layers_of
 from core.filters.channel_statistics import LayerSums
 from core.filters.fused_statistics import PassingFigures
 from core.filters.index_resume import read_part, save_part
-from core.filters.map_statistics import Figures
+from core.filters.map_statistics import Figures, on_cpu
 from core.filters.similar_kernels import kernel_pictures, nearest_kernels
 from core.models.classifier import Classifier
 from core.progress import Progress, no_progress
@@ -143,7 +143,7 @@ def build_index(
         found = [find_layer(found, name) for name in layers]
     order = np.argsort(labels, kind="stable")
     total, size = len(order), _batch_size(found)
-    running = [LayerSums(layer.channels, number_of_classes, k, classifier.device) for layer in found]
+    running = [LayerSums(layer.channels, number_of_classes, k) for layer in found]
     done = read_part(part, running, size) if part is not None else 0
     saved = time.monotonic()
 
@@ -166,13 +166,13 @@ def build_index(
     def look(chosen: np.ndarray) -> tuple[np.ndarray, dict[str, Figures]]:
         here.seen = {}
         classifier.module(classifier.inputs(pixels(chosen)))
-        return chosen, here.seen
+        return chosen, on_cpu(here.seen)
 
     @torch.inference_mode()
     def add() -> None:
         while computed:
             chosen, seen = computed[0]
-            rows = torch.as_tensor(chosen, device=classifier.device)
+            rows = torch.as_tensor(chosen)
             for site, figures in seen.items():
                 for one in by_site[site]:
                     one.add(figures, rows, labels[chosen])
@@ -191,7 +191,7 @@ def build_index(
                 add()
 
         with passing.read():
-            for one in side_by_side(look, parts, beside):
+            for one in side_by_side(look, parts, beside, at_once=threads):
                 computed.append(one)
                 begun += 1
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from core.compute.torch_internals import base_written_by, operation_name
 from core.errors import ConvoscopeError, UnknownName
 from core.network.receptive_field_rules import EMPTY_INTERVAL, Axis, Grid, Unknown, follow, of_image
 from core.network.trace import trace_layers, twin_of
@@ -182,11 +183,11 @@ class FootprintObserver:
 
     def _doubt_base(self, function: Any, tensor: Tensor, footprint: Any) -> None:
         """What is written into a part of a tensor changes the whole, which no longer is what it was."""
-        base = tensor._base
-        if not function._schema.is_mutable or base is None or base.shape == tensor.shape:
+        base = base_written_by(function, tensor)
+        if base is None or base.shape == tensor.shape:
             return
         if footprint is not None or self._look_up(base) is not None:
-            name = function._schema.name.removeprefix("aten::")
+            name = operation_name(function)
             self._known[id(base)] = (base, Unknown(f"{name!r} writes into a part of a tensor"))
 
     def _look_up(self, tensor: Tensor) -> Any:

@@ -7,8 +7,6 @@ import torch
 from core.filters.channel_statistics import LayerSums
 from core.filters.map_statistics import Figures
 
-CPU = torch.device("cpu")
-
 
 def batches(classes, seed, scale=1.0, n=40, channels=6, spoiled=False):
     """Figures of images that come class by class, with many equal values."""
@@ -28,7 +26,7 @@ def batches(classes, seed, scale=1.0, n=40, channels=6, spoiled=False):
 @pytest.mark.parametrize(("classes", "k"), [(1, 3), (3, 1), (5, 16), (130, 4)])
 @pytest.mark.parametrize(("scale", "spoiled"), [(1.0, False), (1e-7, False), (1e5, False), (1.0, True)])
 def test_the_compiled_loop_adds_what_pytorch_adds(classes, k, scale, spoiled):
-    one, other = (LayerSums(6, classes, k, CPU) for _ in range(2))
+    one, other = (LayerSums(6, classes, k) for _ in range(2))
     for seed in range(3):
         for batch in batches(classes, seed, scale * 3**seed, spoiled=spoiled):
             one.add(*batch)
@@ -38,7 +36,7 @@ def test_the_compiled_loop_adds_what_pytorch_adds(classes, k, scale, spoiled):
 
 
 def test_lists_are_those_of_a_plain_sort():
-    sums = LayerSums(2, 2, 3, CPU)
+    sums = LayerSums(2, 2, 3)
     seen = list(batches(2, 0, channels=2))
     for batch in seen:
         sums.add(*batch)

@@ -107,7 +107,7 @@ def test_an_upload_that_is_no_zip_is_refused_in_the_page():
     page = open_page(data_part="Upload")
     page.file_uploader(key="data_upload").upload("x.zip", b"nothing", "application/zip").run()
     assert "'x.zip' is no zip" in page.error[0].value
-    assert dataset_names() == ["fashion_mnist", "cifar10", "digits", "sutures"]
+    assert dataset_names() == ["fashion_mnist", "cifar10", "photos", "digits", "sutures"]
 
 
 def test_the_same_zip_twice_is_one_data_set(tmp_path):

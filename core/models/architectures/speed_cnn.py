@@ -25,7 +25,8 @@ class WhitenedPatches(nn.Conv2d):
     def initialize_from(self, images: Tensor, epsilon: float = 5e-4) -> None:
         """Args: images: (N, C, H, W) float32, normalized as in training; some thousand are enough."""
         patches = nn.functional.unfold(images.contiguous(), self.kernel_size).transpose(1, 2).flatten(0, 1)
-        values, vectors = torch.linalg.eigh(patches.T.double() @ patches.double() / len(patches))
+        patches = patches.cpu().double()  # Apple's GPUs have no float64
+        values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
         filters = (vectors / (values + epsilon).sqrt()).T.reshape(-1, *self.weight.shape[1:])
         self.weight.copy_(torch.cat((filters, -filters)))
 
