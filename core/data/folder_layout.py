@@ -103,7 +103,7 @@ class FolderReading:
             found.setdefault(split, {})[name] = n
         return found
 
-    def sentences(self) -> list[str]:
+    def sentences(self, *, with_choices: bool = True) -> list[str]:
         """What was taken for what, in words, and how to say it otherwise."""
         said = [_sentence_on(role) for role in self.roles if role.role not in ("class", "skip")]
         skipped = [role for role in self.roles if role.role == "skip"]
@@ -116,7 +116,8 @@ class FolderReading:
             names = self.class_names
             shown = ", ".join(map(repr, names[:8])) + (f", … ({len(names)} in all)" if names[8:] else "")
             said.append(f"No folder was taken for a split; the classes are {shown or 'none'}.")
-        return [*said, *(choice.sentence() for choice in self.choices if not choice.said), *self.notes]
+        asked = [choice.sentence() for choice in self.choices if with_choices and not choice.said]
+        return [*said, *asked, *self.notes]
 
 
 def _sentence_on(folder: FolderRole) -> str:
