@@ -41,7 +41,7 @@ with page("Data", "What is in the data set, and is it sound?"):
         dataset = opened_or_offered("data", entry, settings)
         if part == "Overview":
             contact_sheet(dataset)
-            folders(entry, dataset)
+            folders(entry)
         height, width = dataset.input_size
         splits = ", ".join(f"{plain(name)} {len(split):,}" for name, split in dataset.splits.items())
         colors = "gray" if dataset.channels == 1 else "RGB"
