@@ -9,6 +9,7 @@ from core.commands import open_both, show
 
 if TYPE_CHECKING:
     from core.data.dataset import ImageDataset
+    from core.settings import JsonObject
 
 
 def add_parser(subparsers: Any) -> None:
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     after = ablated_logits(classifier, pixels, rows, channels, how=args.how, progress=show)
     effect = Effect(labels, before.argmax(1), after.argmax(1), len(names), ENGINE)
     (was, now), intervals = effect.accuracy, effect.intervals
-    answer: dict[str, Any] = {
+    answer: JsonObject = {
         **_asked(args, dataset, rows),
         "channels": channels,
         "engine": effect.engine,
@@ -149,7 +150,7 @@ def _each(args: argparse.Namespace) -> int:
     return 0
 
 
-def _asked(args: argparse.Namespace, dataset: "ImageDataset", rows: Any) -> dict[str, Any]:
+def _asked(args: argparse.Namespace, dataset: "ImageDataset", rows: Any) -> "JsonObject":
     return {
         "classifier": args.classifier,
         "dataset": dataset.name,

@@ -60,7 +60,7 @@ def test_the_network_is_left_as_it_was(classifier):
 
 
 def test_layers_without_places_are_named(classifier):
-    with pytest.raises(UnknownReceptiveField, match="'4' is no map"):
+    with pytest.raises(UnknownReceptiveField, match="'4' is not a map"):
         effective_field(classifier, images, layer="4")
     with pytest.raises(UnknownName, match="no layer named 'conv'"):
         effective_field(classifier, images, layer="conv")
