@@ -26,15 +26,9 @@ def _passed(value, factor, offset, low, high):  # type: ignore[no-untyped-def]
     return high if value > high else value
 
 
-@compiled("", inline=True)
-def _pass_row(row, factor, offset, low, high):  # type: ignore[no-untyped-def]
-    for c in range(len(row)):
-        row[c] = _passed(row[c], factor[c], offset[c], low, high)
-
-
-@compiled("", inline=True)
-def _clear(top, where, added, squared, none):  # type: ignore[no-untyped-def]
-    for c in range(len(top)):
+@compiled(inline=True)
+def _clear(lanes, top, where, added, squared, none):  # type: ignore[no-untyped-def]
+    for c in range(lanes):
         top[c] = -np.inf
         where[c] = 0
         added[c] = 0
@@ -42,38 +36,59 @@ def _clear(top, where, added, squared, none):  # type: ignore[no-untyped-def]
         none[c] = 0
 
 
-@compiled("", inline=True)
-def _add_four(first, second, third, fourth, row, top, where, added, squared, none):  # type: ignore[no-untyped-def]
+@compiled(inline=True)
+def _add_fours(flat, rows, lanes, passing, change, figures):  # type: ignore[no-untyped-def]
     """Four rows of lanes at a time, since the figures have to be fetched and put back for each."""
-    for c in range(len(top)):
-        a, b, d, e = first[c], second[c], third[c], fourth[c]
-        ab = b if b > a else a
-        ab_at = row + np.int32(1) if b > a else row
-        de = e if e > d else d
-        de_at = row + np.int32(3) if e > d else row + np.int32(2)
-        ab_at = de_at if de > ab else ab_at
-        ab = de if de > ab else ab
-        where[c] = ab_at if ab > top[c] else where[c]
-        top[c] = ab if ab > top[c] else top[c]
-        added[c] += (a + b) + (d + e)
-        squared[c] += (a * a + b * b) + (d * d + e * e)
-        none[c] += ((ONE if a == 0 else NONE) + (ONE if b == 0 else NONE)) + (
-            (ONE if d == 0 else NONE) + (ONE if e == 0 else NONE)
-        )
+    top, where, added, squared, none = figures
+    factor, offset, low, high = change
+    for four in range(rows // 4):
+        row = np.int32(4 * four)
+        at = row * lanes
+        first = flat[at : at + lanes]
+        second = flat[at + lanes : at + 2 * lanes]
+        third = flat[at + 2 * lanes : at + 3 * lanes]
+        fourth = flat[at + 3 * lanes : at + 4 * lanes]
+        if passing:
+            for some in (first, second, third, fourth):
+                for c in range(lanes):
+                    some[c] = _passed(some[c], factor[c], offset[c], low, high)
+        for c in range(lanes):
+            a, b, d, e = first[c], second[c], third[c], fourth[c]
+            ab = b if b > a else a
+            ab_at = row + np.int32(1) if b > a else row
+            de = e if e > d else d
+            de_at = row + np.int32(3) if e > d else row + np.int32(2)
+            ab_at = de_at if de > ab else ab_at
+            ab = de if de > ab else ab
+            where[c] = ab_at if ab > top[c] else where[c]
+            top[c] = ab if ab > top[c] else top[c]
+            added[c] += (a + b) + (d + e)
+            squared[c] += (a * a + b * b) + (d * d + e * e)
+            none[c] += ((ONE if a == 0 else NONE) + (ONE if b == 0 else NONE)) + (
+                (ONE if d == 0 else NONE) + (ONE if e == 0 else NONE)
+            )
 
 
-@compiled("", inline=True)
-def _add_one(first, row, top, where, added, squared, none):  # type: ignore[no-untyped-def]
-    for c in range(len(top)):
-        a = first[c]
-        where[c] = row if a > top[c] else where[c]
-        top[c] = a if a > top[c] else top[c]
-        added[c] += a
-        squared[c] += a * a
-        none[c] += ONE if a == 0 else NONE
+@compiled(inline=True)
+def _add_ones(flat, rows, lanes, passing, change, figures):  # type: ignore[no-untyped-def]
+    """The rows of lanes that are left, one at a time."""
+    top, where, added, squared, none = figures
+    factor, offset, low, high = change
+    for last in range(rows // 4 * 4, rows):
+        first = flat[last * lanes : (last + 1) * lanes]
+        for c in range(lanes):
+            a = first[c]
+            if passing:
+                a = _passed(a, factor[c], offset[c], low, high)
+                first[c] = a
+            where[c] = np.int32(last) if a > top[c] else where[c]
+            top[c] = a if a > top[c] else top[c]
+            added[c] += a
+            squared[c] += a * a
+            none[c] += ONE if a == 0 else NONE
 
 
-@compiled("", inline=True)
+@compiled(inline=True)
 def _join_lanes(lanes, figures, group):  # type: ignore[no-untyped-def]
     """The lanes of one channel together; of equal values the first place counts."""
     top, where, added, squared, none = lanes
@@ -98,21 +113,27 @@ def _join_lanes(lanes, figures, group):  # type: ignore[no-untyped-def]
             zeros[c] += none[lane]
 
 
-@compiled("", inline=True)
-def _add_place(values, place, figures):  # type: ignore[no-untyped-def]
-    """A place that does not fill a row of lanes."""
+@compiled(inline=True)
+def _add_places(flat, places_left, passing, change, figures):  # type: ignore[no-untyped-def]
+    """The places that do not fill a row of lanes."""
     largest, places, total, squares, zeros = figures
-    for c in range(len(largest)):
-        a = values[c]
-        if a > largest[c]:
-            largest[c] = a
-            places[c] = place
-        total[c] += a
-        squares[c] += a * a
-        zeros[c] += ONE if a == 0 else NONE
+    factor, offset, low, high = change
+    channels = len(largest)
+    for place in places_left:
+        for c in range(channels):
+            a = flat[place * channels + c]
+            if passing:
+                a = _passed(a, factor[c], offset[c], low, high)
+                flat[place * channels + c] = a
+            if a > largest[c]:
+                largest[c] = a
+                places[c] = place
+            total[c] += a
+            squares[c] += a * a
+            zeros[c] += ONE if a == 0 else NONE
 
 
-@compiled("", inline=True)
+@compiled(inline=True)
 def _find_not_a_number(places_and_channels, figures):  # type: ignore[no-untyped-def]
     """The first place that is not a number is where the largest value counts as standing."""
     largest, places, total, _, _ = figures
@@ -144,39 +165,21 @@ def _loop(passing: bool) -> Callable[..., None]:
         top, where = np.empty(lanes, np.float32), np.empty(lanes, np.int32)
         added, squared = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
         none = np.empty(lanes, np.float32)
+        factor, offset = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
         if passing:
-            factor, offset = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
             for c in range(lanes):
                 factor[c] = scale[c % channels]
                 offset[c] = shift[c % channels]
+        of_lanes, change = (top, where, added, squared, none), (factor, offset, low, high)
         for image in range(n):
             flat = maps[image].reshape(size * channels)
-            figures = largest[image], places[image], total[image], squares[image], zeros[image]
-            _clear(top, where, added, squared, none)
-            for four in range(rows // 4):
-                at = 4 * four * lanes
-                first = flat[at : at + lanes]
-                second = flat[at + lanes : at + 2 * lanes]
-                third = flat[at + 2 * lanes : at + 3 * lanes]
-                fourth = flat[at + 3 * lanes : at + 4 * lanes]
-                if passing:
-                    for some in (first, second, third, fourth):
-                        _pass_row(some, factor, offset, low, high)
-                _add_four(
-                    first, second, third, fourth, np.int32(4 * four), top, where, added, squared, none
-                )
-            for last in range(rows // 4 * 4, rows):
-                first = flat[last * lanes : (last + 1) * lanes]
-                if passing:
-                    _pass_row(first, factor, offset, low, high)
-                _add_one(first, np.int32(last), top, where, added, squared, none)
-            _join_lanes((top, where, added, squared, none), figures, group)
-            for place in range(rows * group, size):
-                first = flat[place * channels : (place + 1) * channels]
-                if passing:
-                    _pass_row(first, factor, offset, low, high)
-                _add_place(first, place, figures)
-            _find_not_a_number(maps[image], figures)
+            of_image = largest[image], places[image], total[image], squares[image], zeros[image]
+            _clear(lanes, top, where, added, squared, none)
+            _add_fours(flat, rows, lanes, passing, change, of_lanes)
+            _add_ones(flat, rows, lanes, passing, change, of_lanes)
+            _join_lanes(of_lanes, of_image, group)
+            _add_places(flat, range(rows * group, size), passing, change, of_image)
+            _find_not_a_number(maps[image], of_image)
 
     return loop
 

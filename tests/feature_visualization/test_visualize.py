@@ -145,7 +145,7 @@ def test_it_begins_with_the_image_it_is_given(picture: str) -> None:
     made = visualize(color(), Unit("3", 1), start=given, picture=picture, **QUICK)
     tolerance = 6 if picture == "Fourier" else 1
     assert np.abs(made.frames[0].pixels.astype(int) - given).max() <= tolerance
-    with pytest.raises(BadImage, match=r"has the shape \(8, 8, 3\); color takes \(20, 24, 3\)"):
+    with pytest.raises(BadImage, match=r"has the shape \(8, 8, 3\), but color takes \(20, 24, 3\)"):
         visualize(color(), Unit("3", 1), start=photo((8, 8), 3))
 
 
