@@ -12,8 +12,8 @@ from core.network.hooks import opened_relus
 from core.network.unit import Unit, outputs
 
 RELU6_CEILING = 6.0  # of a ReLU6
-ENGINE = "gradients by automatic differentiation through the whole network"
-OPENED = "the gradient was let through inactive ReLUs, since it was 0 otherwise,"
+ENGINE = "automatic differentiation through the whole network"
+OPENED = "the gradient was let through inactive ReLUs, where it was 0 otherwise,"
 
 
 class Ascent:

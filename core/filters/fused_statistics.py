@@ -21,8 +21,8 @@ from core.network.in_place_steps import scale_and_shift
 
 Reader = Callable[[Figures], None]
 
-ONE_PASS = "normalization, activation, and figures in one pass over each map"
-AFTER_THE_LAYERS = "figures taken from the finished maps"
+ONE_PASS = "one pass over each map for normalization, activation, and figures"
+AFTER_THE_LAYERS = "reading the finished maps"
 # Why a site's figures are taken from its finished map, and how many sites have that reason.
 CANNOT_BE_FOLLOWED = "the network's code cannot be followed in advance"
 NOT_A_PLAIN_CHAIN = (
@@ -78,7 +78,7 @@ class PassingFigures:
         if len(reasons) == total:
             return f"{AFTER_THE_LAYERS}, because {why}"
         fused = total - len(reasons)
-        return f"{ONE_PASS} at {fused} of {total} layers; elsewhere {AFTER_THE_LAYERS}, because {why}"
+        return f"{ONE_PASS} at {fused} of {total} layers; elsewhere by {AFTER_THE_LAYERS}, because {why}"
 
 
 @dataclass(frozen=True)

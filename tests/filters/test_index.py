@@ -129,7 +129,7 @@ def test_the_index_says_how_its_figures_were_taken():
     classifier, (images, labels) = make(), images_of(6)
     index = indexed(classifier, images, labels)
     assert index.engine.startswith(
-        "normalization, activation, and figures in one pass over each map at 2 of 3"
+        "one pass over each map for normalization, activation, and figures at 2 of 3"
     )
     assert index.engine.endswith("or it is read by several layers (1)")  # conv3: its ReLU is no layer
     assert from_answer(FilterIndex, to_answer(index)).engine == index.engine
