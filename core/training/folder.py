@@ -113,7 +113,7 @@ def _settings_in(path: Path) -> JsonObject:
         held: JsonObject = dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError):
         raise BadCheckpoint(
-            f"{path.parent.name}/{SETTINGS} cannot be read, so nothing tells what this run was begun with: "
+            f"{path.parent.name}/{SETTINGS} cannot be read, so it is unknown what this run was started with: "
             "choose another name for a new run."
         ) from None
     return {RENAMED.get(name, name): value for name, value in held.items()}
@@ -158,7 +158,7 @@ def state_does_not_fit(folder: Path, error: Exception) -> BadCheckpoint:
     """The error to raise where a state is whole, but not one of this run's network."""
     return BadCheckpoint(
         f"{folder.name}/{STATE} does not fit ({(str(error) or repr(error)).splitlines()[0]}): the run was "
-        "begun by another version of Convoscope. Give a new run another name; this one's curves stay."
+        f"started by another version of Convoscope. Give a new run another name; this one's curves stay."
     )
 
 

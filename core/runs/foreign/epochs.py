@@ -101,7 +101,7 @@ def _by_epoch_column(
     if any(e != int(e) for e in known):
         later = [m for m in found if m.epoch != 0 or not any(_is_held_out(curves, k) for k in m.values)]
         if len(later) < len(found):
-            notes.append("What was measured at epoch 0, before the training, is left out.")
+            notes.append("Measurements at epoch 0, before the training, are left out.")
             found = later
 
         def number(epoch: float) -> int:
