@@ -109,7 +109,7 @@ def library_module(network: str, side: int) -> nn.Module:
         module = torchvision.models.get_model(name, weights=None)
     else:
         module = timm.create_model(network, pretrained=False)
-    for parameter in module.parameters():
+    for name, parameter in module.named_parameters():
         if (
             parameter.ndim <= 1 and not parameter.any()
         ):  # what begins at zero, as the last norm of a block does
@@ -251,7 +251,7 @@ class _Logits(nn.Module):
 
 
 def _gradients(network: str, steps: int) -> list[Row]:
-    """Equal steps against the better of Captum's batches and layouts, and a step of the adaptive rule."""
+    """Equal steps against the better of Captum's batches and layouts; and what a step of the adaptive rule costs."""
     import captum.attr
 
     module = library_module(network, 224).requires_grad_(False)

@@ -54,7 +54,7 @@ STATE = MODEL.state_dict()
         ({"state_dict": STATE, "best_acc": np.float64(0.9), "curve": np.arange(3.0)}, "under 'state_dict'"),
         ({"model": STATE, "args": Namespace(lr=0.1, out=Path("x"))}, "under 'model'"),
         ({"a": {"b": {"state_dict": STATE}}}, "under 'a.b.state_dict'"),
-        ({**STATE, "epoch": 7}, "1 entries that are no tensors"),
+        ({**STATE, "epoch": 7}, "1 entries that are not tensors"),
         ({k: v.half() if v.is_floating_point() else v for k, v in STATE.items()}, None),
     ],
 )

@@ -118,7 +118,7 @@ def _by_epoch_column(
     epochs = _epochs_of_rows(found, curves)
     before = _steps_before(found, epochs)
     if any(before.values()):
-        notes.append("The steps begin again in every epoch, so they are added up.")
+        notes.append("The steps start over in every epoch, so they are added up.")
     points = []
     for m, epoch in zip(found, epochs, strict=True):
         step = int(m.step) + before[epoch] if m.step is not None else None

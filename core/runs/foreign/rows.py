@@ -163,7 +163,7 @@ def separate_runs(
                 runs.append([])
                 seen, latest, first = set(), {}, math.inf
                 notes.append(
-                    f"From {line_word} {m.line} on the {unit}s begin again at {key:g}: that is another run."
+                    f"From {line_word} {m.line} on the {unit}s start over at {key:g}: that is another run."
                 )
             else:
                 runs[-1] = [o for o in runs[-1] if _key(o) is None or _key(o) < key]  # type: ignore[operator]

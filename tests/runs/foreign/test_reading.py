@@ -281,7 +281,7 @@ def test_a18_an_appended_run_is_another_run_and_a_resumed_one_is_told():
     appended = b"epoch,train_loss\n1,1.2\n2,1.0\n1,9.2\n2,9.0\n"
     reading = read_history("h.csv", appended)
     assert [[r["train_loss"] for r in plain_records(run)] for run in reading.runs] == [[1.2, 1.0], [9.2, 9.0]]
-    assert "From line 4 on the epochs begin again at 1: that is another run." in reading.notes
+    assert "From line 4 on the epochs start over at 1: that is another run." in reading.notes
     heading = b"epoch,loss\n0,1.2\n1,1.0\nepoch,loss\n2,.9\n"
     assert [row[:2] for row in epochs("h.csv", heading)] == [(1, 1.2), (2, 1.0), (3, 0.9)]
     resumed = b"epoch,loss\n0,5\n1,4\n2,3\n3,2\n2,3.5\n3,2.5\n4,2\n"
