@@ -254,6 +254,7 @@ def _note(
     if tolerance is not None and error > tolerance / 100 * abs(expected):
         advice = "Choose a baseline nearer to the image, such as blur."
         if abs(expected) < 0.05 * abs(score):
-            advice = "Image and baseline score almost alike: there is little to share. Try another baseline."
+            advice = "The scores of image and baseline are almost the same: there is little to distribute. "
+            "Try another baseline."
         return f"The sum is still more than {tolerance:g} % off after {steps} steps. {advice}"
     return ""
