@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from core.compute.device_faults import is_device_fault
+from core.compute.own_forward import own_forward
+from core.compute.torch_internals import has_hooks
 from core.models.classifier import Classifier
 from core.network.fused_graph import fuse, weights_state
 from core.network.graph import CANNOT_FOLLOW, NetworkGraph, traced
@@ -96,8 +98,8 @@ def network_of(classifier: Classifier) -> FusedNetwork | None:
 
 def is_watched(module: nn.Module) -> bool:
     """Whether someone is told of what happens inside, or changes it."""
-    return any(
-        part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part) for part in module.modules()
+    return has_hooks(module) or any(
+        "forward" in vars(part) and own_forward(part) is None for part in module.modules()
     )
 
 
