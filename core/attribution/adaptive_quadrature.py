@@ -6,9 +6,9 @@ their gradients. Here the path is cut into pieces, each with the gradient at its
 needs no estimate: the integral over it is the score at its end less the score at its start. The worst pieces
 are cut into thirds, so that the middle third keeps the gradient that is there already.
 
-The scores cost a third of the gradients. To take them from Hermite's cubic through the scores and slopes in the
-middles, which come for nothing, was tried: twice the steps for the same error on two of three photos, since a
-network's score has kinks.
+The scores cost a third of the gradients. To take them from Hermite's cubic through the scores and slopes in
+the middles, which come for nothing, was tried: twice the steps for the same error on two of three photos,
+since a network's score has kinks.
 
 As soon as the errors of all pieces, taken as they come and taken without their signs, are small, that is it:
 a sum that is right by chance, with a piece too much here and one too little there, is found out.

@@ -1,4 +1,4 @@
-"""Which engine finds a map first: by the multiplications that are left, and where those do not tell, by a race.
+"""Which engine finds a map first: by the multiplications left, and where those do not tell, by a race.
 
 Blocks (`core.occlusion.incremental`) leave out what a window does not change, and are slower for what they do
 not. Where they save most of the multiplications they are taken, where they save next to none nothing is

@@ -33,9 +33,7 @@ def test_a_race_gives_every_place_its_logits(name, monkeypatch):
     monkeypatch.setattr(quickest, "DECISIVE_SAVING", float("inf"))
     c = classifier_of(network(name), (64, 64))
     shares = []
-    found = occlusion_logits(
-        c, photo(), window=7, stride=7, progress=lambda share, _: shares.append(share)
-    )
+    found = occlusion_logits(c, photo(), window=7, stride=7, progress=lambda share, _: shares.append(share))
     assert found.engine in (quickest.BLOCKS, quickest.FULL)
     assert shares == sorted(shares)
     assert shares[-1] == 1
@@ -67,9 +65,7 @@ def test_the_winner_is_asked_at_once_the_next_time(monkeypatch):
     monkeypatch.setattr(quickest, "PLACES_OF_A_RACE", 0)  # another race would fail
     asked = []
     before = quickest._ways
-    monkeypatch.setattr(
-        quickest, "_ways", lambda *given: asked.append(given[-1]) or before(*given)
-    )
+    monkeypatch.setattr(quickest, "_ways", lambda *given: asked.append(given[-1]) or before(*given))
     check(c, occlusion_logits(c, photo(), window=7, stride=7))
     assert asked != [None]
 
