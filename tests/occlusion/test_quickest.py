@@ -28,7 +28,7 @@ def check(c, found, side=64, seed=0):
     np.testing.assert_allclose(found.logits, plain.logits, rtol=0, atol=1e-5 * largest)
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v3_small", "nf_resnet26"])
+@pytest.mark.parametrize("name", ["mobilenet_v3_small"])
 def test_a_race_gives_every_place_its_logits(name, monkeypatch):
     monkeypatch.setattr(quickest, "DECISIVE_SAVING", float("inf"))
     c = classifier_of(network(name), (64, 64))
@@ -42,7 +42,7 @@ def test_a_race_gives_every_place_its_logits(name, monkeypatch):
     check(c, occlusion_logits(c, photo(64, 1), window=7, stride=7), 64, 1)
 
 
-@pytest.mark.parametrize("name", ["densenet121", "vgg11_bn"])
+@pytest.mark.parametrize("name", ["densenet121"])
 def test_networks_that_decide_by_sizes_get_blocks(name, monkeypatch):
     monkeypatch.setattr(quickest, "DECISIVE_SAVING", 1.0)
     c = classifier_of(network(name), (64, 64))
@@ -60,7 +60,7 @@ def test_where_blocks_save_nothing_none_are_prepared(monkeypatch):
 
 
 def test_the_winner_is_asked_at_once_the_next_time(monkeypatch):
-    c = classifier_of(network("resnet18"), (64, 64))
+    c = classifier_of(network("mobilenet_v3_small"), (64, 64))
     occlusion_logits(c, photo(), window=7, stride=7)
     monkeypatch.setattr(quickest, "PLACES_OF_A_RACE", 0)  # another race would fail
     asked = []
