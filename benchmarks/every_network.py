@@ -110,7 +110,9 @@ def library_module(network: str, side: int) -> nn.Module:
     else:
         module = timm.create_model(network, pretrained=False)
     for name, parameter in module.named_parameters():
-        if parameter.ndim <= 1 and not parameter.any():  # what begins at zero, as the last norm of a block does
+        if (
+            parameter.ndim <= 1 and not parameter.any()
+        ):  # what begins at zero, as the last norm of a block does
             nn.init.uniform_(parameter, 0.1, 0.5)
     norms = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
     for norm in norms:

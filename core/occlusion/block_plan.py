@@ -144,7 +144,10 @@ class Plan:
 
     @staticmethod
     def of(
-        network: LocalNetwork, rows: dict[fx.Node, int], columns: dict[fx.Node, int], windows: int | None = None
+        network: LocalNetwork,
+        rows: dict[fx.Node, int],
+        columns: dict[fx.Node, int],
+        windows: int | None = None,
     ) -> "Plan":
         """The plan for blocks of these sizes.
 
@@ -175,7 +178,9 @@ class Plan:
                         products = float(points * inputs * channels)
                         transforms = float(points * (16 * inputs + 36 * channels))
                         saved = cost - COST_OF_A_PRODUCT * (products + transforms)
-                        if saved > 0 and (windows is None or network.is_worth_products(node, windows * saved)):
+                        if saved > 0 and (
+                            windows is None or network.is_worth_products(node, windows * saved)
+                        ):
                             cost = products
                             by_products.add(node)
                             size += 2.0 * points * (inputs + channels)
