@@ -2,12 +2,12 @@
 
 import ast
 import csv
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from core.errors import SettingError
+from core.paths import from_json
 
 MOST_LETTERS = 4_000_000
 
@@ -59,8 +59,8 @@ def _unnumbered(lines: list[str]) -> list[str]:
 def _structured(text: str) -> list[str]:
     held: Any = None
     try:
-        held = json.loads(text)
-    except (ValueError, RecursionError):
+        held = from_json(text)
+    except ValueError:
         try:
             held = ast.literal_eval(text)  # {0: 'tench, Tinca tinca', …}, as ImageNet's names are passed on
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):

@@ -8,6 +8,7 @@ from typing import Any
 
 from core.data.preprocessing import Preprocessing
 from core.errors import BadCheckpoint, TargetOutOfRange, UnknownName
+from core.paths import from_json
 from core.settings import JsonObject, Settings
 
 # The files of a checkpoint's folder.
@@ -80,7 +81,7 @@ class ModelCard:
             BadCheckpoint: It is not JSON, or lacks or misnames something; the message says what and where.
         """
         try:
-            values = json.loads(text)
+            values = from_json(text)
             _check_form(values)
             given: JsonObject = {
                 k: tuple(v) if isinstance(v, list) else v for k, v in values.pop("preprocessing").items()
@@ -88,7 +89,7 @@ class ModelCard:
             preprocessing = Preprocessing(**given)
             values["class_names"] = tuple(values["class_names"])
             return cls(preprocessing=preprocessing, **values)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             words = str(error)[:200] if str(error) else type(error).__name__
             raise BadCheckpoint(f"{where} is not a model card: {words}. Train or import it again.") from None
         except BadCheckpoint as error:

@@ -10,7 +10,6 @@ compared with what the network gave. The answers differ from the network's by ro
 
 import operator
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import torch

@@ -1,6 +1,5 @@
 """All runs with their records: trainings of this server, shipped checkpoints, histories dropped in."""
 
-import json
 import math
 import threading
 import time
@@ -25,7 +24,7 @@ from core.history import (
     typed_records,
     variants,
 )
-from core.paths import PROJECT, home
+from core.paths import PROJECT, from_json, home
 from core.runs.verdict import Verdict, best_record, verdict
 from core.serving import jobs
 from core.serving.jobs import Job
@@ -152,8 +151,8 @@ def settings_of_run(run: Run, history: Sequence[Record] | None = None) -> Settin
     settings: dict[str, SettingValue] = dict(starts[-1].settings) if starts else {}
     if not settings and run.folder is not None:
         try:
-            settings = dict(json.loads((run.folder / "settings.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError):
+            settings = dict(from_json((run.folder / "settings.json").read_bytes()))
+        except (OSError, ValueError, TypeError):
             settings = {}
     for option in ("architecture_settings", "dataset_settings"):
         settings |= _own_settings(settings, option)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from core.history import FILE, PlainRecord, read_plain_records
-from core.paths import write_whole
+from core.paths import read_json, write_whole
 from core.serving import processes
 from core.settings import JsonObject
 
@@ -167,14 +167,6 @@ def share_done(history: list[PlainRecord]) -> float:
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write a file of a job so that nobody ever sees half of it."""
     write_whole(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
-
-
-def read_json(path: Path) -> Any:
-    """What a file holds; None where there is none, or it is not JSON."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
 
 
 def _object(folder: Path, file: str) -> JsonObject | None:

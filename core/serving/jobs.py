@@ -21,9 +21,9 @@ from core import roles
 from core.disk import require_room
 from core.errors import ConvoscopeError, SettingError, one_of
 from core.paths import PROJECT, home
+from core.paths import read_json as _read
 from core.serving import processes
 from core.serving.job import ACTIVE, CHILD, EXIT, JOB, LOG, PROCESS, RESULTS, STOP, Job, look, share_done
-from core.serving.job import read_json as _read
 from core.serving.job import write_json as _write
 from core.settings import Settings
 
@@ -33,6 +33,13 @@ __all__ = [
 ]  # fmt: skip
 LONGEST_NAME = 100
 LEAST_ROOM = 20 * 2**20  # bytes: weights, their state and a history of a small network
+_NAMES_OF_DEVICES = {
+    "CON",
+    "PRN",
+    "AUX",
+    "NUL",
+    *(f"{port}{i}" for port in ("COM", "LPT") for i in range(10)),
+}
 _UNDER_A_WATCHER = "CONVOSCOPE_JOB"  # tells a command that its folder is looked after
 
 
@@ -51,6 +58,11 @@ def check_name(name: str) -> str:
         raise SettingError(
             f"The name {shown!r} cannot be that of a folder: use letters, digits, _ and -, and begin with "
             "a letter or a digit."
+        )
+    if name.endswith(".") or name.partition(".")[0].upper() in _NAMES_OF_DEVICES:
+        raise SettingError(
+            f"The name {shown!r} cannot be that of a folder on Windows: choose another, without a dot at its "
+            "end."
         )
     if len(name) > LONGEST_NAME:
         raise SettingError(f"The name {shown!r} is too long: use at most {LONGEST_NAME} characters.")

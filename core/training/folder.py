@@ -12,6 +12,7 @@ import io
 import json
 import pickle
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
@@ -27,13 +28,15 @@ from core.history import (
     Record,
     StartRecord,
     append_record,
+    of_kind,
     plain_record,
+    read_history,
     rewrite_history,
     typed_record,
 )
 from core.models.card import CARD
-from core.paths import write_whole
-from core.settings import RENAMED, JsonObject
+from core.paths import read_json, write_whole
+from core.settings import RENAMED
 from core.training.epoch_sums import EpochSums
 from core.training.step import StepperState
 from core.training.training_settings import MAY_CHANGE, TrainingSettings
@@ -87,36 +90,40 @@ def claim_folder(folder: Path, settings: TrainingSettings) -> None:
     Raises:
         SettingError: It holds a run with other settings, of which the message names the first, or something
             that this run would overwrite.
-        BadCheckpoint: Its settings cannot be read.
+        BadCheckpoint: Its settings cannot be read, and its history does not tell them either.
     """
     path, values = folder / SETTINGS, settings.as_values()
-    if path.exists():
-        before = _settings_in(path)
-        for name, value in values.items():
-            if name not in MAY_CHANGE and name in before and before[name] != value:
-                raise SettingError(
-                    f"The folder {folder.name!r} holds a run with {name} = {before[name]!r}, and now {name} "
-                    f"is {value!r}: resume it with its own settings, or choose another name."
-                )
-        return
-    if (folder / FILE).exists() or (folder / CARD).exists():
+    held = read_json(path)
+    whole = isinstance(held, dict)
+    if not path.exists() and ((folder / FILE).exists() or (folder / CARD).exists()):
         raise SettingError(
             f"The folder {folder.name!r} holds a model or a run of another kind, which this run would "
             "overwrite: choose another name."
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    write_whole(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
+    before = held if whole else _settings_by_history(folder) if path.exists() else {}
+    before = {RENAMED.get(name, name): value for name, value in before.items()}
+    for name, value in values.items():
+        if name not in MAY_CHANGE and name in before and before[name] != value:
+            raise SettingError(
+                f"The folder {folder.name!r} holds a run with {name} = {before[name]!r}, and now {name} "
+                f"is {value!r}: resume it with its own settings, or choose another name."
+            )
+    if not whole:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def _settings_in(path: Path) -> JsonObject:
-    try:
-        held: JsonObject = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError):
-        raise BadCheckpoint(
-            f"{path.parent.name}/{SETTINGS} cannot be read, so nothing tells what this run was begun with: "
-            "choose another name for a new run."
-        ) from None
-    return {RENAMED.get(name, name): value for name, value in held.items()}
+def _settings_by_history(folder: Path) -> Mapping[str, Any]:
+    """What a run was begun with, where the file that says so is damaged; empty if it had not begun."""
+    starts = list(of_kind(read_history(folder / FILE), StartRecord))
+    if starts and starts[-1].settings:
+        return starts[-1].settings
+    if not any((folder / file).exists() for file in (FILE, STATE, CARD)):
+        return {}
+    raise BadCheckpoint(
+        f"{folder.name}/{SETTINGS} cannot be read, and neither can the history that would tell what this run "
+        "was begun with: choose another name for a new run."
+    )
 
 
 def load_state(folder: Path) -> RunState:

@@ -1,11 +1,11 @@
 """Histories that this project wrote: its history.jsonl, and the CSV of Train monitor."""
 
-import json
 import math
 from collections.abc import Iterable
 from typing import Any
 
 from core.history import PlainRecord
+from core.paths import from_json
 from core.runs.foreign.table import BadHistory, Row, Table, numbers_of
 
 _KINDS = ("start", "features", "step", "epoch", "end")
@@ -21,8 +21,8 @@ def looks_like_own_lines(text: str) -> bool:
     """Whether the first line is a record of a kind of ours."""
     first = next((line for line in text.splitlines() if line.strip()), "")
     try:
-        record = json.loads(first)
-    except (ValueError, RecursionError):
+        record = from_json(first)
+    except ValueError:
         return False
     return isinstance(record, dict) and record.get("kind") in _KINDS
 
@@ -43,8 +43,8 @@ def own_lines(name: str, text: str) -> tuple[tuple[PlainRecord, ...], tuple[str,
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
+            record = from_json(line)
+        except ValueError:
             damaged.append(number)
             continue
         if isinstance(record, dict) and record.get("kind") in _KINDS:

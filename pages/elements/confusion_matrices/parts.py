@@ -29,6 +29,7 @@ from pages.elements.confusion_matrices.judged import (
 )
 from pages.elements.figures.confusion_grid import confusion_grid
 from pages.elements.page import errors_shown
+from pages.elements.visitor import read_once
 
 NORMALIZE = {"Counts": None, "% of true": "true", "% of predicted": "pred", "% of all": "all"}
 ORDERS = ("As given", "By similarity", "By error")
@@ -335,13 +336,18 @@ def upload_part() -> None:
             icon=":material/upload_file:",
         )
         return
-    found = read_matrix_file(file.getvalue(), file.name)
+    data, found = read_once(file, _with_its_bytes, "cm_file_read")
     asked = _reading_form(found)
     if asked != found.reading:
-        found = read_matrix_file(file.getvalue(), file.name, asked)
+        found = read_matrix_file(data, file.name, asked)
     with right:
         st.caption(plain(f"Read as {found.taken_for} {' '.join(found.notes)}"))
     uploaded_matrix(found.matrix, found.class_names, stated)
+
+
+def _with_its_bytes(data: bytes, name: str) -> tuple[bytes, MatrixFile]:
+    """A matrix, and what it was read from: it may have to be read in another way."""
+    return data, read_matrix_file(data, name)
 
 
 # field of a reading: (its question, what each choice is called)

@@ -12,7 +12,6 @@ import streamlit as st
 from core.data.catalogue import (
     CatalogueEntry,
     add_upload,
-    folder_reading,
     read_upload_as,
     said_of_upload,
     upload_files,
@@ -23,6 +22,7 @@ from core.data.folder_index import ImageFiles, find_images
 from core.progress import Progress
 from core.settings import JsonObject
 from pages.elements.as_text import plain
+from pages.elements.cancelable_progress import cancelable_progress
 from pages.elements.data.folder_form import asked_of, folder_form
 from pages.elements.data.image_sheet import image_sheet
 from pages.elements.page import errors_shown
@@ -253,15 +253,15 @@ def left_out(dataset: ImageDataset) -> None:
     )
 
 
-def folders(entry: CatalogueEntry, dataset: ImageDataset | None) -> None:
+def folders(entry: CatalogueEntry) -> None:
     """What the folders of an uploaded data set were taken for, and the form that says it otherwise."""
-    reading = folder_reading(entry.name)
-    if entry.path is None or reading is None:
+    if entry.path is None:
         return
-    title = "What the folders were taken for" + (", please check" if reading.is_open else "")
-    with st.expander(title, expanded=dataset is None, icon=":material/folder:"), errors_shown():
-        said = said_of_upload(entry.name)
-        asked = folder_form(partial(upload_files, entry.name), said, f"data_folders_{entry.name}")
+    said, files_named = said_of_upload(entry.name), partial(upload_files, entry.name)
+    is_open = asked_of(files_named, said).reading.is_open
+    title = "What the folders were taken for" + (", please check" if is_open else "")
+    with st.expander(title, icon=":material/folder:"), errors_shown():
+        asked = folder_form(files_named, said, f"data_folders_{entry.name}")
         pressed = st.button(
             "Read it this way", key="data_read_folders", disabled=asked.said == said or not asked.has_classes
         )
@@ -300,7 +300,12 @@ def upload() -> None:
             "Read it this way", type="primary", key="data_read_upload", disabled=not asked.has_classes
         ):
             return
-    with _shown_progress() as progress:
+
+    def cancel() -> None:
+        st.session_state["data_upload_done"] = file.file_id
+        taken(file)
+
+    with cancelable_progress("data_upload_cancel", cancel) as progress:
         name, dataset = add_upload(file, file.name, asked.said, progress=progress)
     st.session_state["data_upload_done"] = file.file_id
     st.session_state.pop("data_upload_files", None)
