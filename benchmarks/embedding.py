@@ -17,7 +17,7 @@ def measure(n: int = 10_000, width: int = 512) -> list[Row]:
     features = ten_classes(n, width)
     began = time.perf_counter()
     space = feature_space(features)
-    ours = tsne(space)["points"]
+    ours = tsne(space).points
     seconds = time.perf_counter() - began
     began = time.perf_counter()
     theirs = TSNE(random_state=0, n_jobs=os.cpu_count()).fit_transform(features)

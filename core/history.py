@@ -254,7 +254,7 @@ def _parsed(line: bytes) -> PlainRecord | None:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of a field's type; a whole number is a float too, and True is no number."""
+    """Whether a value is of a field's type; a whole number is a float too, and True is not a number."""
     if isinstance(hint, types.UnionType):
         return any(_fits(value, part) for part in get_args(hint))
     if get_origin(hint) is Mapping:

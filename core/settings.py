@@ -22,6 +22,10 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from core.errors import SettingError, one_of
 
+SettingValue = bool | int | float | str | None
+Settings = Mapping[str, SettingValue]  # by the setting's name, as a form, a command line or a card has them
+JsonObject = dict[str, Any]  # what `json.loads` makes of an object, before it is checked, and what is written
+
 # Names of settings and choices in links, command lines and settings files from before the American spelling.
 RENAMED = {"colour": "color", "grey": "gray"}
 

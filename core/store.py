@@ -5,14 +5,18 @@ its place and then renamed, so that a crash leaves no broken entry; a file that 
 """
 
 import hashlib
+import importlib.util
 import io
 import json
 import os
+import platform
 import shutil
+import sys
 import threading
 import zipfile
 from collections import OrderedDict
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +43,32 @@ def key_of(fingerprint: str, label: str, depends_on: tuple[Any, ...]) -> str:
         label: What was asked.
         depends_on: Everything else: hashes of images, settings. Only what JSON knows, so that equal is equal.
     """
-    text = json.dumps([STORE_VERSION, fingerprint, label, depends_on], sort_keys=True, allow_nan=False)
+    facts = [STORE_VERSION, computed_on(), fingerprint, label, depends_on]
+    text = json.dumps(facts, sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def computed_on() -> str:
+    """The kind of device that answers are computed on, and how exactly.
+
+    It is told from the machine and from the files of PyTorch without importing it: a page looks for stored
+    answers before PyTorch is there.
+    """
+    found = importlib.util.find_spec("torch")
+    libraries = {p.stem.removeprefix("lib") for p in Path(found.origin).parent.glob("lib/*torch_*")} if (
+        found is not None and found.origin
+    ) else set()  # fmt: skip
+    if "torch_cuda" in libraries and _is_there("/dev/nvidiactl", "/dev/dxg"):
+        return "cuda float32"
+    if "torch_hip" in libraries and _is_there("/dev/kfd"):
+        return "hip float32"
+    return "mps float32" if (sys.platform, platform.machine()) == ("darwin", "arm64") else "cpu float32"
+
+
+def _is_there(*devices: str) -> bool:
+    """Windows has no files of devices: there the library alone counts."""
+    return sys.platform == "win32" or any(Path(device).exists() for device in devices)
 
 
 def find(key: str) -> Answer | None:

@@ -11,6 +11,7 @@ from pages.elements.figures.what_next import what_next
 from pages.elements.page import page
 from pages.elements.pickers.bar import draw_bar
 from pages.elements.pickers.choose import choose_classifier, choose_image
+from pages.elements.pickers.first_choice import start_with_what_is_here
 from pages.elements.pickers.unit_picker import (
     choose_layer,
     convolution_strip,
@@ -21,6 +22,7 @@ from pages.elements.pickers.unit_picker import (
 VIEWS = ("One layer", "One filter of every layer")
 
 with page("Activations", "What does every channel make of the image on its way through the network?"):
+    start_with_what_is_here()
     bar = draw_bar()
     with bar.chips:
         place = st.container(width="content")

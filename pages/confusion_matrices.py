@@ -126,5 +126,5 @@ def _other(classifier: str, card: ModelCard) -> str | None:
     return chosen
 
 
-with page("Confusion matrices", "What does this network mix up, which images, and how sure was it?"):
+with page("Confusion matrices", "What does this network confuse, in which images, and how sure was it?"):
     draw()

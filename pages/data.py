@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.errors import StreamlitPageNotFoundError
 
 from pages.elements.as_text import plain
-from pages.elements.data.parts import batch, contact_sheet, duplicates, left_out, overview, upload
+from pages.elements.data.parts import batch, contact_sheet, duplicates, folders, left_out, overview, upload
 from pages.elements.page import errors_shown, page
 from pages.elements.pickers.bar import draw_bar
 from pages.elements.pickers.dataset_picker import dataset_picker, dataset_settings, opened
@@ -38,6 +38,7 @@ with page("Data", "What is in the data set, and is it sound?"):
         dataset = opened(entry, settings)
         if part == "Overview":
             contact_sheet(dataset)
+            folders(entry, dataset)
         height, width = dataset.input_size
         splits = ", ".join(f"{plain(name)} {len(split):,}" for name, split in dataset.splits.items())
         colors = "gray" if dataset.channels == 1 else "RGB"

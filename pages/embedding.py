@@ -1,7 +1,5 @@
 """Embedding: what a layer makes of many images, as a map in which like lies beside like."""
 
-from typing import Any
-
 import numpy as np
 import streamlit as st
 
@@ -13,14 +11,32 @@ from core.evaluation.prediction import match_classes
 from core.evaluation.probabilities import probabilities
 from core.models import catalogue
 from pages.elements.as_text import plain
-from pages.elements.embedding.questions import features, layers_of, picture_of, placed_image, space_of
-from pages.elements.embedding.scatter import NEIGHBORS_SHOWN, ImageMap, Sprite, make_sprite, scatter
+from pages.elements.embedding.questions import (
+    MapSettings,
+    features,
+    layers_of,
+    picture_of,
+    placed_image,
+    space_of,
+)
+from pages.elements.embedding.scatter import (
+    NEIGHBORS_SHOWN,
+    ImageMap,
+    PlacedImage,
+    Sprite,
+    make_sprite,
+    scatter,
+)
 from pages.elements.page import page
 from pages.elements.pickers.bar import draw_bar
 from pages.elements.pickers.choose import choose_classifier, choose_image
 from pages.elements.pickers.chosen_image import set_chosen_image
-from pages.elements.pickers.dataset_picker import choose_next, dataset_picker, opened
-from pages.elements.pickers.first_choice import start_with_what_is_here
+from pages.elements.pickers.dataset_picker import dataset_picker, opened
+from pages.elements.pickers.first_choice import (
+    let_data_follow,
+    start_with_what_is_here,
+    stop_where_data_do_not_fit,
+)
 from pages.elements.settings_form import settings_form
 
 IMAGE_COUNTS = (200, 500, 1000, 2000, 5000, 10_000)
@@ -35,9 +51,9 @@ def sprite_of(key: tuple[str, int], _images: np.ndarray) -> Sprite:
 
 
 def mapped(
-    classifier: str, title: str, layer: str, part: Split, data: ImageDataset, how: dict[str, Any],
+    classifier: str, title: str, layer: str, part: Split, data: ImageDataset, how: MapSettings,
     new: np.ndarray | None, new_title: str, new_sha256: str,
-) -> tuple[ImageMap, dict[str, Any], bool, str]:  # fmt: skip
+) -> tuple[ImageMap, dict[str, str | float | None], bool, str]:  # fmt: skip
     """One classifier's map of these images: the map, a line of the table, whether it predicts their classes,
     and a note on how classes were matched."""
     seen = features(classifier, title, layer, part)
@@ -54,7 +70,7 @@ def mapped(
     placed = None
     if new is not None:
         found = placed_image(classifier, layer, part, space, picture, how, new, new_sha256)
-        placed = {"point": list(found.point), "nearest": list(found.nearest), "title": new_title}
+        placed = PlacedImage(point=list(found.point), nearest=list(found.nearest), title=new_title)
     kept, chance = float(picture.preserved.mean()), NEIGHBORS_SHOWN / (len(part) - 1)
     words = f"{kept:.0%} of the {NEIGHBORS_SHOWN} nearest neighbors are kept (by chance {min(1, chance):.0%})"
     if picture.silhouette is not None and picture.silhouette_shown is not None:
@@ -62,7 +78,7 @@ def mapped(
         words += f"{apart}, {picture.silhouette_shown:.2f} in the picture".replace("-", "−")
     if picture.explained is not None:
         words += f" · {picture.explained:.0%} of the variance"
-    line = {
+    line: dict[str, str | float | None] = {
         "classifier": title,
         "layer": layer,
         "features": seen.features.shape[1],
@@ -99,13 +115,12 @@ with page(
     with bar.controls:
         wanted = st.toggle(
             "Place this image in the map ★", key="em_place", bind="query-params",
-            help="The finished map stays as it is; the image goes where its features say. "
-            "Upload one of yours to try.",
+            help="The finished map stays as it is; the image goes where its features put it. Try one of "
+            "your own.",
         )  # fmt: skip
     found = layers_of(first)
     layers = found.titles
-    if not st.session_state.get("em_set_shown") and not st.query_params.get("em_set") and card.dataset:
-        choose_next("em", card.dataset)
+    let_data_follow("em", first, card)
     with bar.drawer():
         dimensions = st.segmented_control(
             "Dimensions", [2, 3], default=2, key="em_dimensions", bind="query-params", required=True,
@@ -127,16 +142,17 @@ with page(
             del st.session_state["em_layer"]  # a layer of another classifier
         layer = st.selectbox(
             "Layer", [AUTOMATIC, *layers], key="em_layer", bind="query-params",
-            help="Its output, averaged over all places, is what images are compared by. Automatic is the "
-            "last before the head.",
+            help="Images are compared by its output, averaged over all places. Automatic means the last "
+            "layer before the head.",
         )  # fmt: skip
         count = st.select_slider(
             "Images", IMAGE_COUNTS, 1000, key="em_count", bind="query-params",
-            help="Drawn at random with every class in its share; always the same ones.",
+            help="Drawn at random with the classes in proportion, and the same every time.",
         )  # fmt: skip
         settings = {}
         if PROJECTIONS[projection].settings:
             settings = settings_form(PROJECTIONS[projection].settings, f"em_{projection}")
+    stop_where_data_do_not_fit("em", first, card, data)
     split = data.split(split_name)
     rows = sample_rows(split, count)
     part = split if len(rows) == len(split) else split.take(rows)
@@ -145,7 +161,7 @@ with page(
     number = chosen.removeprefix(address)
     at = int(np.searchsorted(rows, int(number))) if chosen.startswith(address) and number.isdigit() else -1
     picked = at if 0 <= at < len(rows) and rows[at] == int(number) else -1
-    how = {"projection": projection, "dimensions": dimensions, "settings": settings}
+    how = MapSettings(projection, dimensions, settings)
 
     maps, lines, notes, judges = [], [], [], True
     classifiers = [first, *(other for other in others if other != first)]
@@ -169,7 +185,7 @@ with page(
     for note in dict.fromkeys(notes):
         st.info(plain(note), icon=":material/info:")
     if wanted and picked >= 0:
-        st.caption("The chosen image is one of those in the map: it is ringed there.")
+        st.caption("The chosen image is in the map, where a ring marks it.")
 
     def take(row: int) -> None:
         if 0 <= row < len(split):
@@ -194,7 +210,8 @@ with page(
             "The network sees many numbers for each image, the map shows two or three, so something is lost. "
             "**Neighbors kept** says how many of an image's ten nearest in the features are among its ten "
             "nearest in the map; color by it to see where the map misleads. In t-SNE and UMAP the sizes of "
-            "groups and the distances between them mean nothing; in PCA they do, as far as its share of the "
-            "variance goes. The **silhouette in the features** judges the network, the one in the picture "
+            "groups and the distances between them mean nothing; in PCA they do, to the extent of its "
+            "share of the variance. The **silhouette in the features** judges the network, the one in the "
+            "picture "
             "only the picture."
         )

@@ -5,6 +5,7 @@ import streamlit as st
 from core.runs.run_list import list_runs
 from pages.elements.address import tell_choice
 from pages.elements.page import errors_shown, page
+from pages.elements.pickers.bar import draw_bar
 from pages.elements.train_monitor.ablation_view import ablation_view
 from pages.elements.train_monitor.foreign_runs import drop_zone, extra_curves, foreign_runs
 from pages.elements.train_monitor.run_comparison import run_comparison
@@ -13,15 +14,17 @@ from pages.elements.train_monitor.training_form import start, training_form
 
 PARTS = ("Watch", "New run", "Compare", "Ablation", "From elsewhere")
 
-with page("Train monitor", "Start a training, watch it learn, and read what its curves mean."):
+with page("Train monitor", "Is it still learning, and when did it start to memorize?"):
     follow = st.session_state.pop("tm_part_next", None)
     if follow:
         st.session_state["tm_part"] = follow
-    left, right = st.columns([3, 2], vertical_alignment="center")
-    part = left.segmented_control(
-        "Part", PARTS, default="Watch", key="tm_part", bind="query-params",
-        label_visibility="collapsed", required=True,
-    )  # fmt: skip
+    bar = draw_bar()
+    with bar.controls:
+        part = st.segmented_control(
+            "Part", PARTS, default="Watch", key="tm_part", bind="query-params",
+            label_visibility="collapsed", required=True, wrap=True,
+            format_func=lambda part: "Import logs" if part == "From elsewhere" else part,
+        )  # fmt: skip
     for key, parts in {"tm_run": ("Watch", "From elsewhere"), "tm_runs": ("Compare",)}.items():
         if part not in parts:
             tell_choice(key, [])
@@ -35,13 +38,13 @@ with page("Train monitor", "Start a training, watch it learn, and read what its 
                     st.session_state["tm_part_next"] = "Watch"
                     st.rerun()
         case "Compare":
-            run_comparison(list_runs() + foreign_runs())
+            run_comparison(list_runs() + foreign_runs(), bar)
         case "Ablation":
             ablation_view(list_runs())
         case "From elsewhere":
             drop_zone()
             if foreign_runs():
-                run_view(foreign_runs(), right)
+                run_view(foreign_runs(), bar)
                 extra_curves()
         case _:
-            run_view(list_runs() + foreign_runs(), right)
+            run_view(list_runs() + foreign_runs(), bar)

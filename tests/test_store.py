@@ -1,12 +1,17 @@
 """Stored answers: what goes in comes out, nothing broken is ever read, and the disk has a limit."""
 
+import importlib.util
 import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from core import store
+from core.paths import PROJECT
 
 
 @pytest.fixture(autouse=True)
@@ -163,3 +168,38 @@ def test_the_limit_holds_where_several_processes_fill_it(tmp_path, monkeypatch):
             path.write_bytes(bytes(50_000))
         peak = max(peak, store.size())
     assert peak < 1.5 * store.DISK_LIMIT
+
+
+def test_an_answer_of_one_device_is_not_served_as_another_s(monkeypatch):
+    here = store.key_of("f", "label", (1,))
+    assert here == store.key_of("f", "label", (1,))
+    monkeypatch.setattr(store, "computed_on", lambda: "cuda bfloat16")
+    assert store.key_of("f", "label", (1,)) != here
+
+
+@pytest.mark.parametrize(
+    ("library", "device", "system", "expected"),
+    [
+        ("libtorch_cuda.so", "/dev/nvidiactl", ("linux", "x86_64"), "cuda float32"),
+        ("libtorch_cuda.so", "", ("linux", "x86_64"), "cpu float32"),
+        ("libtorch_cpu.so", "/dev/nvidiactl", ("linux", "x86_64"), "cpu float32"),
+        ("torch_cuda.dll", "", ("win32", "AMD64"), "cuda float32"),
+        ("libtorch_cpu.dylib", "", ("darwin", "arm64"), "mps float32"),
+        ("libtorch_cpu.dylib", "", ("darwin", "x86_64"), "cpu float32"),
+    ],
+)
+def test_the_device_is_known_without_pytorch(library, device, system, expected, tmp_path, monkeypatch):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / library).touch()
+    spec = importlib.util.spec_from_loader("torch", None, origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
+    monkeypatch.setattr("sys.platform", system[0])
+    monkeypatch.setattr("platform.machine", lambda: system[1])
+    there = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda p: str(p) == device if str(p).startswith("/dev") else there(p))
+    assert store.computed_on.__wrapped__() == expected
+
+
+def test_looking_for_the_device_does_not_import_pytorch():
+    code = "import sys; from core import store; store.computed_on(); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=PROJECT)

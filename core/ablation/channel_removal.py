@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from core.ablation.channelwise import keeps_channels_apart
+from core.compute.device_faults import is_device_fault
 from core.network.graph import CANNOT_FOLLOW, NetworkGraph, traced
 from core.network.hooks import altered
 
@@ -28,6 +29,17 @@ from core.network.hooks import altered
 REMOVAL_TOLERANCE = 1e-5
 BLOCK_BYTES = 32 * 2**20  # bytes of the largest tensor that is computed for many channels at once
 KEPT_BYTES = 256 * 2**20  # bytes of all outputs of the images that are looked at together
+
+
+def _padding_around(conv: nn.Conv2d) -> list[int]:
+    """What it adds left, right, above and below, in the order of `F.pad`."""
+    around: list[int] = []
+    for axis in (1, 0):
+        whole = conv.dilation[axis] * (conv.kernel_size[axis] - 1)
+        named = {"valid": (0, 0), "same": (whole // 2, whole - whole // 2)}
+        padding = conv.padding
+        around += named[padding] if isinstance(padding, str) else (padding[axis], padding[axis])
+    return around
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +62,7 @@ class _Linear:
             return share.reshape(len(share), -1)
         conv = self.part
         mode = "constant" if conv.padding_mode == "zeros" else conv.padding_mode
-        padded = F.pad(share[:, None], conv._reversed_padding_repeated_twice, mode=mode)[:, 0].contiguous()
+        padded = F.pad(share[:, None], _padding_around(conv), mode=mode)[:, 0].contiguous()
         (kh, kw), (sh, sw), (dh, dw) = conv.kernel_size, conv.stride, conv.dilation
         n, height, width = padded.shape
         rows, columns = (height - dh * (kh - 1) - 1) // sh + 1, (width - dw * (kw - 1) - 1) // sw + 1
@@ -310,7 +322,7 @@ def channel_removal(module: nn.Module, layer: str, inputs: Tensor) -> ChannelRem
             if not _is_right(removal, module, layer, inputs, instead):
                 return None
     except CANNOT_FOLLOW as error:
-        if isinstance(error, torch.OutOfMemoryError):
+        if is_device_fault(error):
             raise
         return None
     return removal

@@ -95,9 +95,11 @@ def input_gradients(
         points = inputs.detach().clone().requires_grad_()
         score = scores(classifier, points, target, output)
         (gradients,) = torch.autograd.grad(score.sum(), points)
-    if not torch.isfinite(score).all():
+    # Read together, so that a GPU is waited for once.
+    answers, slopes = torch.stack((torch.isfinite(score).all(), torch.isfinite(gradients).all())).tolist()
+    if not answers:
         raise NotFinite(f"The {output} of class {target}", classifier)
-    if not torch.isfinite(gradients).all():
+    if not slopes:
         raise NotFinite(f"The gradient for class {target}", classifier)
     return gradients.detach(), score.detach()
 

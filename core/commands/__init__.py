@@ -5,10 +5,11 @@ This file opens a classifier and a data set by name, shows progress on one line 
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from core.data.dataset import ImageDataset
+    from core.data.folder_layout import FolderReading
     from core.models.classifier import Classifier
 
 
@@ -43,6 +44,22 @@ def open_both(name: str, dataset: str | None) -> "tuple[Classifier, ImageDataset
     if not chosen:
         raise SettingError(f"{name} does not say what it was trained on: name a data set with --dataset.")
     return classifier, open_dataset(chosen)
+
+
+def say_folders(dataset: str, settings: dict[str, Any]) -> None:
+    """Print on the error output what the folders of a data set were taken for, if it is read from folders."""
+    from core.data.catalogue import folder_reading
+
+    reading = folder_reading(dataset, **settings)
+    if reading is not None:
+        say_reading(reading)
+
+
+def say_reading(reading: "FolderReading") -> None:
+    """Print on the error output what folders were taken for, and which settings say it otherwise."""
+    print(*reading.sentences(), sep="\n", file=sys.stderr)
+    if reading.is_open:
+        print("The settings of the data set named here overrule a guess.", file=sys.stderr)
 
 
 def show(share: float, message: str) -> None:

@@ -5,17 +5,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from core.commands import say_folders, say_reading
+
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "datasets",
         help="list the data sets, or look into one",
         description="Without a name: all data sets. With one: its splits, classes, mean and std, and the "
-        "files that could not be read; it is fetched or read into the data folder first if need be.",
+        "files that could not be read; it is fetched or read into the data folder first if need be. What "
+        "folders were taken for is printed on the error output; the settings splits, spelling and names "
+        "overrule a guess.",
     )
     parser.add_argument("name", nargs="?", help="a data set, as the list names it, or image_folder")
     parser.add_argument(
-        "--settings", default="", help='of the data set, such as "download=true" or "folder=photos; size=64"'
+        "--settings",
+        default="",
+        help='of the data set, such as "download=true" or "folder=photos; size=64"; with --add, '
+        'what its folders are, such as "splits=training_set=train, test_set=test"',
     )
     parser.add_argument("--add", type=Path, metavar="ZIP", help="keep a zip of class folders as a data set")
     parser.add_argument("--duplicates", action="store_true", help="compare test and training images too")
@@ -23,22 +30,15 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from core.data.catalogue import add_upload, catalogue, open_dataset
-    from core.errors import BadDataset
+    from core.data.catalogue import catalogue, open_dataset
     from core.settings import assignments_in
 
+    settings = assignments_in(args.settings)
     if args.add:
-        try:
-            file = args.add.open("rb")
-        except OSError as error:
-            raise BadDataset(
-                f"{args.add} cannot be read: {error.strerror}. Give the path of a zip."
-            ) from None
-        with file:
-            name, dataset = add_upload(file, args.add.name, progress=_show)
-        print(f"\nkept as {name}", file=sys.stderr)
+        dataset = _added(args.add, settings)
     elif args.name:
-        dataset = open_dataset(args.name, progress=_show, **assignments_in(args.settings))
+        say_folders(args.name, settings)
+        dataset = open_dataset(args.name, progress=_show, **settings)
     else:
         entries = catalogue()
         width = max(len(entry.name) for entry in entries)
@@ -51,6 +51,31 @@ def run(args: argparse.Namespace) -> int:
     if args.duplicates:
         _describe_duplicates(dataset)
     return 0
+
+
+def _added(path: Path, said: dict[str, str]) -> Any:
+    from core.data.catalogue import add_upload
+    from core.data.folder_index import find_images, look_into
+    from core.data.folder_layout import READING_SETTINGS
+    from core.errors import BadDataset, SettingError, one_of
+
+    strange = [name for name in said if name not in READING_SETTINGS]
+    if strange:
+        raise SettingError(
+            f"{strange[0]} is not kept with a zip: give it where the data set is used. With --add: "
+            f"{one_of(READING_SETTINGS)}"
+        )
+    files = find_images(path, names=said.get("names", "guess"))
+    how = {name: value for name, value in said.items() if name != "names"}
+    say_reading(look_into(files, **how))
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise BadDataset(f"{path} cannot be read: {error.strerror}. Give the path of a zip.") from None
+    with file:
+        name, dataset = add_upload(file, path.name, said, progress=_show)
+    print(f"\nkept as {name}", file=sys.stderr)
+    return dataset
 
 
 def _describe(dataset: Any) -> None:

@@ -71,10 +71,10 @@ def run(args: argparse.Namespace) -> int:
             with args.out.open("w", newline="", encoding="utf-8") as file:
                 table = csv.writer(file)
                 table.writerow(["row", "label", "predicted", "preserved", *"xyz"[: args.dimensions]])
-                for i, point in enumerate(picture["points"].tolist()):
+                for i, point in enumerate(picture.points.tolist()):
                     predicted = classifier.card.class_names[int(logits[i].argmax())]
                     label = data.class_names[int(part.labels[i])]
-                    kept = f"{picture['preserved'][i]:.2f}"
+                    kept = f"{picture.preserved[i]:.2f}"
                     table.writerow(
                         [int(rows[i]), label, predicted, kept, *(f"{value:.6g}" for value in point)]
                     )
@@ -82,22 +82,22 @@ def run(args: argparse.Namespace) -> int:
             raise SettingError(
                 f"{args.out} cannot be written: {error.strerror}. Choose another --out."
             ) from None
-    share = float(picture["preserved"].mean())
+    share = float(picture.preserved.mean())
     answer = {
         "checkpoint": args.checkpoint, "dataset": name, "split": args.split, "layer": layer,
         "images": len(rows), "features": features.shape[1], "projection": args.projection,
         "dimensions": args.dimensions, "settings": settings, "neighbors_kept": share,
-        "silhouette": picture["silhouette"], "silhouette_shown": picture["silhouette_shown"],
+        "silhouette": picture.silhouette, "silhouette_shown": picture.silhouette_shown,
     }  # fmt: skip
     if args.json:
         print(json.dumps(answer, indent=2, ensure_ascii=False))
         return 0
     print(f"{len(rows):,} images, {features.shape[1]} features each at {layer}, by {projection.title}.")
     print(f"{share:.1%} of the ten nearest neighbors are kept; by chance {min(1, 10 / (len(rows) - 1)):.1%}.")
-    if picture["silhouette"] is not None:
+    if picture.silhouette is not None:
         print(
-            f"Silhouette: {picture['silhouette']:.3f} in the features, "
-            f"{picture['silhouette_shown']:.3f} in the picture."
+            f"Silhouette: {picture.silhouette:.3f} in the features, "
+            f"{picture.silhouette_shown:.3f} in the picture."
         )
     return 0
 

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from core.commands import say_folders
+
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
@@ -58,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
     elif name == classifier.card.dataset and own.is_dir():
         settings = dataset_settings_of(own)
     settings |= {"folder": str(args.folder)} if args.folder else {}
+    say_folders(name, settings)
     dataset = open_dataset(name, progress=show, **settings)
     split = dataset.split(args.split)
     match_classes(dataset.class_names, classifier.card.class_names)  # before the long part

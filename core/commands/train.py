@@ -7,11 +7,12 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from core.commands import say_folders
 from core.compute.malloc import keep_freed_memory
 from core.errors import ConvoscopeError
 from core.history import EndRecord, EpochRecord, FeaturesRecord, Record, StartRecord, StepRecord
 from core.paths import home
-from core.settings import add_options, settings_of
+from core.settings import add_options, assignments_in, settings_of
 
 if TYPE_CHECKING:
     from core.training.training_settings import TrainingSettings
@@ -40,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
     given = {s.name: getattr(args, s.name) for s in settings_of(TrainingSettings) if hasattr(args, s.name)}
     settings = TrainingSettings.of(given)
+    say_folders(settings.dataset, dict(assignments_in(settings.dataset_settings)))
     folder = args.folder or home("runs") / _name(args.name, settings)
     device = claim_run(folder, settings).type  # before the folder becomes a job's
     keep_freed_memory()

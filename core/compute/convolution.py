@@ -13,7 +13,6 @@ The same machine and shapes give the same choice, and each way gives the same nu
 is resumed goes on exactly as it began.
 """
 
-import copy
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from torch import Tensor, nn
 
 from core import store
 from core.compute.im2col import convolve_columns
+from core.compute.own_forward import set_forward
 from core.compute.torch_internals import is_watched, version_of
 from core.compute.winograd import transformed_kernel, winograd
 
@@ -62,34 +62,19 @@ def nothing_measured() -> Iterator[None]:
 def fast_convolutions(module: nn.Module) -> nn.Module:
     """Let every convolution inside choose the fastest way for the shapes it meets; returns the module.
 
-    A convolution's class becomes a subclass of what it was: names, state dict, hooks and `isinstance` stay.
+    Each gets a forward of its own: class, names, state dict and hooks stay.
     """
     for part in module.modules():
         if type(part) is nn.Conv2d and part.padding_mode == "zeros" and not isinstance(part.padding, str):
-            part.__class__ = Conv2d
+            set_forward(part, _chosen_forward)
     return module
 
 
-class Conv2d(nn.Conv2d):
-    """A convolution that chooses its way."""
-
-    __module__ = nn.Conv2d.__module__  # whoever asks takes it for what it is
-
-    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        plain = self.stride == self.dilation == (1, 1) and self.groups == 1
-        if not plain or not _can_choose(input, weight, self.padding):  # type: ignore[arg-type]
-            return super()._conv_forward(input, weight, bias)
-        return convolve(input, weight, bias, self.padding, owner=self)  # type: ignore[arg-type]
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Conv2d":
-        twin = Conv2d.__new__(Conv2d)
-        memo[id(self)] = twin
-        twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
-        return twin
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """A file holds an ordinary convolution."""
-        return object.__new__, (nn.Conv2d,), self.__dict__
+def _chosen_forward(layer: nn.Conv2d, input: Tensor) -> Tensor:
+    plain = layer.stride == layer.dilation == (1, 1) and layer.groups == 1
+    if not plain or not _can_choose(input, layer.weight, layer.padding):  # type: ignore[arg-type]
+        return nn.Conv2d.forward(layer, input)
+    return convolve(input, layer.weight, layer.bias, layer.padding, owner=layer)  # type: ignore[arg-type]
 
 
 def convolve(
@@ -170,7 +155,7 @@ def _fastest(
         return time.perf_counter() - began
 
     ways = _ways(inputs, weight)
-    if owner is not None:  # a transform that is kept is no part of what a batch costs
+    if owner is not None:  # a transform that is kept is not part of what a batch costs
         for way in {WINOGRAD_2, WINOGRAD_4} & set(ways):
             _kept_kernel(owner, weight, _dtype(inputs, weight), _tile(way))
     best = {way: seconds(way) for way in ways}

@@ -27,6 +27,8 @@ def side_by_side(
     function: Callable[[Item], Result],
     items: Iterable[Item],
     meanwhile: Callable[[], object] = lambda: None,
+    *,
+    at_once: int | None = None,
 ) -> Iterator[Result]:
     """What `function` answers to each item, in the order of the items, computed with one thread each.
 
@@ -34,13 +36,15 @@ def side_by_side(
     thread only (`torch.inference_mode`, autocast) does not hold in there: `function` has to see to it.
 
     Args:
+        at_once: How many threads; as many as PyTorch uses if not given. A GPU does one batch after the other:
+            for it, 1.
         meanwhile: Called in the caller's thread before every result, and ten times a second while it is
             waited for if there is a thread to spare.
     Raises:
         Whatever `function` or `meanwhile` raises; what has not begun by then is left undone, what has is
         waited for.
     """
-    threads = torch.get_num_threads()
+    threads = torch.get_num_threads() if at_once is None else at_once
     if threads == 1:
         for item in items:
             result = function(item)

@@ -1,10 +1,15 @@
 """What Convoscope uses of PyTorch that is not promised to stay, each with what stands in for it."""
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.fx.operator_schemas import get_signature_for_torch_op
+from torch.utils._python_dispatch import (
+    TorchDispatchMode as TorchDispatchMode,  # explained in PyTorch's notes
+)
 
 
 def state_versions(state: Mapping[Any, Any]) -> dict[str, int]:
@@ -63,3 +68,56 @@ def _has_duals() -> bool:
     from torch.autograd import forward_ad
 
     return getattr(forward_ad, "_current_level", -1) >= 0
+
+
+def operation_name(function: Any) -> str:
+    """The name of an operation of ATen without its overload: "convolution", "relu_"."""
+    return str(function.name()).split(".")[0].removeprefix("aten::")
+
+
+def declared_defaults(function: Any) -> dict[str, object]:
+    """The arguments in the declaration of an operation, in order, with their defaults; `NO_DEFAULT` without.
+
+    Where the declaration cannot be read, `torch.fx` reads it; it calls the first one "input".
+    """
+    schema = getattr(function, "_schema", None)
+    if schema is not None:
+        return {a.name: a.default_value if a.has_default_value() else NO_DEFAULT for a in schema.arguments}
+    signatures = get_signature_for_torch_op(function) or []
+    declared = signatures[0].parameters.values() if signatures else ()
+    return {
+        "self" if p.name == "input" and not i else p.name: NO_DEFAULT if p.default is p.empty else p.default
+        for i, p in enumerate(declared)
+    }
+
+
+NO_DEFAULT = object()
+
+
+def base_written_by(function: Any, tensor: Tensor) -> Tensor | None:
+    """The tensor that `tensor` is a part of, where the operation writes into it; None where it does not.
+
+    Where PyTorch does not say which operations write, those do whose name ends with "_".
+    """
+    schema = getattr(function, "_schema", None)
+    writes = operation_name(function).endswith("_") if schema is None else schema.is_mutable
+    return getattr(tensor, "_base", None) if writes else None
+
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether somebody wants to be told of what the module or a part of it does, or changes it.
+
+    What cannot be asked any more is taken for "nobody".
+    """
+    return any(getattr(part, name, None) for part in module.modules() for name in _HOOKS)
+
+
+def forget_hooks(module: nn.Module) -> None:
+    """Remove the hooks of a copy and its parts: those who watch the original must not hear of it."""
+    for part in module.modules():
+        for name in _HOOKS:
+            if hasattr(part, name):
+                setattr(part, name, OrderedDict())

@@ -17,6 +17,10 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
+from core.compute.own_forward import own_forward
+from core.compute.torch_internals import forget_hooks
+from core.settings import SettingValue
+
 _one_at_a_time = threading.RLock()
 
 
@@ -31,6 +35,15 @@ class Tracer(fx.Tracer):
         with _one_at_a_time:
             self._thread = threading.get_ident()
             return super().trace(root, concrete_args)
+
+    def create_args_for_root(
+        self,
+        root_fn: Callable[..., Any],
+        is_module: bool,
+        concrete_args: dict[str, Any] | tuple[Any, ...] | None = None,
+    ) -> tuple[Any, list[Any]]:
+        own = own_forward(self.root) if is_module else None  # `torch.fx` looks at the class alone
+        return super().create_args_for_root(own or root_fn, is_module, concrete_args)
 
     def call_module(
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -50,16 +63,14 @@ def copy_for_tracing(module: nn.Module) -> nn.Module:
     memo: dict[int, Any] = {id(parameter): parameter for parameter in module.parameters()}
     memo |= {id(buffer): buffer.detach().clone() for buffer in module.buffers()}
     twin = copy.deepcopy(module, memo)
-    for part in twin.modules():  # whoever watches the original is not told of its copy
-        part._forward_hooks.clear()
-        part._forward_pre_hooks.clear()
+    forget_hooks(twin)
     return twin
 
 
-def settings_left_alone(forward: Callable[..., Any]) -> dict[str, Any]:
+def settings_left_alone(forward: Callable[..., Any]) -> dict[str, SettingValue]:
     """The optional arguments of a forward, at their defaults: they stay as they are while it is traced.
 
-    Without them a network that asks `if mask is not None` could not be followed. What is no plain value is
+    Without them a network that asks `if mask is not None` could not be followed. What is not a plain value is
     left out.
     """
     plain = (bool, int, float, str, type(None))

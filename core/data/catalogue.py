@@ -9,18 +9,22 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from core import roles
-from core.data.archive import list_zip, printable
+from core.data.archive import list_zip
 from core.data.dataset import ImageDataset
-from core.data.folder_index import find_images, read_dataset
+from core.data.file_names import printable
+from core.data.folder_index import ImageFiles, find_images, look_into, read_dataset
+from core.data.folder_layout import READING_SETTINGS, FolderReading
 from core.data.sets import datasets
 from core.disk import require_room
-from core.errors import BadDataset, UnknownName
-from core.paths import home
+from core.errors import BadDataset, SettingError, UnknownName
+from core.paths import from_json, home
 from core.progress import Progress, no_progress
 from core.settings import Setting, check_settings
 
@@ -33,7 +37,8 @@ class CatalogueEntry:
     """A data set that can be opened.
 
     Attributes:
-        settings: What `open_dataset` takes besides the name.
+        settings: What `open_dataset` takes besides the name. The defaults of an uploaded one are what was
+            said about its folders.
         path: The zip, where it was uploaded.
     """
 
@@ -100,9 +105,8 @@ def open_dataset(name: str, *, progress: Progress = no_progress, **settings: Any
                 _open.move_to_end(key)
                 return _open[key]
         if entry.path is not None:
-            dataset = read_dataset(
-                find_images(entry.path), name=name, title=entry.title, progress=progress, **values
-            )
+            files = _files_of(entry.path, values.pop("names"), entry.title)
+            dataset = read_dataset(files, name=name, title=entry.title, progress=progress, **values)
         else:
             member = datasets[name]
             takes_progress = "progress" in inspect.signature(member.function).parameters
@@ -113,6 +117,64 @@ def open_dataset(name: str, *, progress: Progress = no_progress, **settings: Any
                 _open[key] = dataset
                 while len(_open) > _KEPT_OPEN:
                     _open.popitem(last=False)
+    return dataset
+
+
+def folder_reading(name: str, **settings: Any) -> FolderReading | None:
+    """What the folders of a data set were taken for, with no picture read; None if it has no folders.
+
+    Args:
+        settings: As `open_dataset` takes them.
+    Raises:
+        UnknownName: There is no data set of that name.
+        BadDataset: There is no such folder, or it is no zip.
+        SettingError: A setting that it does not have, or with a value that is not allowed.
+    """
+    entry = catalogue_entry(name)
+    values = check_settings(entry.settings, settings)
+    path = entry.path
+    if path is None and name in datasets and datasets[name].facts.get("needs_folder") and values["folder"]:
+        path = Path(values["folder"]).expanduser()
+    if path is None:
+        return None
+    files = _files_of(path, values["names"], entry.title if entry.path else "")
+    return look_into(files, splits=values["splits"], spelling=values["spelling"])
+
+
+def upload_files(name: str, names: str = "guess") -> ImageFiles:
+    """The files of an uploaded data set.
+
+    Args:
+        names: What the names in its zip are written in.
+    Raises:
+        UnknownName: There is none of that name, or it was not uploaded.
+    """
+    path = _upload_path(name)
+    return _files_of(path, names, _about(path).title)
+
+
+def said_of_upload(name: str) -> dict[str, str]:
+    """What was said about an uploaded data set's folders, over the guess: some of `READING_SETTINGS`."""
+    return dict(_about(_upload_path(name)).said)
+
+
+def read_upload_as(
+    name: str, said: Mapping[str, str], *, progress: Progress = no_progress
+) -> ImageDataset:  # fmt: skip
+    """Read an uploaded data set otherwise, for everyone and from now on.
+
+    Args:
+        said: Some of `READING_SETTINGS`; the others are guessed.
+    Raises:
+        UnknownName: There is none of that name, or it was not uploaded.
+        BadDataset: Read like this it has no classes; it stays as it was then.
+        NotAllowed: In a class, by anyone but the teacher.
+    """
+    roles.visitor().require_teacher("say how a data set is read")
+    about, path = _about(_upload_path(name)), _upload_path(name)
+    unsaid: dict[str, str] = dict.fromkeys(READING_SETTINGS, "guess") | {"splits": ""}
+    dataset = open_dataset(name, progress=progress, **(unsaid | dict(said)))
+    _write_about(path, replace(about, said=dict(said)))
     return dataset
 
 
@@ -130,11 +192,16 @@ def open_for_training(name: str, *, progress: Progress = no_progress, **settings
 
 
 def add_upload(
-    file: BinaryIO, file_name: str, *, progress: Progress = no_progress
-) -> tuple[str, ImageDataset]:
+    file: BinaryIO, file_name: str, said: Mapping[str, str] | None = None, *,
+    progress: Progress = no_progress,
+) -> tuple[str, ImageDataset]:  # fmt: skip
     """Keep a zip of images for everyone, and read it: (its name in the catalogue, the data set).
 
-    The same file sent twice is the same data set, also under another name.
+    The same file sent twice is the same data set, also under another name; what is said the second time
+    holds.
+
+    Args:
+        said: What its folders are, over the guess: some of `READING_SETTINGS`.
 
     Raises:
         BadDataset: It is too large, no zip, or holds no images in class folders; nothing is kept then.
@@ -155,12 +222,12 @@ def add_upload(
         new = not path.exists()
         if new:
             list_zip(part, title)
-            about = {"title": stem or "images", "uploaded": time.time()}
-            part.with_suffix(".about").write_text(json.dumps(about), encoding="utf-8")
-            part.with_suffix(".about").replace(folder / f"{name}.json")
+            _write_about(path, _About(stem or "images", time.time(), dict(said or {})))
             part.replace(path)
         try:
-            return name, open_dataset(name, progress=progress)
+            if new:
+                return name, open_dataset(name, progress=progress)
+            return name, read_upload_as(name, said or said_of_upload(name), progress=progress)
         except BaseException:
             if new:  # nobody can use it: do not offer it
                 path.unlink(missing_ok=True)
@@ -187,6 +254,7 @@ def _known(sha256: str) -> str | None:
 
 def _copy(file: BinaryIO, to: Path, limit: int, name: str) -> str:
     digest, length = hashlib.sha256(), 0
+    file.seek(0)  # someone may have looked into it before
     with to.open("wb") as out:
         while block := file.read(2**20):
             length += len(block)
@@ -202,16 +270,68 @@ def _copy(file: BinaryIO, to: Path, limit: int, name: str) -> str:
     return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class _About:
+    """What is kept beside a zip."""
+
+    title: str
+    uploaded: float = 0.0
+    said: Mapping[str, str] = field(default_factory=dict)
+
+
+def _about(path: Path) -> _About:
+    try:
+        found = from_json(path.with_suffix(".json").read_bytes())
+        said = {str(key): str(value) for key, value in dict(found.get("said", {})).items()}
+        return _About(str(found["title"]), float(found.get("uploaded", 0)), said)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return _About(path.stem)  # a zip that was put there by hand
+
+
+def _write_about(path: Path, about: _About) -> None:
+    part = path.with_name(f"{uuid.uuid4().hex}.about")
+    part.write_text(json.dumps(asdict(about)), encoding="utf-8")
+    part.replace(path.with_suffix(".json"))
+
+
 def _uploads() -> list[CatalogueEntry]:
-    entries = []
     settings = tuple(s for s in datasets["image_folder"].settings if s.name != "folder")
+    entries = []
     for path in sorted(home("data", "uploads").glob("*.zip")):
-        try:
-            title = str(json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["title"])
-        except (OSError, ValueError, KeyError, TypeError):
-            title = path.stem  # a zip that was put there by hand
-        entries.append(CatalogueEntry(path.stem, title, "Uploaded images", settings, path))
+        about = _about(path)
+        own = tuple(_with_default(setting, about.said) for setting in settings)
+        entries.append(CatalogueEntry(path.stem, about.title, "Uploaded images", own, path))
     return entries
+
+
+def _with_default(setting: Setting, said: Mapping[str, str]) -> Setting:
+    """The setting with what was said about a data set as its default, if that is allowed."""
+    if setting.name not in READING_SETTINGS or setting.name not in said:
+        return setting
+    try:
+        return replace(setting, default=setting.check(said[setting.name]))
+    except SettingError:  # of another version of Convoscope
+        return setting
+
+
+def _upload_path(name: str) -> Path:
+    path = catalogue_entry(name).path
+    if path is None:
+        raise UnknownName("uploaded data set", name, [entry.name for entry in _uploads()])
+    return path
+
+
+def _files_of(path: Path, names: str, title: str = "") -> ImageFiles:
+    """What is in a folder or zip; the list of a zip that has not changed is made once."""
+    if not path.is_file():
+        return find_images(path, names=names)
+    facts = path.stat()
+    return _files_of_zip(path, names, title, facts.st_mtime_ns, facts.st_size)
+
+
+@lru_cache(maxsize=4)
+def _files_of_zip(path: Path, names: str, title: str, changed: int, length: int) -> ImageFiles:
+    return find_images(path, names=names, title=title)
 
 
 _lock = threading.Lock()

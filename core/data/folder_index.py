@@ -1,37 +1,33 @@
 """Folders and zips of images, read once into an array on disk that is mapped from then on."""
 
 import hashlib
-import json
 import os
-import re
-import shutil
-import unicodedata
-import uuid
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from core.data.archive import list_zip, open_zip, printable, reason_to_skip_name
+from core.data import annotation_files
+from core.data.archive import ZipListing, list_zip, open_zip, skipped_folder
 from core.data.dataset import ImageDataset, Skipped, Split
+from core.data.file_names import is_hidden, printable, reason_to_skip_name
+from core.data.folder_layout import FolderReading, OpenChoice, Place, read_layout
 from core.data.images import read_image
-from core.data.preprocessing import Preprocessing, fit
+from core.data.pixel_index import DamagedIndex, IndexedImages, key_of, open_index, write_index
+from core.data.zip_names import ENCODINGS
 from core.disk import note_use, require_room
-from core.errors import BadDataset, BadImage
+from core.errors import BadDataset, BadImage, SettingError, one_of
 from core.paths import home
 from core.progress import Progress, no_progress
 
 MAXIMUM_CLASSES = 1000
-SPLITS = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-_VERSION = 2  # of what is written to disk
-_BATCH = 256
+_VERSION = 3  # of what is written to disk
 
 
 @dataclass(frozen=True)
@@ -39,137 +35,67 @@ class ImageFiles:
     """Where images are, without one of them read yet.
 
     Attributes:
+        title: What people call the folder or zip.
         names: Paths below the root with forward slashes.
         key: A hash of names, sizes and dates or checksums: it changes when the files do.
         opened: Gives, inside a `with`, a function from a name to the file's bytes, which raises `BadImage`.
+        texts: Gives the texts beside the images by their names.
+        choices: What the names leave open.
     """
 
-    root: Path
+    title: str
     names: tuple[str, ...]
     skipped: tuple[Skipped, ...]
     key: str
     opened: Callable[[], AbstractContextManager[Callable[[str], bytes]]]
+    texts: Callable[[], Mapping[str, str]] = dict
+    choices: tuple[OpenChoice, ...] = ()
 
 
-def find_images(root: Path) -> ImageFiles:
+def find_images(root: Path | BinaryIO, *, names: str = "guess", title: str = "") -> ImageFiles:
     """The images of a folder or a zip.
 
+    Args:
+        root: Its path, or an open zip.
+        names: What the names in a zip are written in that do not say so, or "guess".
+        title: What people call it, if not by its file's name.
     Raises:
         BadDataset: There is nothing there, or it is neither.
+        SettingError: There is no such way of writing names.
     """
-    if root.is_dir():
-        return _in_folder(root)
-    if not root.is_file():
-        raise BadDataset(f"There is no folder or zip {str(root)!r}. Give the path of one.")
-    entries, skipped = list_zip(root)
+    if names not in ("guess", *ENCODINGS):
+        raise SettingError(f"names is {names!r}. {one_of(('guess', *ENCODINGS))}")
+    if isinstance(root, Path):
+        title = title or root.name
+        if root.is_dir():
+            return _in_folder(root)
+        if not root.is_file():
+            raise BadDataset(f"There is no folder or zip {str(root)!r}. Give the path of one.")
+    listing = list_zip(root, title, encoding="" if names == "guess" else names)
     digest = hashlib.sha256()
-    for entry in entries:
-        digest.update(f"{entry.filename}\0{entry.file_size}\0{entry.CRC}\n".encode(errors="surrogatepass"))
-    names = tuple(entry.filename for entry in entries)
-    return ImageFiles(root, names, tuple(skipped), digest.hexdigest(), lambda: open_zip(root))
+    for name, entry in listing.images.items():
+        digest.update(f"{name}\0{entry.file_size}\0{entry.CRC}\n".encode(errors="surrogatepass"))
+    return ImageFiles(
+        title or "The archive",
+        tuple(listing.images),
+        listing.skipped,
+        digest.hexdigest(),
+        partial(open_zip, root, listing.images),
+        partial(_texts_of_zip, root, listing.texts),
+        _question_of_names(listing, names),
+    )
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where in a data set a file belongs."""
-
-    name: str
-    split: str
-    class_name: str
-
-
-def arrange(names: tuple[str, ...]) -> tuple[list[Place], list[Skipped]]:
-    """Read split and class from paths like `train/cat/1.jpg`, `cat/train/1.jpg` or `cat/1.jpg`.
-
-    A common folder above is left aside. Split folders may be called `training_set` or `seg_train`, and lie
-    once more in themselves. The split is "" where the paths name none. Files that lie deeper belong to the
-    class above them. Names that are the same letters in another encoding of Unicode are the same.
-    """
-    parts = {
-        name: [unicodedata.normalize("NFC", p) for p in name.split("/") if p not in ("", ".")]
-        for name in names
-    }
-    while len({path[0] for path in parts.values()}) == 1 and min(map(len, parts.values())) > 2:
-        if split_of(next(iter(parts.values()))[0]):
-            break
-        parts = {name: path[1:] for name, path in parts.items()}
-    with_splits = _name_splits({path[0] for path in parts.values() if len(path) > 1})
-    if not with_splits and all(len(path) > 2 for path in parts.values()):
-        below = {path[1] for path in parts.values()}
-        if all(split_of(folder) for folder in below) and len({split_of(folder) for folder in below}) > 1:
-            parts = {name: [path[1], path[0], *path[2:]] for name, path in parts.items()}
-            with_splits = True
-    places, skipped = [], []
-    for name, path in parts.items():
-        split = split_of(path[0]) if with_splits else ""
-        if with_splits and len(path) > 3 and split_of(path[1]) == split:
-            path = [path[0], *path[2:]]  # seg_train/seg_train/forest/1.jpg
-        if with_splits and not split:
-            skipped.append(Skipped(printable(name), "it lies beside the folders train, val and test"))
-        elif len(path) < (3 if with_splits else 2):
-            where = f" inside {printable(path[0], 40)!r}" if with_splits else ""
-            skipped.append(Skipped(printable(name), f"it is in no folder of a class{where}"))
-        else:
-            places.append(Place(name, split, printable(path[1 if with_splits else 0], 200)))
-    return _without_unsorted(_one_spelling(places), skipped)
-
-
-def _one_spelling(places: list[Place]) -> list[Place]:
-    """Cat in train and cat in test are one class, as train writes it; both in one split stay two."""
-    spelled: dict[str, dict[str, set[str]]] = {}
-    for place in places:
-        by_name = spelled.setdefault(place.class_name.casefold(), {})
-        by_name.setdefault(place.class_name, set()).add(place.split)
-    best: dict[str, str] = {}
-    for names in spelled.values():
-        if len(names) > 1 and sum(map(len, names.values())) == len(set().union(*names.values())):
-            first = min(names, key=lambda name: ("train" not in names[name], name))
-            best |= dict.fromkeys(names, first)
-    return [replace(place, class_name=best.get(place.class_name, place.class_name)) for place in places]
-
-
-def split_of(folder: str) -> str:
-    """Which split a folder's name says it is, by its words: "train", "val", "test" or ""."""
-    words = [word for word in re.split(r"[^a-z]+", folder.lower()) if word]
-    found = {SPLITS[word] for word in words if word in SPLITS}
-    rest = [word for word in words if word not in SPLITS]
-    return found.pop() if len(found) == 1 and len(rest) <= 1 else ""
-
-
-def _name_splits(folders: set[str]) -> bool:
-    """Whether these folders are splits and not classes, one of which happens to be called train."""
-    splits = {folder: split_of(folder) for folder in folders}
-    named = {folder for folder, split in splits.items() if split}
-    different = len({splits[folder] for folder in named})
-    return different > 1 or (different == 1 and named == folders)
-
-
-def _without_unsorted(places: list[Place], skipped: list[Skipped]) -> tuple[list[Place], list[Skipped]]:
-    """Leave out a split's one folder that no other split has: pictures that nobody sorted into classes."""
-    classes: dict[str, set[str]] = {}
-    for place in places:
-        classes.setdefault(place.split, set()).add(place.class_name)
-    known = classes.get("train", set())
-    unsorted = {
-        s
-        for s, found in classes.items()
-        if s != "train" and len(known) > 1 and len(found) == 1 and not found & known
-    }
-    kept = [place for place in places if place.split not in unsorted]
-    left_out = [
-        Skipped(
-            printable(place.name),
-            f"the folder {place.class_name!r} is not one of the classes in train: sort the pictures of "
-            f"{place.split} into folders of their classes",
-        )
-        for place in places if place.split in unsorted
-    ]  # fmt: skip
-    return kept, [*skipped, *left_out]
+def look_into(files: ImageFiles, *, splits: str = "", spelling: str = "guess") -> FolderReading:
+    """What the folders were taken for, with no picture read yet; arguments as `read_layout` takes them."""
+    reading = read_layout(files.names, splits=splits, spelling=spelling, texts=files.texts)
+    return replace(reading, choices=(*files.choices, *reading.choices))
 
 
 def read_dataset(
     files: ImageFiles, *, name: str, title: str, size: int | None = None, cut: str = "crop",
-    gray: bool = False, test_share: float = 0.2, seed: int = 0, progress: Progress = no_progress,
+    gray: bool = False, test_share: float = 0.2, seed: int = 0, splits: str = "", spelling: str = "guess",
+    progress: Progress = no_progress,
 ) -> ImageDataset:  # fmt: skip
     """A data set from files in class folders; the pixels come from an array on disk, written if missing.
 
@@ -178,32 +104,69 @@ def read_dataset(
             at most 128.
         cut: "crop" cuts the middle square out, "squeeze" presses the whole picture into it.
         test_share: Stratified share for the test where the files name no split.
+        splits: What folders are, over the guess; see `read_layout`.
+        spelling: Whether names that differ in capital letters only are one class; see `read_layout`.
     Raises:
         BadDataset: No class folders, or not one image in them that can be read.
+        SettingError: `splits` cannot be understood.
     """
-    places, skipped = arrange(files.names) if files.names else ([], [])
-    class_names = tuple(sorted({place.class_name for place in places}))
-    _check_classes(files.root, class_names, (*skipped, *files.skipped))
-    size = size or _usual_size(files, places)
-    key = hashlib.sha256(f"{_VERSION} {files.key} {size} {cut} {gray}".encode()).hexdigest()[:24]
-    folder = home("data", "indexed") / key
-    if (folder / "index.json").is_file():
-        note_use(folder / "index.json")
-    else:
-        needed = len(places) * size * size * (1 if gray else 3)
-        require_room("data/indexed", needed, f"The data set {files.root.name!r} at {size} pixels")
-        _write(folder, files, places, class_names, size, cut, gray, progress)
-    splits, unreadable = _mapped(folder)
-    splits, note = _completed(splits, test_share, seed)
+    reading = look_into(files, splits=splits, spelling=spelling)
+    _check_classes(files.title, reading, files.skipped)
+    size = size or _usual_size(files, reading.places)
+    layout = [(place.name, place.split, place.class_name) for place in reading.places]
+    folder = home("data", "indexed") / key_of(_VERSION, files.key, size, cut, gray, layout)
+    found = _indexed(folder, files, reading, size, cut, gray, progress)
+    if len(found.class_names) < 2:
+        raise BadDataset(
+            f"{files.title!r} holds one class with images that can be read, {found.class_names[0]!r}; of "
+            f"{', '.join(map(repr, found.unreadable))} none can. Put readable images there."
+        )
+    completed, note = _completed(found.splits, test_share, seed)
+    notes = [note, *_notes_on_classes(found, completed)]
     return ImageDataset(
         name=name,
         title=title,
-        class_names=class_names,
-        splits=splits,
-        source=f"{len(places):,} files in {files.root.name}",
-        note=note,
-        skipped=(*unreadable, *skipped, *files.skipped),
+        class_names=found.class_names,
+        splits=completed,
+        source=f"{len(reading.places):,} files in {files.title}",
+        note=" ".join(filter(None, notes)),
+        skipped=(*found.skipped, *reading.left_out, *files.skipped),
     )
+
+
+def _indexed(
+    folder: Path, files: ImageFiles, reading: FolderReading, size: int, cut: str, gray: bool,
+    progress: Progress,
+) -> IndexedImages:  # fmt: skip
+    """The index in that folder, made first if it is missing or damaged."""
+    try:
+        found = open_index(folder)
+    except DamagedIndex:
+        needed = len(reading.places) * size * size * (1 if gray else 3)
+        require_room("data/indexed", needed, f"The data set {files.title!r} at {size} pixels")
+        write_index(
+            folder, reading.places, files.opened,
+            title=files.title, size=size, cut=cut, gray=gray, progress=progress,
+        )  # fmt: skip
+        return open_index(folder)
+    note_use(folder / "index.json")
+    return found
+
+
+def _notes_on_classes(found: IndexedImages, splits: Mapping[str, Split]) -> Iterator[str]:
+    """Sentences on classes of which nothing, or nothing to learn from, is there."""
+    if found.unreadable:
+        some = ", ".join(f"{name!r} ({count:,})" for name, count in list(found.unreadable.items())[:8])
+        more = f" and {len(found.unreadable) - 8:,} more" if len(found.unreadable) > 8 else ""
+        yield f"Classes whose images are all broken were left out: {some}{more}."
+    for split in ("train", "test"):
+        if split in splits:
+            counts = splits[split].counts(len(found.class_names))
+            absent = [name for name, count in zip(found.class_names, counts, strict=True) if not count]
+            if absent:
+                more = f" and {len(absent) - 8:,} more" if absent[8:] else ""
+                some = ", ".join(map(repr, absent[:8]))
+                yield f"The {split} split has no images of {some}{more}."
 
 
 def _completed(splits: dict[str, Split], test_share: float, seed: int) -> tuple[dict[str, Split], str]:
@@ -226,61 +189,110 @@ def _completed(splits: dict[str, Split], test_share: float, seed: int) -> tuple[
 
 
 def _in_folder(root: Path) -> ImageFiles:
-    names, skipped = [], []
+    found: list[str] = []
+    texts: list[str] = []
+    skipped: list[Skipped] = []
     digest = hashlib.sha256()
     for folder, below, files in os.walk(root):
         below.sort()
-        skipped += [
-            Skipped(printable(name), "it is a link to a folder, which is not followed")
-            for name in below
-            if os.path.islink(os.path.join(folder, name))
-        ]
+        here = Path(folder).relative_to(root)
+        for name in list(below):
+            where = (here / name).as_posix()
+            if os.path.islink(os.path.join(folder, name)):
+                skipped.append(Skipped(printable(where), "it is a link to a folder, which is not followed"))
+            elif is_hidden(name):
+                inside = sum(len(names) for _, _, names in os.walk(os.path.join(folder, name)))
+                skipped.append(skipped_folder(where, inside))
+                below.remove(name)
         for file in sorted(files):
-            path = Path(folder, file)
-            name = path.relative_to(root).as_posix()
+            name = (here / file).as_posix()
             reason = reason_to_skip_name(name)
             if reason:
                 skipped.append(Skipped(printable(name), reason))
+                if file.lower().endswith(annotation_files.SUFFIXES):
+                    texts.append(name)
                 continue
             try:
-                facts = path.stat()
+                facts = Path(folder, file).stat()
             except OSError as error:
                 skipped.append(Skipped(printable(name), f"it cannot be opened ({error.strerror})"))
                 continue
-            names.append(name)
+            found.append(name)
             digest.update(f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode(errors="surrogateescape"))
+
+    def read(name: str) -> bytes:
+        try:
+            return (root / name).read_bytes()
+        except OSError as error:
+            raise BadImage(f"{printable(name)!r} cannot be opened ({error.strerror}).") from None
 
     @contextmanager
     def opened() -> Iterator[Callable[[str], bytes]]:
-        def read(name: str) -> bytes:
-            try:
-                return (root / name).read_bytes()
-            except OSError as error:
-                raise BadImage(f"{printable(name)!r} cannot be opened ({error.strerror}).") from None
-
         yield read
 
-    return ImageFiles(root, tuple(names), tuple(skipped), digest.hexdigest(), opened)
+    def read_texts() -> dict[str, str]:
+        small = [n for n in texts if os.path.getsize(root / n) <= annotation_files.MAXIMUM_BYTES]
+        return _read_texts(small, read)
+
+    return ImageFiles(root.name, tuple(found), tuple(skipped), digest.hexdigest(), opened, read_texts)
 
 
-def _check_classes(root: Path, class_names: tuple[str, ...], skipped: tuple[Skipped, ...]) -> None:
+def _texts_of_zip(root: Path | BinaryIO, texts: Mapping[str, zipfile.ZipInfo]) -> dict[str, str]:
+    with open_zip(root, texts, annotation_files.MAXIMUM_BYTES) as read:
+        return _read_texts(list(texts), read)
+
+
+def _read_texts(names: list[str], read: Callable[[str], bytes]) -> dict[str, str]:
+    """The texts nearest to the top, read as UTF-8; those that are damaged are left out."""
+    found = {}
+    for name in sorted(names, key=lambda name: (name.count("/"), name))[: annotation_files.MAXIMUM_LISTS]:
+        try:
+            found[name] = read(name).decode("utf-8-sig", errors="replace")
+        except BadImage:
+            continue
+    return found
+
+
+def _question_of_names(listing: ZipListing, names: str) -> tuple[OpenChoice, ...]:
+    if not listing.samples:
+        return ()
+    options = {e: f"{ENCODINGS[e]}: {sample}" for e, sample in listing.samples.items()}
+    said = names != "guess"
+    taken = names if said else listing.encodings[0]
+    question = "The zip does not say how its names are written."
+    return (OpenChoice("names", question, options, taken, said),)
+
+
+def _check_classes(title: str, reading: FolderReading, skipped: tuple[Skipped, ...]) -> None:
     layout = "Put the images of each class into a folder of its own, such as cat/1.jpg and dog/1.jpg"
-    if len(class_names) < 2:
-        found = f"one class, {class_names[0]!r}" if class_names else "no class folders with images"
-        why = (
-            f" The first file that was left out, {skipped[0].path!r}: {skipped[0].reason}." if skipped else ""
-        )
+    names = reading.class_names
+    asked = "".join(f" {choice.sentence()}" for choice in reading.choices if not choice.said)
+    if len(names) < 2:
+        found = f"one class, {names[0]!r}" if names else "no class folders with images"
         raise BadDataset(
-            f"{root.name!r} holds {found}.{why} {layout}; train/ and test/ above them are understood."
+            f"{title!r} holds {found}.{_main_reason((*reading.left_out, *skipped))} {layout}; "
+            f"train/ and test/ above them are understood.{asked}"
         )
-    if len(class_names) > MAXIMUM_CLASSES:
+    if len(names) > MAXIMUM_CLASSES:
         raise BadDataset(
-            f"{root.name!r} holds {len(class_names):,} class folders; up to {MAXIMUM_CLASSES:,} are read. "
-            f"{layout}."
+            f"{title!r} holds {len(names):,} class folders; up to {MAXIMUM_CLASSES:,} are read. "
+            f"{layout}.{asked}"
         )
 
 
-def _usual_size(files: ImageFiles, places: list[Place]) -> int:
+def _main_reason(skipped: tuple[Skipped, ...]) -> str:
+    """Why most of the files were left out, with the first of them."""
+    if not skipped:
+        return ""
+    times = Counter(one.reason for one in skipped)
+    reason, count = times.most_common(1)[0]
+    first = next(one.path for one in skipped if one.reason == reason)
+    if len(skipped) == 1:
+        return f" The only other file, {first!r}, was left out: {reason}."
+    return f" {count:,} of {len(skipped):,} files that were left out, the first {first!r}: {reason}."
+
+
+def _usual_size(files: ImageFiles, places: tuple[Place, ...]) -> int:
     sides = []
     with files.opened() as read:
         for place in places[:: max(1, len(places) // 32)]:
@@ -289,95 +301,3 @@ def _usual_size(files: ImageFiles, places: list[Place]) -> int:
             except BadImage:
                 continue
     return max(8, min(128, int(np.median(sides)))) if sides else 64
-
-
-def _write(
-    folder: Path, files: ImageFiles, places: list[Place], class_names: tuple[str, ...], size: int, cut: str,
-    gray: bool, progress: Progress,
-) -> None:  # fmt: skip
-    """Decode everything into a new folder beside `folder`, and move it there when it is whole."""
-    making = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}")
-    making.mkdir()
-    channels = 1 if gray else 3
-    preprocessing = Preprocessing(
-        input_size=(size, size),
-        mean=(0.0,) * channels,
-        std=(1.0,) * channels,
-        channels=channels,
-        resize=None if cut == "squeeze" else size,
-    )
-    order = ["", "train", "val", "test"]
-    places = sorted(places, key=lambda place: order.index(place.split))
-    kept: list[Place] = []
-    skipped: list[Skipped] = []
-
-    def decode(place: Place) -> np.ndarray | BadImage:
-        try:
-            return fit(read_image(read(place.name), place.name).pixels, preprocessing)
-        except BadImage as error:
-            return error
-
-    try:
-        with (
-            files.opened() as read,
-            (making / "images.bin").open("wb") as out,
-            ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool,
-        ):
-            for start in range(0, len(places), _BATCH):
-                batch = places[start : start + _BATCH]
-                for place, pixels in zip(batch, pool.map(decode, batch), strict=True):
-                    if isinstance(pixels, BadImage):
-                        skipped.append(Skipped(printable(place.name), str(pixels)))
-                    else:
-                        kept.append(place)
-                        out.write(np.ascontiguousarray(pixels).data)
-                done = start + len(batch)
-                progress(done / len(places), f"Reading {done:,} of {len(places):,} images")
-        if not kept:
-            raise BadDataset(f"None of the {len(places)} images in {files.root.name!r} can be read. "
-                             f"The first: {skipped[0].reason}")  # fmt: skip
-        numbers = {name: index for index, name in enumerate(class_names)}
-        np.save(making / "labels.npy", np.array([numbers[place.class_name] for place in kept], np.int64))
-        _describe(making, kept, skipped, (size, size, channels))
-        try:
-            making.rename(folder)
-        except OSError:
-            if not (folder / "index.json").is_file():  # otherwise another process was faster, with the same
-                raise
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
-
-
-def _describe(folder: Path, kept: list[Place], skipped: list[Skipped], shape: tuple[int, int, int]) -> None:
-    names = [place.split for place in kept]
-    parts: dict[str, dict[str, object]] = {
-        name: {"start": names.index(name), "stop": names.index(name) + names.count(name)}
-        for name in dict.fromkeys(names)
-    }
-    index = {
-        "shape": [len(kept), *shape],
-        "splits": parts,
-        "files": [printable(place.name) for place in kept],
-        "skipped": [[s.path, s.reason] for s in skipped],
-    }
-    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
-    # Hashed here once, so that opening the data set never reads all pixels again.
-    for name, split in _mapped(folder)[0].items():
-        parts[name]["sha256"] = split.fingerprint
-    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
-
-
-def _mapped(folder: Path) -> tuple[dict[str, Split], tuple[Skipped, ...]]:
-    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-    images = np.memmap(folder / "images.bin", np.uint8, "r", shape=tuple(index["shape"]))
-    labels = np.load(folder / "labels.npy")
-    splits = {
-        name: Split(
-            images[part["start"] : part["stop"]],
-            labels[part["start"] : part["stop"]],
-            tuple(index["files"][part["start"] : part["stop"]]),
-            sha256=part.get("sha256", ""),
-        )
-        for name, part in index["splits"].items()
-    }
-    return splits, tuple(Skipped(*entry) for entry in index["skipped"])

@@ -1,7 +1,6 @@
 """What a layer makes of many images, as one picture: pooled features, projected, and how far to trust it."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -9,7 +8,13 @@ from torch import Tensor
 
 from core.data.dataset import Split, stratified_indices
 from core.embedding.nearest_neighbors import nearest_neighbors, share_preserved, silhouettes
-from core.embedding.projections import FEWEST_IMAGES, NEIGHBORS, FeatureSpace, projection_named
+from core.embedding.projections import (
+    FEWEST_IMAGES,
+    NEIGHBORS,
+    FeatureSpace,
+    ProjectedPoints,
+    projection_named,
+)
 from core.errors import SettingError, UnknownName
 from core.models.classifier import Classifier
 from core.network.feature_maps import FeatureMap, layer_outputs
@@ -17,6 +22,7 @@ from core.network.head import NoHead, head_of
 from core.network.hooks import captured, captured_inputs
 from core.network.summary import summarize
 from core.progress import Progress, no_progress
+from core.settings import Settings
 
 MAXIMUM_BYTES = 192 * 2**20
 TRUST_NEIGHBORS = 10
@@ -43,6 +49,39 @@ class FeatureLayer:
     def title(self) -> str:
         how = f", mean over {' × '.join(map(str, self.shape[1:]))}" if len(self.shape) == 3 else ""
         return f"{self.name} · {self.type} · {self.width} features{how}"
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A feature space as a picture, and how far it can be trusted.
+
+    Attributes:
+        projected: What the projection found; new images are placed by it.
+        shown: The nearest neighbors in the picture.
+        preserved: The share of the nearest in the features that are among them.
+        silhouette: The mean over the images, in the features; None where there is one class only.
+        silhouette_shown: The same in the picture.
+    Shape:
+        shown: (N, k) int32
+        preserved: (N,) float32
+    """
+
+    projected: ProjectedPoints
+    shown: np.ndarray
+    preserved: np.ndarray
+    silhouette: float | None
+    silhouette_shown: float | None
+
+    @property
+    def points(self) -> np.ndarray:
+        """(N, dimensions) float32."""
+        return self.projected.points
+
+    @property
+    def explained(self) -> float | None:
+        """The share of the variance that the picture shows, where the projection knows it."""
+        shares = self.projected.explained
+        return None if shares is None else float(shares.sum())
 
 
 # In front of a head's name: what it is given, where that is the output of no layer.
@@ -221,9 +260,9 @@ def embed(
     *,
     projection: str = "tsne",
     dimensions: int = 2,
-    settings: dict[str, Any] | None = None,
+    settings: Settings | None = None,
     progress: Progress = no_progress,
-) -> dict[str, Any]:
+) -> Picture:
     """The picture of a feature space, and how far it can be trusted.
 
     Args:
@@ -231,10 +270,6 @@ def embed(
         settings: Of the projection.
     Shape:
         labels: (N,) int
-        returns: what the projection returns, `points` (N, dimensions) float32 among it;
-            `shown` (N, k) int32, the nearest neighbors in the picture; `preserved` (N,) float32, the share
-            of the k nearest in the features that are among them; `silhouette` and `silhouette_shown`, means
-            over the images, in the features and in the picture, None where there is one class only
     Raises:
         UnknownName: There is no such projection.
         SettingError: `dimensions` is neither 2 nor 3.
@@ -247,26 +282,26 @@ def embed(
         return lambda share, text: progress(begin + share * (end - begin), text)
 
     measured = silhouettes(space.features, labels, later(0, 0.1))
-    picture = chosen.project(space, dimensions, progress=later(0.1, 0.9), **(settings or {}))
+    projected = chosen.project(space, dimensions, progress=later(0.1, 0.9), **(settings or {}))
     k = min(TRUST_NEIGHBORS, space.indices.shape[1])
-    shown, _ = nearest_neighbors(picture["points"], k, later(0.9, 0.95))
-    shown_silhouette = silhouettes(picture["points"], labels, later(0.95, 1))
-    return {
-        **picture,
-        "shown": shown,
-        "preserved": share_preserved(space.indices[:, :k], shown).astype(np.float32),
-        "silhouette": _mean(measured),
-        "silhouette_shown": _mean(shown_silhouette),
-    }
+    shown, _ = nearest_neighbors(projected.points, k, later(0.9, 0.95))
+    shown_silhouette = silhouettes(projected.points, labels, later(0.95, 1))
+    return Picture(
+        projected,
+        shown,
+        share_preserved(space.indices[:, :k], shown).astype(np.float32),
+        _mean(measured),
+        _mean(shown_silhouette),
+    )
 
 
 def place(
     new: np.ndarray,
     space: FeatureSpace,
-    picture: dict[str, Any],
+    picture: Picture,
     *,
     projection: str = "tsne",
-    settings: dict[str, Any] | None = None,
+    settings: Settings | None = None,
 ) -> np.ndarray:
     """Where new images belong in a finished picture, which stays as it is.
 
@@ -274,7 +309,8 @@ def place(
         new: (M, F) float32, features of the same layer
         returns: (M, dimensions) float32
     """
-    return np.asarray(projection_named(projection).place(new, space, picture, **(settings or {})), np.float32)
+    chosen = projection_named(projection)
+    return np.asarray(chosen.place(new, space, picture.projected, **(settings or {})), np.float32)
 
 
 def _mean(values: np.ndarray) -> float | None:

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from core.compute.library_internals import umap_among_neighbors
 from core.embedding.nearest_neighbors import nearest_to
 from core.errors import SettingError, UnknownName
 from core.progress import Progress, no_progress
@@ -52,13 +53,32 @@ class FeatureSpace:
             )
 
 
+@dataclass(frozen=True, eq=False)
+class ProjectedPoints:
+    """What a projection finds.
+
+    Attributes:
+        explained: The share of the variance that each axis of PCA shows; the other two have no axes.
+    Shape:
+        points: (N, dimensions) float32
+        mean: (F,) float32, of PCA
+        components: (dimensions, F) float32, of PCA
+        explained: (dimensions,)
+    """
+
+    points: np.ndarray
+    mean: np.ndarray | None = None
+    components: np.ndarray | None = None
+    explained: np.ndarray | None = None
+
+
 @dataclass(frozen=True)
 class Projection:
     """A way to draw features: `project` makes the picture, `place` puts new points into it."""
 
     name: str
     title: str
-    project: Callable[..., dict[str, np.ndarray]]
+    project: Callable[..., ProjectedPoints]
     place: Callable[..., np.ndarray]
 
     @property
@@ -95,29 +115,18 @@ def principal_components(features: np.ndarray, count: int) -> tuple[np.ndarray, 
     )
 
 
-def pca(
-    space: FeatureSpace, dimensions: int = 2, *, progress: Progress = no_progress
-) -> dict[str, np.ndarray]:
-    """The directions in which the features vary most.
-
-    Shape:
-        returns: points (N, dimensions) float32, mean (F,), components (dimensions, F), explained shares
-            of the variance (dimensions,)
-    """
+def pca(space: FeatureSpace, dimensions: int = 2, *, progress: Progress = no_progress) -> ProjectedPoints:
+    """The directions in which the features vary most."""
     mean, components, explained = principal_components(space.features, dimensions)
     points = ((space.features - mean) @ components.T).astype(np.float32)
-    return {
-        "points": points,
-        "mean": mean.astype(np.float32),
-        "components": components.astype(np.float32),
-        "explained": explained,
-    }
+    return ProjectedPoints(points, mean.astype(np.float32), components.astype(np.float32), explained)
 
 
 def place_by_pca(
-    new: np.ndarray, space: FeatureSpace, picture: dict[str, Any], **settings: Any
+    new: np.ndarray, space: FeatureSpace, picture: ProjectedPoints, **settings: Any
 ) -> np.ndarray:
-    points: np.ndarray = ((new - picture["mean"]) @ picture["components"].T).astype(np.float32)
+    assert picture.components is not None  # it was made by `pca`
+    points: np.ndarray = ((new - picture.mean) @ picture.components.T).astype(np.float32)
     return points
 
 
@@ -127,11 +136,11 @@ def tsne(
     *,
     perplexity: Annotated[float, Range(5, 50, 1)] = 30.0,
     progress: Progress = no_progress,
-) -> dict[str, np.ndarray]:
+) -> ProjectedPoints:
     """Neighbors stay neighbors, as probabilities: steps with exaggeration, then twice as many without.
 
     Args:
-        perplexity: About how many neighbors each image is held to.
+        perplexity: About how many neighbors count for each image.
     Source:
         van der Maaten, Hinton 2008, JMLR 9; Linderman et al. 2019, "FIt-SNE", Nature Methods 16; openTSNE
     """
@@ -157,11 +166,11 @@ def tsne(
         random_state=SEED,
     )
     embedding = fit.fit(affinities=_affinities(space, perplexity), initialization=_start(space, dimensions))
-    return {"points": np.asarray(embedding, np.float32)}
+    return ProjectedPoints(np.asarray(embedding, np.float32))
 
 
 def place_by_tsne(
-    new: np.ndarray, space: FeatureSpace, picture: dict[str, Any], **settings: Any
+    new: np.ndarray, space: FeatureSpace, picture: ProjectedPoints, **settings: Any
 ) -> np.ndarray:
     """Among the images it is most like, then moved by the forces that made the picture, which stays as it is.
 
@@ -170,7 +179,7 @@ def place_by_tsne(
     """
     from openTSNE import TSNEEmbedding
 
-    points = np.array(picture["points"], np.float64)
+    points = np.array(picture.points, np.float64)
     finished = TSNEEmbedding(
         points,
         _affinities(space, settings.get("perplexity", 30.0)),
@@ -188,37 +197,39 @@ def umap(
     n_neighbors: Annotated[int, Range(2, 100)] = 15,
     min_dist: Annotated[float, Range(0.0, 0.99, 0.01)] = 0.1,
     progress: Progress = no_progress,
-) -> dict[str, np.ndarray]:
+) -> ProjectedPoints:
     """Neighbors stay neighbors, as a graph that springs pull together; groups are denser than in t-SNE.
 
     Args:
-        n_neighbors: How many neighbors hold each image, itself included.
-        min_dist: How close two points may come in the picture.
+        n_neighbors: How many neighbors count for each image, itself included.
+        min_dist: How close two points may lie in the picture.
     Source:
         McInnes, Healy, Melville 2018, "UMAP", arXiv:1802.03426; umap-learn
     """
     progress(0.0, "UMAP: preparing, which takes up to a minute the first time")
     start = _start(space, dimensions) * 1e5  # about ±10, as UMAP starts by itself
     fitted = _fit_umap(space, start, n_neighbors, min_dist, None, progress)
-    return {"points": np.asarray(fitted.embedding_, np.float32)}
+    return ProjectedPoints(np.asarray(fitted.embedding_, np.float32))
 
 
 def place_by_umap(
-    new: np.ndarray, space: FeatureSpace, picture: dict[str, Any], **settings: Any
+    new: np.ndarray, space: FeatureSpace, picture: ProjectedPoints, **settings: Any
 ) -> np.ndarray:
-    points = np.array(picture["points"], np.float32)
+    points = np.array(picture.points, np.float32)
     fitted = _fit_umap(
         space, points, settings.get("n_neighbors", 15), settings.get("min_dist", 0.1), 0, no_progress
     )
-    # The finished picture in place of none, and exact distances in place of a search index.
-    fitted.embedding_, fitted.n_epochs = points, None
-    fitted.metric, fitted._knn_search_index = "precomputed", True
     indices, near = nearest_to(new, space.features, len(points))
     distances = np.empty(near.shape, np.float32)
     np.put_along_axis(distances, indices.astype(np.int64), near, axis=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return np.asarray(fitted.transform(distances), np.float32)
+        placed = umap_among_neighbors(fitted, points, distances)
+    if placed is None:  # the middle of the nearest, the nearer the heavier, as UMAP starts
+        few = max(1, min(len(points), settings.get("n_neighbors", 15)))
+        weights = np.exp(-near[:, :few] / np.maximum(near[:, few - 1 : few], 1e-12))
+        placed = np.einsum("mk,mkd->md", weights / weights.sum(1, keepdims=True), points[indices[:, :few]])
+    return placed
 
 
 PROJECTIONS = {

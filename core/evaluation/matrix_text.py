@@ -44,7 +44,7 @@ def table_of(data: bytes, name: str) -> Table:
     """The cells of a file.
 
     Raises:
-        BadMatrix: It is no text, too large, or empty.
+        BadMatrix: It is not text, too large, or empty.
     """
     if len(data) > MAXIMUM_BYTES:
         raise BadMatrix(

@@ -1,6 +1,7 @@
 """Where a picture must go for a unit to answer more."""
 
-import numpy as np
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -11,6 +12,8 @@ from core.network.hooks import opened_relus
 from core.network.unit import Unit, outputs
 
 RELU6_CEILING = 6.0  # of a ReLU6
+ENGINE = "gradients by automatic differentiation through the whole network"
+OPENED = "the gradient was let through inactive ReLUs, since it was 0 otherwise,"
 
 
 class Ascent:
@@ -30,17 +33,20 @@ class Ascent:
         self.full = False  # the unit has reached the most that a ReLU6 lets through
 
     def pull(self, picture: Tensor) -> tuple[float, Tensor]:
-        """The objective over some views, and its gradient with the length 1 (or 0 where there is none)."""
+        """The objective over some views, and its gradient with the length 1 (or 0 where there is none).
+
+        The device is waited for once, when the objective and the gradient's length are read together.
+        """
         state = self.generator.get_state()
-        objective, gradient = self._gradient(picture)
-        length = gradient.norm()
+        answer, gradient = self._gradient(picture)
+        objective, length = torch.stack((answer, gradient.norm())).tolist()
         if length == 0:
             self.generator.set_state(state)
             with opened_relus(self.classifier.module):
                 _, gradient = self._gradient(picture)
-            length = gradient.norm()
-            self.opened += bool(length > 0)
-        if not (np.isfinite(objective) and torch.isfinite(length)):
+            length = float(gradient.norm())
+            self.opened += length > 0
+        if not (math.isfinite(objective) and math.isfinite(length)):
             raise NotFinite(
                 f"The answer of {self.unit.title(self.classifier.card.class_names)}", self.classifier
             )
@@ -48,7 +54,7 @@ class Ascent:
         self.full = self._has_ceiling and abs(objective - RELU6_CEILING) < 1e-4
         return objective, gradient / length if length > 0 else gradient
 
-    def _gradient(self, picture: Tensor) -> tuple[float, Tensor]:
+    def _gradient(self, picture: Tensor) -> tuple[Tensor, Tensor]:
         with torch.inference_mode(False), torch.enable_grad():
             leaf = picture.clone().requires_grad_()
             inputs = random_views(
@@ -57,20 +63,25 @@ class Ascent:
             output = outputs(self.classifier, self.unit.layer, inputs)
             objective = self.unit.objective(output).mean()
             if not objective.requires_grad:  # the layer does not depend on the picture
-                return float(objective), torch.zeros_like(picture)
+                return objective, torch.zeros_like(picture)
             (gradient,) = torch.autograd.grad(objective, leaf, allow_unused=True)
-        return float(objective.detach()), torch.zeros_like(picture) if gradient is None else gradient
+        return objective.detach(), torch.zeros_like(picture) if gradient is None else gradient
+
+    def engine(self) -> str:
+        """How the gradients were computed, in words for people."""
+        if self.opened:
+            return f"{ENGINE}; {OPENED} at {self.opened} step{'s' * (self.opened != 1)}"
+        return ENGINE
 
     def note(self, title: str) -> str:
         if self.blocked and self.full:
-            return (
-                f"Nothing is left to climb: {title} is at {RELU6_CEILING:g}, the most its ReLU6 lets through."
-            )
+            return f"There is nothing left to climb: {title} is at {RELU6_CEILING:g}, the most its ReLU6 lets through."
         if self.blocked:
             return (
                 f"The picture stopped changing: no pixel has any influence on {title} here, not even with "
-                "all ReLUs left open. The channel is dead, or a silent activation that is no layer of its "
-                "own stands in the way: try the convolution before it, another seed, or an image as start."
+                "all ReLUs left open. The channel is dead, or a silent activation that is not a "
+                "layer of its own stands in the way: try the convolution before it, another seed, or an image "
+                "to start from."
             )
         if self.opened:
             steps = "step" if self.opened == 1 else "steps"

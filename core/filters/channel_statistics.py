@@ -1,12 +1,16 @@
 """All that is added up of one layer while images go by."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from core.filters.channel_layers import ChannelLayer
+from core.filters.filter_index import LayerIndex
 from core.filters.map_statistics import Figures
+from core.filters.similar_kernels import nearest_kernels
 from core.filters.top_k import EMPTY_SLOT, keys_of, merged, values_and_rows
 
 BINS = 32
@@ -18,14 +22,16 @@ _SMALLEST = 2.0**-20
 class LayerSums:
     """Lists of the strongest images, sums and counts of the C channels of one layer.
 
-    Images of one class must follow one another in a batch.
+    Images of one class must follow one another in a batch. The sums are kept on the CPU, wherever the network
+    is: they need 64-bit floats, which Apple's GPUs do not have, and a GPU would wait for its host at every
+    step of them.
 
     Attributes:
         groups: How many lists of the strongest there are: one for each class, or one for all.
     """
 
-    def __init__(self, channels: int, classes: int, k: int, device: torch.device) -> None:
-        self.k, self.classes, self.device = k, classes, device
+    def __init__(self, channels: int, classes: int, k: int) -> None:
+        self.k, self.classes = k, classes
         self.channels = channels
         self.groups = classes if classes <= MOST_CLASSES else 1
         self.state: dict[str, Tensor] = {}
@@ -33,13 +39,13 @@ class LayerSums:
 
     def clear(self) -> None:
         """Begin again with nothing."""
-        channels, classes, k, device = self.channels, self.classes, self.k, self.device
+        channels, classes, k = self.channels, self.classes, self.k
 
         def whole(*shape: int, value: int = 0) -> Tensor:
-            return torch.full(shape, value, dtype=torch.int64, device=device)
+            return torch.full(shape, value, dtype=torch.int64)
 
         def real(*shape: int) -> Tensor:
-            return torch.zeros(shape, dtype=torch.float64, device=device)
+            return torch.zeros(shape, dtype=torch.float64)
 
         self.state = {
             "top": whole(self.groups, channels, k, value=EMPTY_SLOT),
@@ -49,29 +55,27 @@ class LayerSums:
             "sums": real(classes, channels),
             "squares": real(channels),
             "zeros": real(channels),
-            "tops": torch.full((channels,), _SMALLEST, device=device),
-            "histogram": torch.zeros((channels, self.groups, BINS + 1), device=device),
+            "tops": torch.full((channels,), _SMALLEST),
+            "histogram": torch.zeros((channels, self.groups, BINS + 1)),
         }
 
     def add(self, figures: Figures, rows: Tensor, labels: np.ndarray) -> None:
-        """Add the figures of a batch.
+        """Add the figures of a batch, which are on the CPU.
 
         Shape:
             rows: (N,) int64; labels: (N,) int64
         """
-        if self.device.type == "cpu":
-            try:
-                from core.filters.channel_statistics_numba import add_loop
-            except ImportError:
-                return self.add_reduced(figures, rows, labels)
-            names = "top", "places", "norm", "weak", "sums", "squares", "zeros", "tops", "histogram"
-            given = (*(self.state[name] for name in names), *figures, rows)
-            add_loop(*(tensor.numpy() for tensor in given), np.ascontiguousarray(labels, np.int64))
-            return None
-        return self.add_reduced(figures, rows, labels)
+        try:
+            from core.filters.channel_statistics_numba import add_loop
+        except ImportError:
+            return self.add_reduced(figures, rows, labels)
+        names = "top", "places", "norm", "weak", "sums", "squares", "zeros", "tops", "histogram"
+        given = (*(self.state[name] for name in names), *figures, rows)
+        add_loop(*(tensor.numpy() for tensor in given), np.ascontiguousarray(labels, np.int64))
+        return None
 
     def add_reduced(self, figures: Figures, rows: Tensor, labels: np.ndarray) -> None:
-        """The same by PyTorch, as it is done on a GPU."""
+        """The same by PyTorch, where there is no Numba."""
         state, keys = self.state, keys_of(figures.largest, rows)
         for number, start, stop in _runs(labels if self.groups > 1 else np.zeros_like(labels)):
             best, source = merged(state["top"][number], keys[:, start:stop])
@@ -106,8 +110,8 @@ class LayerSums:
             tops[grown] *= 2
         bins = torch.ceil(largest * (BINS / tops)).clamp(0, BINS).long().T
         if self.groups > 1:
-            bins += torch.as_tensor(labels, device=self.device) * (BINS + 1)
-        histogram.flatten(1).scatter_add_(1, bins, torch.ones((), device=self.device).expand_as(bins))
+            bins += torch.as_tensor(labels) * (BINS + 1)
+        histogram.flatten(1).scatter_add_(1, bins, torch.ones(()).expand_as(bins))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All of it, to go on from later."""
@@ -123,15 +127,36 @@ class LayerSums:
             found = torch.as_tensor(arrays[name])
             if found.shape != value.shape or found.dtype != value.dtype:
                 raise ValueError(f"{name} has the shape {tuple(found.shape)}, not {tuple(value.shape)}")
-            self.state[name] = found.to(self.device).clone()
+            self.state[name] = found.clone()
 
-    def finished(self, counts: np.ndarray, places: int) -> dict[str, np.ndarray]:
+    def finished(self, layer: ChannelLayer, weight: Tensor, counts: np.ndarray) -> LayerIndex:
         """What the index keeps of the layer.
 
         Args:
+            weight: (C, in_channels, height, width), its kernels.
             counts: (classes,) images of each class.
-            places: On each map.
         """
+        sums, values = self.state["sums"].cpu().numpy(), int(counts.sum()) * math.prod(layer.map_size)
+        mean = sums.sum(0) / values
+        variance = np.maximum(0, self.state["squares"].cpu().numpy() / values - mean**2)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means = (sums / (counts * math.prod(layer.map_size))[:, None]).T
+        nearest, cosines = nearest_kernels(weight)
+        return LayerIndex(
+            layer=layer,
+            **self._lists(),
+            class_means=means.astype(np.float32),
+            histograms=self.state["histogram"].cpu().numpy().astype(np.int32),
+            histogram_tops=self.state["tops"].cpu().numpy(),
+            mean=mean.astype(np.float32),
+            std=np.sqrt(variance).astype(np.float32),
+            zeros=(self.state["zeros"].cpu().numpy() / values).astype(np.float32),
+            nearest_kernel=nearest,
+            nearest_cosine=cosines,
+        )
+
+    def _lists(self) -> dict[str, np.ndarray]:
+        """The lists of images, by the names of the index."""
         state, k = self.state, self.k
         every = state["top"].permute(1, 0, 2)  # (C, groups, k)
         best = every.flatten(1).topk(k, dim=1)
@@ -153,20 +178,7 @@ class LayerSums:
         class_places = state["places"].permute(1, 0, 2)[:, : by_class.shape[1]]
         arrays["top_places"] = top_places.cpu().numpy().astype(np.int32)
         arrays["class_places"] = class_places.cpu().numpy().astype(np.int32)
-        sums, values = state["sums"].cpu().numpy(), int(counts.sum()) * places
-        mean = sums.sum(0) / values
-        variance = np.maximum(0, state["squares"].cpu().numpy() / values - mean**2)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            means = (sums / (counts * places)[:, None]).T
-        return {
-            **arrays,
-            "class_means": means.astype(np.float32),
-            "histograms": state["histogram"].cpu().numpy().astype(np.int32),
-            "histogram_tops": state["tops"].cpu().numpy(),
-            "mean": mean.astype(np.float32),
-            "std": np.sqrt(variance).astype(np.float32),
-            "zeros": (state["zeros"].cpu().numpy() / values).astype(np.float32),
-        }
+        return arrays
 
 
 def _runs(labels: np.ndarray) -> Sequence[tuple[int, int, int]]:

@@ -1,5 +1,6 @@
 """Figures of every channel's map, read while the map is still in the processor's cache."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,19 @@ class Figures(NamedTuple):
     total: Tensor
     squares: Tensor
     zeros: Tensor
+
+
+def on_cpu(figures: Mapping[str, Figures]) -> dict[str, Figures]:
+    """The figures of several layers on the CPU, copied together: a GPU is waited for once."""
+    every = [one for layer in figures.values() for one in layer]
+    if all(one.device.type == "cpu" for one in every):
+        return dict(figures)
+    here = torch.cat([one.contiguous().view(torch.int32).flatten() for one in every]).cpu()
+    parts = iter(here.split([one.numel() for one in every]))
+    return {
+        name: Figures(*(next(parts).view(one.dtype).view(one.shape) for one in layer))
+        for name, layer in figures.items()
+    }
 
 
 def figures_of(maps: Tensor) -> Figures:

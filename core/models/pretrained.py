@@ -272,7 +272,7 @@ def _architecture(name: str) -> "nn.Module":
         return made
     import torchvision
 
-    options: dict[str, Any] = {}
+    options: dict[str, bool] = {}
     if architecture in ("googlenet", "inception_v3"):
         # Their extra heads only serve training, and are in the published weights.
         options = {"aux_logits": True, "init_weights": False, "transform_input": True}

@@ -8,6 +8,7 @@ stay what they were, to the last bit.
 
 import ast
 import copy
+import functools
 import inspect
 import textwrap
 from collections import Counter
@@ -19,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
+from core.compute.own_forward import own_forward, set_forward
 from core.compute.tracing import Tracer, copy_for_tracing
 
 # Functions that become modules; the second entry is the module's name in its parent.
@@ -104,6 +106,8 @@ def _is_plain(module: nn.Module) -> bool:
 def _needs_a_look(block: nn.Module) -> bool:
     """Whether its forward is our business: Python of others that calls children or an activation."""
     forward = type(block).forward
+    if own_forward(block) is not None:
+        return False  # it was rewritten before
     if isinstance(block, nn.Sequential | nn.ModuleList | nn.ModuleDict | torch.jit.ScriptModule):
         return False
     if type(block).__module__.startswith("torch.nn.") or not inspect.isfunction(forward):
@@ -222,18 +226,19 @@ def _as_module(node: fx.Node) -> tuple[nn.Module, str] | None:
 def _set_forward(block: nn.Module, forwards: dict[frozenset[str], Callable[..., Any]]) -> None:
     """Let this block run its graph in evaluation mode.
 
-    Its class becomes a subclass of what it was: names, children, state dict and `isinstance` stay.
+    Class, names, children and state dict stay.
     """
-    old = type(block)
-    signature = inspect.signature(old.forward)
+    of_its_class = type(block).forward
+    signature = inspect.signature(of_its_class)
     defaults = {p.name: p.default for p in signature.parameters.values() if p.default is not p.empty}
 
+    @functools.wraps(of_its_class)  # `torch.fx` reads the names of the arguments
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
         given = frozenset(name for name, value in defaults.items() if bound.arguments[name] is not value)
         if self.training or given not in forwards:
-            return old.forward(self, *args, **kwargs)
+            return of_its_class(self, *args, **kwargs)
         return forwards[given](*bound.arguments.values())
 
-    block.__class__ = type(old.__name__, (old,), {"forward": forward, "__module__": old.__module__})
+    set_forward(block, forward)

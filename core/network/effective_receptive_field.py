@@ -36,7 +36,7 @@ def effective_field(
         returns: (H, W) float64 with the largest value 1, and the (row, column) of the place in the map
     Raises:
         UnknownName: There is no such layer.
-        UnknownReceptiveField: Its output is no map, or nothing reaches it on this image.
+        UnknownReceptiveField: Its output is not a map, or nothing reaches it on this image.
     Source:
         Luo, Li, Urtasun, Zemel 2016, "Understanding the Effective Receptive Field", arXiv:1701.04128
     """
@@ -59,7 +59,7 @@ def effective_field(
         output = outputs[-1] if outputs else None
         if not isinstance(output, Tensor) or output.ndim != 4:
             raise UnknownReceptiveField(
-                f"The output of {layer!r} is no map with rows and columns: choose a layer before the "
+                f"The output of {layer!r} is not a map with rows and columns: choose a layer before the "
                 "classifier."
             )
         place = (output.shape[2] - 1) // 2, (output.shape[3] - 1) // 2

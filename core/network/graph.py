@@ -67,8 +67,7 @@ class NetworkGraph:
     def steps_of(self, layer: str) -> list[fx.Node]:
         """The steps whose output is the output of a layer: one for each time it runs; empty where none is.
 
-        The activation inside a batch norm is no step of its own, but the norm ends with it and so stands for
-        it.
+        The activation inside a batch norm is not a step of its own: the norm ends with it and stands for it.
 
         Args:
             layer: A name in `named_modules()`.

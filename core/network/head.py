@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from core.compute.torch_internals import operation_name
 from core.errors import ConvoscopeError
 from core.models.classifier import Classifier
 from core.network.trace import trace_layers
@@ -86,7 +87,7 @@ class _Products:
         given = _tensors((arguments, settings))
         read = tuple(self._values[id(tensor)][1] for tensor in given if id(tensor) in self._values)
         if read:  # what depends on the image is a value; an overwritten one is a new one
-            name = function._schema.name.removeprefix("aten::")
+            name = operation_name(function)
             made = tuple(self._new(tensor) for tensor in _tensors(output))
             self._operations.append(_Operation(name, layer, read, made))
 

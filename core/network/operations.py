@@ -4,6 +4,8 @@ from typing import Any
 
 import torch
 
+from core.compute.torch_internals import NO_DEFAULT, declared_defaults
+
 # Operations that give every index what stood at that index, or a constant.
 _POINTWISE = {
     "native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm", "clone", "detach",
@@ -32,7 +34,7 @@ def is_pointwise(function: Any, name: str) -> bool:
 
 def arguments_by_name(function: Any, arguments: tuple, settings: dict) -> dict[str, Any]:
     """What an operation is given, by the names in its declaration; with the defaults of what is not given."""
-    declared = function._schema.arguments
-    values = {a.name: a.default_value for a in declared if a.has_default_value()}
-    values.update({a.name: value for a, value in zip(declared, arguments, strict=False)})
+    declared = declared_defaults(function)
+    values = {name: default for name, default in declared.items() if default is not NO_DEFAULT}
+    values.update(zip(declared, arguments, strict=False))
     return {**values, **settings}

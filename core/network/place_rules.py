@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core.compute.torch_internals import operation_name
 from core.network.operations import arguments_by_name, is_pointwise
 
 NO_PLACE = -1
@@ -47,7 +48,7 @@ def follow_places(
     given = [(tensor, places) for tensor, places in given if any(index is not None for index in places)]
     if not given:
         return NOWHERE
-    name = function._schema.name.removeprefix("aten::")
+    name = operation_name(function)
     if name in _RULES:
         values = arguments_by_name(function, arguments, settings)
         return _each(lambda axis: _RULES[name](values, known, output, axis))
@@ -87,7 +88,7 @@ def _moved(
 ) -> Index:
     if index is None:
         return None
-    name = function._schema.name.removeprefix("aten::")
+    name = operation_name(function)
     if name == "constant_pad_nd":
         return _numbered(_padded(index, arguments[1]))
     if name not in _REORDERINGS:
@@ -100,7 +101,7 @@ def _moved(
 
 
 def _padded(index: Tensor, padding: list[int]) -> Tensor:
-    """What is put around along the index's own dimensions is no place; along the others nothing changes."""
+    """Padding along the index's own dimensions is not a place; along the others nothing changes."""
     own = list(padding)
     for pair in range(len(own) // 2):
         if index.shape[index.ndim - 1 - pair] == 1:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from core.compute.torch_internals import base_written_by, operation_name
 from core.errors import ConvoscopeError, UnknownName
 from core.network.receptive_field_rules import EMPTY_INTERVAL, Axis, Grid, Unknown, follow, of_image
 from core.network.trace import trace_layers, twin_of
@@ -43,7 +44,7 @@ class ReceptiveField:
     """Where every place of a layer looks.
 
     All channels of a place share one box; where branches meet (a skip connection, Inception), it is the
-    smallest box around what each of them sees. Boxes end at the image's border, since padding is no pixel.
+    smallest box around what each of them sees. Boxes end at the image's border, since padding is not a pixel.
 
     Attributes:
         layer: Name in `named_modules()`.
@@ -182,11 +183,11 @@ class FootprintObserver:
 
     def _doubt_base(self, function: Any, tensor: Tensor, footprint: Any) -> None:
         """What is written into a part of a tensor changes the whole, which no longer is what it was."""
-        base = tensor._base
-        if not function._schema.is_mutable or base is None or base.shape == tensor.shape:
+        base = base_written_by(function, tensor)
+        if base is None or base.shape == tensor.shape:
             return
         if footprint is not None or self._look_up(base) is not None:
-            name = function._schema.name.removeprefix("aten::")
+            name = operation_name(function)
             self._known[id(base)] = (base, Unknown(f"{name!r} writes into a part of a tensor"))
 
     def _look_up(self, tensor: Tensor) -> Any:
@@ -219,7 +220,7 @@ def gradient_box(module: nn.Module, layer: str, inputs: Tensor, y: int, x: int) 
         inputs: (1, C, H, W), normalized
     Raises:
         UnknownName: There is no such layer.
-        UnknownReceptiveField: Its output is no map, has no such place, or its gradient is zero everywhere.
+        UnknownReceptiveField: Its output is not a map, has no such place, or its gradient is zero everywhere.
     """
     twin = twin_of(module, str(inputs.device))
     parts = dict(twin.named_modules())
@@ -238,7 +239,7 @@ def gradient_box(module: nn.Module, layer: str, inputs: Tensor, y: int, x: int) 
         twin(inputs)
         output = outputs[-1] if outputs else None
         if not isinstance(output, Tensor) or output.ndim != 4:
-            raise UnknownReceptiveField(f"The output of {layer!r} is no map with rows and columns.")
+            raise UnknownReceptiveField(f"The output of {layer!r} is not a map with rows and columns.")
         if not (0 <= y < output.shape[2] and 0 <= x < output.shape[3]):
             raise UnknownReceptiveField(
                 f"The place ({y}, {x}) is not in the output of {layer!r}, which has {output.shape[2]} rows "

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.compute.torch_internals import operation_name
 from core.network.operations import arguments_by_name, is_pointwise
 
 EMPTY_INTERVAL = (np.iinfo(np.int64).max, -1)  # first and last pixel of an interval that is empty
@@ -91,7 +92,7 @@ def follow(
     tensors = [a for a in _flat((*arguments, *settings.values())) if isinstance(a, Tensor)]
     footprints = [(t, known(t)) for t in tensors]
     footprints = [(t, f) for t, f in footprints if f is not None]
-    name = function._schema.name.removeprefix("aten::")
+    name = operation_name(function)
     if not footprints or name in _SOURCES:
         return None
     for _, footprint in footprints:
@@ -416,7 +417,7 @@ def _moved(
     # Counted from 1, so that 0 is what the operation itself puts in.
     index = torch.arange(1.0, size + 1).reshape(shape).expand(tensor.shape).contiguous()
     arguments = tuple(index if a is tensor else a for a in arguments)
-    if function._schema.name == "aten::constant_pad_nd":
+    if operation_name(function) == "constant_pad_nd":
         arguments, settings = arguments[:2], {}
     placed = function(*arguments, **settings)
     placed = placed[position] if isinstance(placed, list | tuple) else placed

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from core.compute.torch_internals import operation_name
 from core.network.trace import trace_layers
 
 # Each output depends on one input only, so that the multiplier is a quotient of two differences. These are
@@ -215,7 +216,7 @@ class _Watcher:
 
 def _uncovered(function: Any, arguments: tuple, given: list[Tensor]) -> str:
     """What an operation on values of the image is, where the rule does not cover it; else an empty word."""
-    full = function._schema.name.removeprefix("aten::")
+    full = operation_name(function)
     name = full if full in _WORDS else full.removesuffix("_")
     if name in _WITH_RULE or name in _LINEAR:
         return ""

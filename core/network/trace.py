@@ -5,14 +5,14 @@ costs milliseconds whatever the network, allocates nothing and cannot disturb th
 """
 
 import copy
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from core.compute.device_faults import is_device_fault
+from core.compute.torch_internals import TorchDispatchMode, forget_hooks
 from core.errors import ConvoscopeError
 
 
@@ -96,6 +96,8 @@ def _run(
     except NotImplementedError:
         raise
     except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
+        if is_device_fault(error):
+            raise
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BadNetwork(
             f"The network takes no image of {channels} × {input_size[0]} × {input_size[1]} (channels × "
@@ -113,8 +115,5 @@ def twin_of(module: nn.Module, device: str) -> nn.Module:
         for buffer in module.buffers():
             memo[id(buffer)] = torch.empty_like(buffer, device="meta")
     twin = copy.deepcopy(module, memo).to(device).eval()
-    for part in twin.modules():
-        # Somebody may be watching the original just now; they must not hear of its twin.
-        part._forward_hooks = OrderedDict()
-        part._forward_pre_hooks = OrderedDict()
+    forget_hooks(twin)
     return twin

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from core.compute.device_faults import is_device_fault
+from core.compute.torch_internals import has_hooks
 from core.network.graph import CANNOT_FOLLOW, NetworkGraph, traced
 from core.network.in_place_steps import InPlace, in_place
 
@@ -123,7 +124,7 @@ def describe(module: nn.Module, inputs: Tensor) -> NetworkDescription | None:
     Code that decides by what it computes cannot be; nor is a network that someone watches by hooks, who would
     not be told of what happens in parts of maps.
     """
-    if any(m._forward_hooks or m._forward_pre_hooks for m in module.modules()):
+    if has_hooks(module):
         return None
     state = (tuple(inputs.shape), inputs.device, tuple(id(m) for m in module.modules()))
     known = _known.get(module)

@@ -50,7 +50,7 @@ def occlusion_logits(
         stride: Pixels from one place of the window to the next.
         fill: What stands in the window: gray 128, the image's mean color, black, white, the image blurred by
             a Gaussian of half a window, or noise.
-        seed: Of the noise.
+        seed: The seed of the noise.
         known: A map of the same question with a larger stride, whose places are not asked again.
         engine: How the logits are found; where it is not given, the quicker one that serves: only what the
             window changes is computed (`core.occlusion.incremental`), or one forward pass a place.

@@ -12,10 +12,9 @@ import io
 import json
 import pickle
 import platform
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -24,6 +23,7 @@ from core.errors import BadCheckpoint, SettingError
 from core.history import (
     FILE,
     EpochRecord,
+    PlainRecord,
     Record,
     StartRecord,
     append_record,
@@ -35,7 +35,7 @@ from core.history import (
 )
 from core.models.card import CARD
 from core.paths import read_json, write_whole
-from core.settings import RENAMED
+from core.settings import RENAMED, JsonObject
 from core.training.epoch_sums import EpochSums
 from core.training.step import StepperState
 from core.training.training_settings import MAY_CHANGE, TrainingSettings
@@ -68,6 +68,21 @@ class RunState:
     finished: bool = False
 
 
+class _Saved(TypedDict, total=False):
+    """A state as its file has it."""
+
+    finished: bool
+    epoch: int
+    step: int
+    past: list[PlainRecord]
+    sums: dict[str, Any]
+    module: dict[str, Tensor] | None
+    best_part: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any]
+    slow: dict[str, Tensor] | None
+
+
 def claim_folder(folder: Path, settings: TrainingSettings) -> None:
     """Make the folder this run's, or check that it is.
 
@@ -97,11 +112,11 @@ def claim_folder(folder: Path, settings: TrainingSettings) -> None:
         write_whole(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def _settings_by_history(folder: Path) -> Mapping[str, Any]:
+def _settings_by_history(folder: Path) -> JsonObject:
     """What a run was begun with, where the file that says so is damaged; empty if it had not begun."""
     starts = list(of_kind(read_history(folder / FILE), StartRecord))
     if starts and starts[-1].settings:
-        return starts[-1].settings
+        return dict(starts[-1].settings)
     if not any((folder / file).exists() for file in (FILE, STATE, CARD)):
         return {}
     raise BadCheckpoint(
@@ -132,7 +147,7 @@ def load_state(folder: Path) -> RunState:
         raise state_does_not_fit(folder, error) from None
 
 
-def _state_of(held: dict[str, Any]) -> RunState:
+def _state_of(held: _Saved) -> RunState:
     if held.get("finished"):
         return RunState(finished=True)
     past = [typed_record(plain) for plain in held["past"]]
@@ -155,7 +170,7 @@ def state_does_not_fit(folder: Path, error: Exception) -> BadCheckpoint:
 
 def save_state(folder: Path, state: RunState) -> None:
     """Write the state, whole or not at all."""
-    held: dict[str, Any] = {"finished": True}
+    held: _Saved = {"finished": True}
     if not state.finished:
         assert state.stepper is not None
         held = {

@@ -15,6 +15,7 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
+from core.compute.device_faults import is_device_fault
 from core.data.dataset import Split
 from core.data.preprocessing import Preprocessing
 from core.history import FeaturesRecord, Record
@@ -51,7 +52,9 @@ def can_be_cut(module: nn.Module, head_name: str, example: Tensor) -> bool:
         # Not to the bit: a GPU may choose another algorithm the second time.
         room = CLOSE_ENOUGH * float(whole.abs().max())
         return torch.allclose(head(body(example)), whole, rtol=CLOSE_ENOUGH, atol=room)
-    except (RuntimeError, TypeError):
+    except (RuntimeError, TypeError) as error:
+        if is_device_fault(error):
+            raise
         return False
     finally:
         parent_name, _, attribute = head_name.rpartition(".")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from core.compute.convolution import fast_convolutions
+from core.compute.device_faults import is_device_fault
 from core.data.fitting import fitted
 from core.history import Record, StartRecord
 from core.models.card import ModelCard
@@ -121,6 +122,8 @@ def run_parts(folder: Path, settings: TrainingSettings, where: torch.device, sta
             module.load_state_dict(state.module, strict=not settings.learns_in_part)
             stepper.load(state.stepper)
         except (RuntimeError, ValueError, KeyError) as error:
+            if is_device_fault(error):
+                raise
             raise state_does_not_fit(folder, error) from None
         weights.part = state.best_part
     held_out = fitted(data.validation.images, data.preprocessing) if data.validation is not None else None

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.neural_network import MLPClassifier
 
+from core.compute.library_internals import set_rate, watched_classifier
 from core.history import EpochRecord
 from core.training.epoch_sums import EpochSums
 from core.training.numpy_mlp import NumpyMLP, gradient_norm, validated
@@ -15,27 +16,12 @@ from core.training.numpy_mlp import NumpyMLP, gradient_norm, validated
 ACTIVATIONS = {"sigmoid": "logistic", "tanh": "tanh", "relu": "relu", "linear": "identity"}
 
 
-class _Watched(MLPClassifier):
-    """Notes the loss, the hits and the gradient of every batch, which scikit-learn keeps to itself."""
-
-    sums: EpochSums
-
-    def _backprop(self, X: Any, y: Any, *rest: Any) -> Any:
-        loss, by_weights, by_biases = super()._backprop(X, y, *rest)
-        # The layers' outputs stand before the three lists that were filled with the gradients.
-        probabilities = rest[-4][-1]
-        truth = y.argmax(axis=1) if y.shape[1] > 1 else y[:, 0]
-        found = probabilities.argmax(axis=1) if y.shape[1] > 1 else probabilities[:, 0] > 0.5
-        self.sums.add(float(loss), int((found == truth).sum()), len(y), gradient_norm(by_weights + by_biases))
-        return loss, by_weights, by_biases
-
-
 def make_classifier(widths: list[int], activation: str, *, batch_size: int, seed: int) -> MLPClassifier:
     """A network with plain gradient descent: no momentum, no weight decay, no early stop.
 
     Its first weights are scikit-learn's own (Glorot's uniform ones, biases too).
     """
-    return _Watched(
+    return watched_classifier(
         hidden_layer_sizes=tuple(widths),
         activation=ACTIVATIONS[activation],
         solver="sgd",
@@ -62,21 +48,11 @@ def train_epochs(
         rates: The learning rate of every epoch.
         classes: How many classes there are, also where the images show fewer.
     """
-    inputs, labels = train
     steps = 0
     with np.errstate(all="ignore"):
         for epoch, rate in enumerate(rates, start=1):
-            _set_rate(classifier, rate)
             began = time.perf_counter()
-            classifier.sums = EpochSums()
-            try:
-                classifier.partial_fit(inputs, labels, classes=np.arange(classes))
-                finite = True
-            except ValueError as error:
-                if "non-finite" not in str(error):
-                    raise
-                finite = False
-            sums = classifier.sums
+            sums, finite = _train_epoch(classifier, train, epoch, rate, classes)
             steps += sums.steps
             if not finite:
                 sums.loss = float("nan")
@@ -89,11 +65,47 @@ def train_epochs(
                 return
 
 
-def _set_rate(classifier: MLPClassifier, rate: float) -> None:
-    """The rate from now on: its optimizer, which is made by the first step, keeps a copy of its own."""
-    classifier.learning_rate_init = rate
-    if hasattr(classifier, "_optimizer"):
-        classifier._optimizer.learning_rate = classifier._optimizer.learning_rate_init = rate
+def _train_epoch(
+    classifier: MLPClassifier, train: tuple[np.ndarray, np.ndarray], epoch: int, rate: float, classes: int
+) -> tuple[EpochSums, bool]:
+    """What the epoch's batches add up to, and whether the loss stayed finite."""
+    inputs, labels = train
+    sums = EpochSums()
+    trained = classifier if set_rate(classifier, rate) else _twin_at(rate, classifier, train, epoch)
+    trained.tell = lambda loss, hits, images, found: sums.add(loss, hits, images, gradient_norm(found))
+    try:
+        trained.partial_fit(inputs, labels, classes=np.arange(classes))
+    except ValueError as error:
+        if "non-finite" not in str(error):
+            raise
+        return sums, False
+    _copy_weights(trained, classifier)
+    if not sums.steps:
+        # The batches were not told: the means of what is public, and no gradients.
+        sums.steps, sums.norm = -(-len(labels) // classifier.batch_size), float("nan")
+        sums.images, sums.largest_norm = len(labels), float("nan")
+        sums.loss = float(trained.loss_) * len(labels)
+        sums.correct = round(trained.score(inputs, labels) * len(labels))
+    return sums, True
+
+
+def _twin_at(
+    rate: float, classifier: MLPClassifier, train: tuple[np.ndarray, np.ndarray], epoch: int
+) -> MLPClassifier:
+    """The same weights with another learning rate, for when that of a classifier cannot be changed."""
+    settings = {"learning_rate_init": rate, "random_state": classifier.random_state + epoch}
+    twin = clone(classifier).set_params(**settings)
+    few = slice(0, classifier.batch_size)  # enough for it to make its arrays
+    twin.partial_fit(train[0][few], train[1][few], classes=classifier.classes_)
+    _copy_weights(classifier, twin)
+    return twin
+
+
+def _copy_weights(source: MLPClassifier, target: MLPClassifier) -> None:
+    if source is not target:
+        arrays = zip(source.coefs_ + source.intercepts_, target.coefs_ + target.intercepts_, strict=True)
+        for theirs, ours in arrays:
+            ours[...] = theirs
 
 
 def network_of(classifier: MLPClassifier) -> NumpyMLP:

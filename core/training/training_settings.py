@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from core.settings import Choice, Range, Text, check_fields, check_settings, settings_of
+from core.settings import Choice, Range, SettingValue, Text, check_fields, check_settings, settings_of
 
 if TYPE_CHECKING:  # a form is drawn before PyTorch is needed
     from core.training.augmentation import Augmentation
@@ -23,7 +23,7 @@ class TrainingSettings:
     """How a network is trained. None of these exists with a value that is not allowed.
 
     Attributes:
-        dataset: The name of a data set, or the path of a folder or zip of images.
+        dataset: The name of a data set; image_folder for your own, with "folder=photos" in its settings.
         dataset_settings: Settings of the data set as name=value, separated by semicolons.
         architecture: The name of a network.
         architecture_settings: Settings of the network as name=value, separated by semicolons.
@@ -99,7 +99,7 @@ class TrainingSettings:
         """
         return cls(**check_settings(settings_of(cls), values))
 
-    def as_values(self) -> dict[str, Any]:
+    def as_values(self) -> dict[str, SettingValue]:
         """All settings by name, as JSON has them."""
         return dataclasses.asdict(self)
 

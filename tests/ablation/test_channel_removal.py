@@ -8,7 +8,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from core.ablation.channel_removal import channel_removal
+from core.ablation.channel_removal import _padding_around, channel_removal
 from core.filters.channel_layers import NoConvolution, channel_layers, layers_of
 from core.models.architectures import models
 from core.models.catalogue import entries, load
@@ -288,3 +288,12 @@ class OverTheBatch(nn.Module):
 @pytest.mark.parametrize("module", [Deciding(), Overwriting(), OverTheBatch()])
 def test_a_network_that_cannot_be_cut_is_left_whole(module):
     assert channel_removal(module.eval(), "conv", torch.randn(2, 1, 8, 8)) is None
+
+
+@pytest.mark.parametrize(("padding", "kernel"), [("same", (4, 3)), ("valid", 3), ((2, 1), 3), (0, 1)])
+def test_padding_by_hand_is_that_of_the_layer(padding, kernel):
+    conv = torch.nn.Conv2d(1, 2, kernel, padding=padding, dilation=(1, 2))
+    image = torch.randn(1, 1, 9, 8)
+    padded = torch.nn.functional.pad(image, _padding_around(conv))
+    expected = torch.nn.functional.conv2d(padded, conv.weight, conv.bias, dilation=conv.dilation)
+    torch.testing.assert_close(conv(image), expected)

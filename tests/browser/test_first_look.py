@@ -15,7 +15,7 @@ PAGES = {
     "feature_visualization": ('canvas[role="img"], .film canvas, [data-testid="stImage"] img, img', 240),
     "activations": (".maps canvas", 190),
     "data": (".sheet canvas", 190),
-    "train_monitor": ("canvas", 420),
+    "train_monitor": ("canvas", 170),
     "confusion_matrices": ("canvas", 215),
     "embedding": ("canvas[data-map]", 280),
     "conv_arithmetic": (".cell", 420),

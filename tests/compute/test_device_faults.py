@@ -1,4 +1,4 @@
-"""A fault of the device is no network that cannot be followed."""
+"""A fault of the device is not a network that cannot be followed."""
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ from core.compute.device_faults import is_device_fault
         MemoryError(),
         RuntimeError("CUDA error: an illegal memory access was encountered"),
         RuntimeError("MPS backend out of memory"),
+        RuntimeError("Expected all tensors to be on the same device, but found at least two devices"),
         RuntimeError("DefaultCPUAllocator: can't allocate memory"),
     ],
 )

@@ -6,7 +6,18 @@ from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from core.compute import torch_internals
-from core.compute.torch_internals import is_watched, set_state_versions, state_versions, version_of
+from core.compute.torch_internals import (
+    NO_DEFAULT,
+    base_written_by,
+    declared_defaults,
+    forget_hooks,
+    has_hooks,
+    is_watched,
+    operation_name,
+    set_state_versions,
+    state_versions,
+    version_of,
+)
 
 WHY = (
     "PyTorch no longer keeps the versions of modules in the attribute _metadata of a state dict: see whether "
@@ -76,3 +87,47 @@ def test_without_the_internals_nobody_is_taken_to_watch(monkeypatch) -> None:
     monkeypatch.delattr(forward_ad, "_current_level")
     assert not torch_internals._is_transformed()
     assert not torch_internals._has_duals()
+
+
+MEND = "Mend core/compute/torch_internals.py."
+
+
+class _WithoutSchema:
+    """An operation as an upgrade may leave it."""
+
+    def __init__(self, function):
+        self.name = function.name
+
+
+def test_operations_tell_their_names() -> None:
+    assert operation_name(torch.ops.aten.add.Tensor) == "add", f"Operations are named in another way. {MEND}"
+    assert operation_name(torch.ops.aten.relu_.default) == "relu_"
+
+
+def test_operations_declare_their_arguments(monkeypatch) -> None:
+    add = torch.ops.aten.add.Tensor
+    assert hasattr(add, "_schema"), f"PyTorch has no _schema any more; torch.fx reads declarations. {MEND}"
+    expected = {"self": NO_DEFAULT, "other": NO_DEFAULT, "alpha": 1}
+    assert declared_defaults(add) == expected
+    signatures = torch_internals.get_signature_for_torch_op(add)
+    monkeypatch.setattr(torch_internals, "get_signature_for_torch_op", lambda _: signatures)
+    assert declared_defaults(_WithoutSchema(add)) == expected
+
+
+def test_what_is_written_into_a_part_is_known() -> None:
+    whole = torch.zeros(3, 3)
+    writes, reads = torch.ops.aten.relu_.default, torch.ops.aten.relu.default
+    assert base_written_by(writes, whole[0]) is whole, f"PyTorch has no _base any more. {MEND}"
+    for read in (reads, _WithoutSchema(reads)):
+        assert base_written_by(read, whole[0]) is None
+    assert base_written_by(_WithoutSchema(writes), whole[0]) is whole
+
+
+def test_hooks_are_seen_and_forgotten() -> None:
+    for register in ("register_forward_hook", "register_forward_pre_hook"):
+        network = nn.Sequential(nn.ReLU())
+        assert not has_hooks(network)
+        getattr(network[0], register)(lambda *_: None)
+        assert has_hooks(network), f"PyTorch keeps hooks elsewhere. {MEND}"
+        forget_hooks(network)
+        assert not has_hooks(network)

@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.data.folder_index import arrange, find_images, split_of
-from core.errors import ConvoscopeError
+from core.data.file_names import split_of
+from core.data.folder_index import find_images, look_into, read_dataset
+from core.data.folder_layout import read_layout
+from core.errors import BadDataset, SettingError
 
 
 def counted(*names: str) -> dict[tuple[str, str], int]:
-    places, _ = arrange(names)
+    places = read_layout(names).places
     return dict(Counter((place.split, place.class_name) for place in places))
 
 
@@ -56,13 +58,14 @@ def test_two_spellings_in_one_split_stay_two():
 
 def test_pictures_that_nobody_sorted_are_left_out_with_the_reason():
     names = [*some("tiny/train/n01/images"), *some("tiny/train/n02/images"), *some("tiny/val/images", 3)]
-    places, skipped = arrange(tuple(names))
-    assert {place.split for place in places} == {"train"}
+    reading = read_layout(names)
+    skipped = reading.left_out
+    assert {place.split for place in reading.places} == {"train"}
     assert len(skipped) == 3
     assert "'images' is not one of the classes in train" in skipped[0].reason
-    _, skipped = arrange((*some("train/a"), *some("train/b"), *some("test")))
-    assert "test" not in {place.split for place in arrange((*some("train/a"), *some("test")))[0]}
-    assert any("it is in no folder of a class" in s.reason or "beside" in s.reason for s in skipped)
+    reading = read_layout((*some("train/a"), *some("train/b"), *some("test")))
+    assert {place.split for place in reading.places} == {"train"}
+    assert all("it is in no folder of a class inside 'test'" in s.reason for s in reading.left_out)
 
 
 @pytest.mark.parametrize(("folder", "split"), [
@@ -70,7 +73,7 @@ def test_pictures_that_nobody_sorted_are_left_out_with_the_reason():
     ("test2", "test"), ("single_prediction", ""), ("trainers", ""), ("train_and_test", ""), ("", ""),
 ])  # fmt: skip
 def test_words_of_a_folder(folder, split):
-    assert split_of(folder) == split
+    assert split_of(folder)[0] == split
 
 
 def packed(path, entries: dict[str, bytes], *, flag: bool = True):
@@ -115,23 +118,95 @@ def test_hidden_and_tool_folders_are_passed_over_with_the_reason(tmp_path, folde
     assert [name.rpartition("/")[2] for name in find_images(tmp_path / "folder").names] == ["1.png"]
 
 
-@settings(max_examples=100, deadline=None)
-@given(st.data())
-def test_a_damaged_zip_is_read_or_refused_in_words(tmp_path_factory, data):
-    folder = tmp_path_factory.mktemp("zips")
-    path = packed(folder / "a.zip", {"cat/1.png": b"a" * 40, "dog/2.png": b"b" * 40})
-    raw = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(1, 4))):
-        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
-    if data.draw(st.booleans()):
-        del raw[data.draw(st.integers(1, len(raw))) :]
-    path.write_bytes(raw)
+def test_the_pictures_of_a_split_are_sorted_by_the_list_beside_them():
+    names = [*some("tiny/train/n01/images"), *some("tiny/train/n02/images")]
+    names += [f"tiny/val/images/val_{i}.JPEG" for i in range(4)]
+    rows = [f"val_{i}.JPEG\tn0{i % 2 + 1}\t0\t32\t44\t62" for i in range(4)]
+    texts = {"tiny/words.txt": "n01\tcat\nn02\tdog", "tiny/val/val_annotations.txt": "\n".join(rows)}
+    reading = read_layout(names, texts=lambda: texts)
+    assert reading.counts()["val"] == {"n01": 2, "n02": 2}
+    assert reading.notes == (
+        "4 images of val were sorted into their classes by tiny/val/val_annotations.txt.",
+    )
+    rows[0] = "val_0.JPEG\tn99"  # not a class
+    reading = read_layout(names, texts=lambda: {"tiny/val/val_annotations.txt": "\n".join(rows)})
+    assert reading.counts()["val"] == {"n01": 1, "n02": 2}
+    assert [s.path for s in reading.left_out] == ["tiny/val/images/val_0.JPEG"]
+
+
+@pytest.mark.parametrize(("names", "choice"), [
+    (some("train/a") + some("train/b") + some("bus/a") + some("bus/b"), "splits"),
+    (some("train") + some("test"), "splits"),
+    (some("train/Cat") + some("test/cat") + some("train/dog"), "spelling"),
+])  # fmt: skip
+def test_a_choice_that_was_made_is_shown_and_no_longer_open(names, choice):
+    reading = read_layout(names)
+    (asked,) = reading.choices
+    assert (asked.setting, asked.said) == (choice, False)
+    assert reading.is_open
+    assert asked.sentence() in reading.sentences()
+    for option in asked.options:
+        again = read_layout(names, **{choice: option})
+        assert not again.is_open
+        assert {(c.taken, c.said) for c in again.choices if c.setting == choice} <= {(option, True)}
+        if option == asked.taken:
+            assert again.places == reading.places
+
+
+def test_what_is_said_about_folders_holds():
+    names = [*some("a/cat"), *some("a/dog"), *some("b/cat"), *some("b/dog"), *some("c/x")]
+    reading = read_layout(names, splits="a=train, b=test")
+    assert reading.counts() == {"train": {"cat": 2, "dog": 2}, "test": {"cat": 2, "dog": 2}}
+    assert [(r.folder, r.role, r.images, r.used) for r in reading.roles] == [
+        ("a", "train", 4, 4), ("b", "test", 4, 4), ("c", "skip", 2, 0)
+    ]  # fmt: skip
+    for wrong, match in (
+        ("a", "write folders and what they are"), ("a=class, b=train", "a class cannot stand beside splits"),
+        ("y=train", "names the folder 'y'. Choose one of a, b, c"),
+    ):  # fmt: skip
+        with pytest.raises(SettingError, match=match):
+            read_layout(names, splits=wrong)
+
+
+def test_a_zip_that_cannot_be_used_says_what_is_in_its_way(tmp_path):
+    inner = packed(tmp_path / "inner.zip", {"cat/1.png": b"a"}).read_bytes()
+    files = find_images(packed(tmp_path / "a.zip", {"data/images.zip": inner}))
+    with pytest.raises(BadDataset, match=r"'data/images\.zip', was left out: it is an archive: unpack it"):
+        read_dataset(files, name="a", title="a")
+    path = tmp_path / "lzma.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        for name in ("cat/1.png", "dog/1.png"):
+            archive.writestr(name, b"a" * 99)
+    with pytest.raises(BadDataset, match=r"compressed in a way that is not read \(LZMA\): pack the folder"):
+        read_dataset(find_images(path), name="a", title="a")
+
+
+def test_backslashes_of_an_old_program_are_folders(tmp_path):
+    files = find_images(packed(tmp_path / "a.zip", {"d\\cat\\1.png": b"a", "d\\dog\\1.png": b"b"}))
+    assert look_into(files).class_names == ("cat", "dog")
+
+
+_FOLDERS = st.lists(
+    st.lists(
+        st.sampled_from(["train", "test", "Val", "cat", "Cat", "dog", "images", "seg_train", ".git", "é",
+                         "e\u0301", "x" * 300, " ", "..", "a=b, c", "\u200b", "\ud800", "train=test"]),
+        max_size=4,
+    ),
+    max_size=12,
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(_FOLDERS, st.sampled_from(["", "none", "train=test", "cat=skip",
+                                  "a=b, c=train", "cat=train, dog=val"]),
+       st.sampled_from(["guess", "together", "apart"]))  # fmt: skip
+def test_every_file_has_a_place_or_a_reason(folders, splits, spelling):
+    names = ["/".join((*parts, f"{i}.png")) for i, parts in enumerate(folders)]
     try:
-        files = find_images(path)
-        if files.names:
-            arrange(files.names)
-        with files.opened() as read:
-            for name in files.names:
-                read(name)
-    except ConvoscopeError:
+        reading = read_layout(names, splits=splits, spelling=spelling)
+    except SettingError:
         return
+    assert len(reading.places) + len(reading.left_out) == len(names)
+    assert sum(role.used for role in reading.roles) == len(reading.places)
+    assert len({place.name for place in reading.places}) == len(reading.places)
+    assert all(sentence.strip() for sentence in reading.sentences())

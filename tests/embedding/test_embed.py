@@ -109,31 +109,29 @@ def test_principal_components_are_those_of_scikit_learn(shape):
 @pytest.mark.parametrize("name", PROJECTIONS)
 def test_a_picture_keeps_neighbors_as_far_as_scikit_learn_says(name, pictures, digits):
     picture = pictures[name]
-    assert picture["points"].shape == (300, 2)
-    assert np.isfinite(picture["points"]).all()
+    assert picture.points.shape == (300, 2)
+    assert np.isfinite(picture.points).all()
     _, true = NearestNeighbors(n_neighbors=TRUST_NEIGHBORS).fit(digits[0]).kneighbors()
-    _, shown = NearestNeighbors(n_neighbors=TRUST_NEIGHBORS).fit(picture["points"]).kneighbors()
+    _, shown = NearestNeighbors(n_neighbors=TRUST_NEIGHBORS).fit(picture.points).kneighbors()
     expected = np.mean([len(set(a) & set(b)) for a, b in zip(true, shown, strict=True)]) / TRUST_NEIGHBORS
-    assert picture["preserved"].mean() == pytest.approx(expected, abs=0.005)  # ties may fall differently
-    assert picture["silhouette"] == pytest.approx(silhouette_score(*digits), abs=1e-5)
-    assert picture["silhouette_shown"] == pytest.approx(
-        silhouette_score(picture["points"], digits[1]), abs=1e-4
-    )
-    assert trustworthiness(digits[0], picture["points"], n_neighbors=10) > (0.75 if name == "pca" else 0.96)
+    assert picture.preserved.mean() == pytest.approx(expected, abs=0.005)  # ties may fall differently
+    assert picture.silhouette == pytest.approx(silhouette_score(*digits), abs=1e-5)
+    assert picture.silhouette_shown == pytest.approx(silhouette_score(picture.points, digits[1]), abs=1e-4)
+    assert trustworthiness(digits[0], picture.points, n_neighbors=10) > (0.75 if name == "pca" else 0.96)
 
 
 def test_neighbor_methods_keep_more_than_pca(pictures):
-    kept = {name: picture["preserved"].mean() for name, picture in pictures.items()}
+    kept = {name: picture.preserved.mean() for name, picture in pictures.items()}
     assert min(kept["tsne"], kept["umap"]) > 1.5 * kept["pca"]
 
 
 @pytest.mark.parametrize("name", PROJECTIONS)
 def test_a_new_image_lands_among_its_nearest(name, space, pictures, digits):
     new = load_digits().data[300:330].astype(np.float32)
-    before = pictures[name]["points"].copy()
+    before = pictures[name].points.copy()
     points = place(new, space, pictures[name], projection=name)
     assert points.shape == (30, 2)
-    np.testing.assert_array_equal(before, pictures[name]["points"])
+    np.testing.assert_array_equal(before, pictures[name].points)
     if name == "pca":
         theirs = PCA(2).fit(digits[0])
         np.testing.assert_allclose(np.abs(points), np.abs(theirs.transform(new)), atol=1e-2)
@@ -148,13 +146,13 @@ def test_a_new_image_lands_among_its_nearest(name, space, pictures, digits):
 def test_three_dimensions(space, digits):
     for name in ("pca", "tsne"):
         picture = embed(space, digits[1], projection=name, dimensions=3)
-        assert picture["points"].shape == (300, 3)
+        assert picture.points.shape == (300, 3)
         assert place(digits[0][:2], space, picture, projection=name).shape == (2, 3)
 
 
 def test_the_same_question_has_the_same_answer(space, digits, pictures):
     again = embed(space, digits[1], projection="tsne")
-    np.testing.assert_allclose(again["points"], pictures["tsne"]["points"], rtol=1e-3, atol=1e-2)
+    np.testing.assert_allclose(again.points, pictures["tsne"].points, rtol=1e-3, atol=1e-2)
 
 
 def test_progress_rises_to_one_and_may_end_it(space, digits):
@@ -216,8 +214,8 @@ def test_the_smallest_picture_and_twins():
     space = feature_space(features)
     for name in ("pca", "tsne"):
         picture = embed(space, np.zeros(8, np.int64), projection=name)
-        assert np.isfinite(picture["points"]).all()
-        assert picture["silhouette"] is None
+        assert np.isfinite(picture.points).all()
+        assert picture.silhouette is None
 
 
 def test_settings_are_checked(space, digits):

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from core.filters.channel_layers import ChannelLayer
 from core.filters.channel_statistics import LayerSums
 from core.filters.map_statistics import Figures
 
-CPU = torch.device("cpu")
+LAYER = ChannelLayer("conv", "conv", "", False, 2, (1, 1), (1, 1), 1)
 
 
 def batches(classes, seed, scale=1.0, n=40, channels=6, spoiled=False):
@@ -28,7 +29,7 @@ def batches(classes, seed, scale=1.0, n=40, channels=6, spoiled=False):
 @pytest.mark.parametrize(("classes", "k"), [(1, 3), (3, 1), (5, 16), (130, 4)])
 @pytest.mark.parametrize(("scale", "spoiled"), [(1.0, False), (1e-7, False), (1e5, False), (1.0, True)])
 def test_the_compiled_loop_adds_what_pytorch_adds(classes, k, scale, spoiled):
-    one, other = (LayerSums(6, classes, k, CPU) for _ in range(2))
+    one, other = (LayerSums(6, classes, k) for _ in range(2))
     for seed in range(3):
         for batch in batches(classes, seed, scale * 3**seed, spoiled=spoiled):
             one.add(*batch)
@@ -38,17 +39,17 @@ def test_the_compiled_loop_adds_what_pytorch_adds(classes, k, scale, spoiled):
 
 
 def test_lists_are_those_of_a_plain_sort():
-    sums = LayerSums(2, 2, 3, CPU)
+    sums = LayerSums(2, 2, 3)
     seen = list(batches(2, 0, channels=2))
     for batch in seen:
         sums.add(*batch)
     rows = torch.cat([rows for _, rows, _ in seen]).numpy()
     largest = torch.cat([figures.largest for figures, _, _ in seen]).numpy()
     labels = np.concatenate([labels for _, _, labels in seen])
-    found = sums.finished(np.bincount(labels), 1)
+    found = sums.finished(LAYER, torch.ones(2, 1, 1, 1), np.bincount(labels))
     for c in range(2):
         best = np.lexsort((rows, -largest[:, c]))[:3]
-        assert found["top_rows"][c].tolist() == rows[best].tolist()
-        assert found["top_values"][c].tolist() == largest[best, c].tolist()
+        assert found.top_rows[c].tolist() == rows[best].tolist()
+        assert found.top_values[c].tolist() == largest[best, c].tolist()
         worst = np.lexsort((rows, largest[:, c]))[:3]
-        assert found["weak_rows"][c].tolist() == rows[worst].tolist()
+        assert found.weak_rows[c].tolist() == rows[worst].tolist()

@@ -1,6 +1,7 @@
 """Networks of others: after the surgery every activation is seen, and nothing else has changed."""
 
 import copy
+import pickle
 from collections import Counter
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
+from core.compute.tracing import Tracer, copy_for_tracing
 from core.models.surgery import not_rewritten, prepare_for_analysis, stop_in_place
 
 NETWORKS = {
@@ -72,12 +74,27 @@ def test_every_activation_has_a_module_of_its_own_and_outputs_stay_to_the_bit(na
 def test_blocks_stay_what_they_were_for_isinstance_hooks_and_training() -> None:
     module = prepare_for_analysis(torchvision.models.resnet18())
     block = module.layer1[0]
-    assert isinstance(block, torchvision.models.resnet.BasicBlock)
+    assert type(block) is torchvision.models.resnet.BasicBlock
     assert isinstance(block.relu_2, nn.ReLU)
     image = torch.randn(2, 3, 64, 64)
     module.train()
     module(image).sum().backward()
     assert block.conv1.weight.grad is not None
+
+
+def test_a_rewritten_network_is_pickled_as_what_it_was() -> None:
+    torch.manual_seed(0)
+    module = prepare_for_analysis(torchvision.models.resnet18())
+    image = torch.randn(1, 3, 64, 64)
+    restored = pickle.loads(pickle.dumps(module))
+    assert torch.equal(restored(image), module(image))
+
+
+def test_a_trace_of_a_rewritten_network_sees_its_new_modules() -> None:
+    module = prepare_for_analysis(Twice().eval())
+    graph = Tracer().trace(copy_for_tracing(module), {"shortcut": None})
+    called = [str(node.target) for node in graph.nodes if node.op == "call_module"]
+    assert called == ["first", "act", "act_2", "second", "leaky_relu"]
 
 
 def test_guided_backprop_agrees_with_a_network_written_with_separate_modules() -> None:

@@ -108,7 +108,7 @@ def test_an_upload_that_is_no_zip_is_refused_in_the_page():
     page = open_page(data_part="Upload")
     page.file_uploader(key="data_upload").upload("x.zip", b"nothing", "application/zip").run()
     assert "'x.zip' is no zip" in page.error[0].value
-    assert dataset_names() == ["fashion_mnist", "cifar10", "digits", "sutures"]
+    assert dataset_names() == ["fashion_mnist", "cifar10", "photos", "digits", "sutures"]
 
 
 def test_the_same_zip_twice_is_one_data_set(tmp_path):
@@ -184,3 +184,87 @@ def test_the_command_lists_and_describes(capsys):
     assert "0 test images are training images too" in out
     assert main(["datasets", "digit"]) == 2
     assert "Did you mean 'digits'" in capsys.readouterr().err
+
+
+def zip_named(*names):
+    out = io.BytesIO()
+    rng = np.random.default_rng(0)
+    with zipfile.ZipFile(out, "w") as archive:
+        for name in names:
+            picture = io.BytesIO()
+            Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(picture, "PNG")
+            archive.writestr(name, picture.getvalue())
+    out.seek(0)
+    return out
+
+
+VEHICLES = [f"{c}/{part}/{i}.png" for c in ("train", "bus") for part in ("a", "b") for i in range(4)]
+
+
+def test_an_open_layout_is_asked_about_filled_with_the_guess_and_changed_by_one_click():
+    page = open_page(data_part="Upload")
+    page.file_uploader(key="data_upload").upload("v.zip", zip_named(*VEHICLES).getvalue()).run()
+    assert not page.error
+    assert page.dataframe[-1].value["class"].tolist() == ["bus", "train"]
+    assert "The folder 'train' may be a class or a split" in _words(page)
+    radio = next(each for each in page.radio if each.label == "Folders")
+    assert radio.value == ""
+    radio.set_value("train=train").run()
+    assert page.dataframe[-1].value.to_dict("list") == {"class": ["a", "b"], "training": [4, 4]}
+    page.button(key="data_read_upload").click().run()
+    assert not page.error
+    name = page.selectbox(key="data_set").value
+    assert open_dataset(name).class_names == ("a", "b")  # everywhere, from now on
+    assert catalogue.said_of_upload(name) == {"splits": "train=train"}
+    next(each for each in page.radio if each.label == "Folders").set_value("none").run()
+    page.button(key="data_read_folders").click().run()
+    assert not page.error
+    assert "2 classes" in _words(page)
+    assert open_dataset(name).class_names == ("bus", "train")
+
+
+def test_what_gives_no_classes_can_be_said_otherwise():
+    page = open_page(data_part="Upload")
+    names = [f"{split}/{i}.png" for split in ("train", "test") for i in range(4)]
+    page.file_uploader(key="data_upload").upload("v.zip", zip_named(*names).getvalue()).run()
+    assert page.button(key="data_read_upload").disabled
+    next(each for each in page.radio if each.label == "Folders").set_value("none").run()
+    page.button(key="data_read_upload").click().run()
+    assert open_dataset(page.selectbox(key="data_set").value).class_names == ("test", "train")
+
+
+def test_two_spellings_are_asked_about():
+    page = open_page(data_part="Upload")
+    names = ["train/Cat/1.png", "train/dog/1.png", "test/cat/1.png", "test/dog/1.png"]
+    page.file_uploader(key="data_upload").upload("v.zip", zip_named(*names).getvalue()).run()
+    assert page.dataframe[-1].value["class"].tolist() == ["Cat", "dog"]
+    radio = next(each for each in page.radio if "differ in capital letters" in each.label)
+    radio.set_value("apart").run()
+    assert page.dataframe[-1].value["class"].tolist() == ["Cat", "cat", "dog"]
+    page.button(key="data_read_upload").click().run()
+    name = page.selectbox(key="data_set").value
+    assert open_dataset(name).class_names == ("Cat", "cat", "dog")
+
+
+def test_a_reading_that_gives_nothing_leaves_an_upload_as_it_was():
+    name, _ = add_upload(zip_named(*VEHICLES), "v.zip")
+    with pytest.raises(BadDataset, match="no class folders with images"):
+        catalogue.read_upload_as(name, {"splits": "train=skip, bus=skip"})
+    assert catalogue.said_of_upload(name) == {}
+    with pytest.raises(UnknownName, match="no uploaded data set named 'digits'"):
+        catalogue.said_of_upload("digits")
+    with pytest.raises(SettingError, match="splits names the folder 'car'"):
+        add_upload(zip_named(*VEHICLES), "w.zip", {"splits": "car=train"})
+    assert len(catalogue.dataset_names()) == 5
+
+
+@pytest.mark.parametrize(("name", "data", "sentence"), [
+    ("cats.rar", b"Rar!\x1a\x07\x01\x00" + bytes(40), "is a RAR archive"),
+    ("cats.tar.gz", b"\x1f\x8b\x08" + bytes(40), "is compressed by gzip"),
+    ("cat.png", b"\x89PNG\r\n\x1a\n" + bytes(40), "is a picture"),
+    ("cats.txt", b"cats", "is no zip"),
+])  # fmt: skip
+def test_a_file_of_another_kind_is_refused_in_a_sentence(name, data, sentence):
+    page = open_page(data_part="Upload")
+    page.file_uploader(key="data_upload").upload(name, data).run()
+    assert f"'{name}' {sentence}" in page.error[0].value

@@ -20,8 +20,16 @@ from core.runs.run_list import (
 )
 from core.serving import jobs
 from core.training.training_settings import TrainingSettings
-from pages.elements.train_monitor.run_comparison import comparison_table
-from pages.elements.train_monitor.training_curves import View, comparison_chart, points, run_chart, smooth
+from pages.elements.train_monitor.run_comparison import comparison_table, presets
+from pages.elements.train_monitor.run_view import FIRST_RUN, classifier_of, titles_of
+from pages.elements.train_monitor.training_curves import (
+    MOST_COLORS,
+    View,
+    comparison_chart,
+    points,
+    run_chart,
+    smooth,
+)
 from pages.elements.train_monitor.training_form import free_name, in_one_line
 
 DEFAULTS = TrainingSettings().as_values()
@@ -368,3 +376,61 @@ def test_a_link_leads_to_its_run_also_where_a_button_chose_it():
     page.run()
     assert page.query_params["tm_runs"] == ["older", "newer"]
     assert "tm_run" not in page.query_params
+
+
+def test_the_page_opens_on_a_run_that_has_something_to_say_and_leads_on():
+    page = open_page()
+    assert page.selectbox(key="tm_run").value == FIRST_RUN
+    assert "overfits" in page.warning[0].value
+    assert [link.value for link in page.markdown if "classifier=" in link.value] == [
+        f"[{words}](/{to}?classifier=sutures_no_dropout)"
+        for words, to in {
+            "See its mistakes": "confusion_matrices", "Hide parts of an image": "occlusion",
+            "Look at its filters": "filters", "What excites a channel": "feature_visualization",
+        }.items()
+    ]  # fmt: skip
+    a_run("tiny", [0.5, 0.8])
+    assert open_page().selectbox(key="tm_run").value == "tiny"
+
+
+def test_it_opens_on_the_run_of_the_classifier_that_other_pages_show():
+    page = AppTest.from_file(str(PROJECT / "pages" / "train_monitor.py"), default_timeout=60)
+    page.session_state["classifier"] = "digits_cnn"
+    page.run()
+    assert page.selectbox(key="tm_run").value == "shipped/digits_cnn"
+
+
+def test_a_run_leads_on_only_once_it_has_left_a_classifier():
+    a_run("tiny", [0.5])
+    runs = {run.name: run for run in list_runs()}
+    assert classifier_of(runs["tiny"]) is None  # a history without weights
+    assert classifier_of(runs["shipped/fashion_mnist_mlp_relu/pytorch"]) == "fashion_mnist_mlp_relu"
+    titles = titles_of(["tiny", "shipped/fashion_mnist_mlp_relu/pytorch", "shipped/fashion_mnist_mlp_relu"])
+    assert titles["tiny"] == "tiny"
+    assert titles["shipped/fashion_mnist_mlp_relu/pytorch"].endswith(" · pytorch")
+    assert len(set(titles.values())) == 3
+
+
+def test_a_comparison_opens_on_a_preset_and_others_are_a_click_away():
+    page = open_page(tm_part="Compare")
+    names = [f"shipped/fashion_mnist_mlp_{name}" for name in ("relu", "tanh", "sigmoid", "linear")]
+    assert page.multiselect(key="tm_runs").value == names
+    assert not page.info
+    page.button(key="tm_of_Three implementations").click().run()
+    assert page.multiselect(key="tm_runs").value == [
+        names[0] + end for end in ("", "/pytorch", "/scikit-learn")
+    ]
+    assert presets(names[:3]) == {}
+
+
+def test_at_most_eight_colors_and_names_at_the_ends_of_lines():
+    histories = {f"run {i}": follow(a_run(f"run {i}", [0.5, 0.6])) for i in range(MOST_COLORS + 3)}
+    view = View(("Loss",), "epoch", False, 0.0)
+    series = comparison_chart(histories, "Loss", view)["series"]
+    named = [s for s in series if s.get("endLabel", {}).get("show")]
+    assert [s["name"] for s in named] == list(histories)[:MOST_COLORS]
+    assert len({s["color"] for s in named}) == MOST_COLORS == 8
+    assert {s["lineStyle"]["type"] for s in named} == {"solid"}
+    assert len({s["color"] for s in series}) == MOST_COLORS + 1  # the others are gray
+    grouped = comparison_chart(histories, "Loss", view, dict.fromkeys(histories, "all"))["series"]
+    assert sum(s.get("endLabel", {}).get("show", False) for s in grouped) == 1

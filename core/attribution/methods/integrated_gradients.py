@@ -31,7 +31,7 @@ from core.attribution.result import Attribution
 from core.compute.threads import side_by_side
 from core.models.classifier import Classifier, is_out_of_memory
 from core.progress import Progress, no_progress
-from core.settings import Choice, Range
+from core.settings import Choice, Range, Settings
 
 MOST_STEPS = 1024
 LARGEST_GRADIENT_BATCH = 16  # gradients computed together, at most
@@ -55,18 +55,18 @@ def integrated_gradients(
     output: Output = "logit",
     progress: Progress = no_progress,
 ) -> Attribution:
-    """Shares the difference between the scores of image and baseline among the pixels, to the last bit of it.
+    """Divides the difference between the scores of image and baseline among the pixels, with nothing left.
 
     Args:
-        baseline: The picture that stands for "nothing there"; a map answers "why this and not the baseline?".
-        n_steps: Steps of the path. More steps, smaller error.
-        tolerance: Double the steps until the sum is within this error (percent), and stop earlier where it
-            surely is; empty to keep `n_steps`.
-        rule: Short steps where the score bends; or equal ones that look at their middle or both ends; or the
-            places of Gauss and Legendre.
-        noise_samples: Pictures of noise to average over, for the baseline "noise average".
-        seed: Of the noise.
-        output: Explain the logit, or the probability.
+        baseline: The image that stands for "nothing there"; a map answers "why this and not the baseline?".
+        n_steps: The number of steps along the path; more steps make the error smaller.
+        tolerance: Double the steps until the sum is within this error (in percent), or stop earlier once it
+            certainly is; empty to keep `n_steps`.
+        rule: Where the score is evaluated on the path: more densely where it bends, in the middle or at both
+            ends of equal steps, or at the nodes of Gauss and Legendre.
+        noise_samples: How many images of noise to average over, with the baseline "noise average".
+        seed: The seed of the noise.
+        output: Whether to explain the logit or the probability.
     Shape:
         image: (H, W, C) uint8
         returns: (C, H, W), in units of the score; sums to score(image) − score(baseline)
@@ -74,9 +74,18 @@ def integrated_gradients(
         TargetOutOfRange: The classifier has no such class.
     Source:
         Sundararajan, Taly, Yan 2017, "Axiomatic Attribution for Deep Networks", arXiv:1703.01365
+    Example:
+        >>> from core.data.catalogue import open_dataset
+        >>> from core.models.catalogue import load
+        >>> image = open_dataset("digits").split("test").images[0]
+        >>> found = integrated_gradients(load("digits_cnn"), image, 2)
+        >>> found.values.shape
+        (1, 8, 8)
+        >>> found.completeness_error < 1
+        True
     """
     target = check_target(classifier, target)
-    settings = {
+    settings: Settings = {
         "baseline": baseline, "n_steps": n_steps, "tolerance": tolerance, "rule": rule,
         "noise_samples": noise_samples, "seed": seed, "output": output,
     }  # fmt: skip

@@ -27,11 +27,14 @@ def cifar10(*, download: bool = False, progress: Progress = no_progress) -> Imag
     `cifar10/` or `cifar10.zip` (`train/airplane/0000.jpg` …), which are read once into an array on disk.
 
     Args:
-        download: Fetch it (170 MB) where it is not here.
+        download: Download it (170 MB) if it is not on this machine.
     Raises:
         Unavailable: It is not here, or the download failed.
     Source:
         Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images"
+    Example:
+        >>> cifar10().splits["test"].images.shape
+        (10000, 32, 32, 3)
     """
     data = home("data")
     if (data / "cifar-10-batches-bin" / "test_batch.bin").is_file():

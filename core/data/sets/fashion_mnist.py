@@ -32,12 +32,15 @@ def fashion_mnist(*, download: bool = False, progress: Progress = no_progress) -
     Looked for in the data folder and in Debian's package. Only the test images are part of Convoscope.
 
     Args:
-        download: Fetch the training images (30 MB) where they are not here.
+        download: Download the training images (30 MB) if they are not on this machine.
     Raises:
         Unavailable: The download failed.
     Source:
         Xiao, Rasul, Vollgraf 2017, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
         Algorithms", arXiv:1708.07747
+    Example:
+        >>> fashion_mnist().splits["test"].images.shape
+        (10000, 28, 28, 1)
     """
     splits = _read("train"), _read("test")
     if splits[0] is None and download:

@@ -5,7 +5,9 @@ from typing import Annotated
 
 from core.data.dataset import ImageDataset
 from core.data.folder_index import find_images, read_dataset
+from core.data.folder_layout import SPELLINGS
 from core.data.sets import datasets
+from core.data.zip_names import ENCODINGS
 from core.errors import BadDataset
 from core.progress import Progress, no_progress
 from core.settings import Choice, Range, Text
@@ -20,6 +22,9 @@ def image_folder(
     gray: bool = False,
     test_share: Annotated[float, Range(0.05, 0.5, 0.05)] = 0.2,
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0,
+    splits: Annotated[str, Text(example="training_set=train, test_set=test, other=skip")] = "",
+    spelling: Annotated[str, Choice(*SPELLINGS)] = "guess",
+    names: Annotated[str, Choice("guess", *ENCODINGS)] = "guess",
     progress: Progress = no_progress,
 ) -> ImageDataset:
     """Your own images: `class/*.jpg`, or with `train/`, `val/` and `test/` above.
@@ -32,8 +37,23 @@ def image_folder(
         gray: Keep one channel instead of three.
         test_share: Share kept for the test where the folder has no such part.
         seed: Which images those are.
+        splits: What folders are (train, val, test, class or skip), if not as guessed; none makes every folder
+            a class.
+        spelling: Whether classes that differ in capital letters only are one (together) or two (apart).
+        names: How the names in a zip are written that does not say so itself.
     Raises:
         BadDataset: No such folder, no class folders in it, or no image that can be read.
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from PIL import Image
+        >>> with TemporaryDirectory() as folder:
+        ...     for number, name in enumerate(["cat/0.png", "cat/1.png", "dog/0.png", "dog/1.png"]):
+        ...         Path(folder, name).parent.mkdir(exist_ok=True)
+        ...         Image.new("RGB", (16, 16), (50 * number, 0, 0)).save(Path(folder, name))
+        ...     found = image_folder(folder=folder, test_share=0.5)
+        >>> found.class_names
+        ('cat', 'dog')
     """
     if not folder:
         raise BadDataset(
@@ -41,6 +61,7 @@ def image_folder(
         )
     path = Path(folder).expanduser()
     return read_dataset(
-        find_images(path), name=path.stem, title=path.stem, size=size, cut=cut, gray=gray,
-        test_share=test_share, seed=seed, progress=progress,
+        find_images(path, names=names), name=path.stem, title=path.stem,
+        size=size, cut=cut, gray=gray, test_share=test_share, seed=seed, splits=splits, spelling=spelling,
+        progress=progress,
     )  # fmt: skip

@@ -4,7 +4,6 @@ import csv
 import io
 import zipfile
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -14,7 +13,7 @@ from core.data.images import encode
 from core.evaluation.confusion import confusion_matrix
 from core.evaluation.prediction import Predictions, match_classes, predict_split, predictions_of
 from core.models import catalogue
-from pages.elements.address import new_address, remember
+from pages.elements.address import AddressMemory, new_address, remember
 from pages.elements.as_text import plain
 from pages.elements.ask import ask
 from pages.elements.pickers.image_wall import image_wall
@@ -99,7 +98,7 @@ def cell_of_address(number_of_classes: int) -> tuple[int, int] | None:
     """The cell that the address names as `cm_cell=6-0`, or None."""
     memory = _memory()
     new_address(memory, [CELL])
-    parts = str(memory["address"].get(CELL, "")).split("-")
+    parts = (memory.address or {}).get(CELL, "").split("-")
     if len(parts) != 2:
         return None
     cell = []
@@ -121,8 +120,8 @@ def forget_cell() -> None:
     remember(_memory(), [CELL], {})
 
 
-def _memory() -> dict[str, Any]:
-    memory: dict[str, Any] = st.session_state.setdefault("cm_cell_in_address", {"address": {}})
+def _memory() -> AddressMemory:
+    memory: AddressMemory = st.session_state.setdefault("cm_cell_in_address", AddressMemory({}))
     return memory
 
 
@@ -133,7 +132,7 @@ def cell_words(names: tuple[str, ...], cell: tuple[int, int]) -> str:
         return f"Other classes taken for “{predicted}”"
     if not predicted:
         return f"“{true}” taken for other classes"
-    return f"“{true}” rightly recognized" if true == predicted else f"“{true}” taken for “{predicted}”"
+    return f"“{true}” recognized correctly" if true == predicted else f"“{true}” taken for “{predicted}”"
 
 
 def cell_images(judged: Judged, cell: tuple[int, int] | None, *, key: str) -> None:

@@ -1,16 +1,30 @@
 """The parts of the data page: counts, a batch, duplicates, files left out, an upload."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.data.catalogue import add_upload
+from core.data.catalogue import (
+    CatalogueEntry,
+    add_upload,
+    folder_reading,
+    read_upload_as,
+    said_of_upload,
+    upload_files,
+)
 from core.data.dataset import ImageDataset, Split
 from core.data.duplicates import Neighbors, nearest_images
+from core.data.folder_index import ImageFiles, find_images
+from core.progress import Progress
+from core.settings import JsonObject
 from pages.elements.as_text import plain
 from pages.elements.cancelable_progress import cancelable_progress
+from pages.elements.data.folder_form import asked_of, folder_form
 from pages.elements.data.image_sheet import image_sheet
 from pages.elements.page import errors_shown
 from pages.elements.pickers.dataset_picker import choose_next
@@ -47,7 +61,7 @@ def overview(dataset: ImageDataset) -> None:
         )
 
 
-def _distribution(class_names: tuple[str, ...], counts: dict[str, np.ndarray]) -> dict[str, Any]:
+def _distribution(class_names: tuple[str, ...], counts: dict[str, np.ndarray]) -> JsonObject:
     return {
         "tooltip": {"trigger": "axis", "axisPointer": {"type": "shadow"}},
         "legend": {"top": 0},
@@ -240,23 +254,63 @@ def left_out(dataset: ImageDataset) -> None:
     )
 
 
+def folders(entry: CatalogueEntry, dataset: ImageDataset | None) -> None:
+    """What the folders of an uploaded data set were taken for, and the form that says it otherwise."""
+    reading = folder_reading(entry.name)
+    if entry.path is None or reading is None:
+        return
+    title = "What the folders were taken for" + (", please check" if reading.is_open else "")
+    with st.expander(title, expanded=dataset is None, icon=":material/folder:"), errors_shown():
+        said = said_of_upload(entry.name)
+        asked = folder_form(partial(upload_files, entry.name), said, f"data_folders_{entry.name}")
+        pressed = st.button(
+            "Read it this way", key="data_read_folders", disabled=asked.said == said or not asked.has_classes
+        )
+        if pressed:
+            with _shown_progress() as progress:
+                read_upload_as(entry.name, asked.said, progress=progress)
+            st.session_state["data_report"] = f"{plain(entry.title)} is read this way from now on."
+            st.rerun()
+
+
 def upload() -> None:
     """A zip of images that becomes a data set for everyone on this server."""
     st.markdown(
         "A zip with one folder of images for each class, such as `cat/1.jpg` and `dog/1.jpg`, or with "
         "`train/`, `val/` and `test/` above them. Whoever uses this server can see what you upload."
     )
-    file = st.file_uploader("Zip of images", type="zip", key="data_upload")
+    # No list of types: Streamlit would refuse a file with a red mark and no sentence.
+    file = st.file_uploader("Zip of images", key="data_upload")
     if file is None or st.session_state.get("data_upload_done") == file.file_id:
         return
 
+    def files_named(names: str) -> ImageFiles:
+        held = st.session_state.get("data_upload_files")
+        if not held or held[0] != (file.file_id, names):
+            held = ((file.file_id, names), find_images(file, names=names, title=file.name))
+            st.session_state["data_upload_files"] = held
+        files: ImageFiles = held[1]
+        return files
+
+    key = f"data_upload_{file.file_id}"
+    asked = asked_of(files_named, {})
+    if asked.reading.is_open:
+        st.info("The folders can be understood in more than one way. Is this right?", icon=":material/help:")
+        asked = folder_form(files_named, {}, key)
+        if not st.button(
+            "Read it this way", type="primary", key="data_read_upload", disabled=not asked.has_classes
+        ):
+            return
+
     def cancel() -> None:
         st.session_state["data_upload_done"] = file.file_id
+        st.session_state.pop("data_upload_files", None)
         taken(file)
 
     with cancelable_progress("data_upload_cancel", cancel) as progress:
-        name, dataset = add_upload(file, file.name, progress=progress)
+        name, dataset = add_upload(file, file.name, asked.said, progress=progress)
     st.session_state["data_upload_done"] = file.file_id
+    st.session_state.pop("data_upload_files", None)
     taken(file)
     images = sum(len(split) for split in dataset.splits.values())
     st.session_state["data_report"] = (
@@ -267,6 +321,15 @@ def upload() -> None:
     choose_next("data", name)
     st.session_state["data_part_next"] = "Overview"
     st.rerun()
+
+
+@contextmanager
+def _shown_progress() -> Iterator[Progress]:
+    place = st.empty()
+    try:
+        yield lambda share, text: _draw(place, share, text)
+    finally:
+        place.empty()
 
 
 def _draw(place: Any, share: float, text: str) -> None:

@@ -1,18 +1,25 @@
 """What the page Embedding asks of a classifier, each question with the form of its answer."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from core.data.dataset import Split
-from core.embedding.embed import embed, feature_layers, feature_space, features_of, last_before_head, place
+from core.embedding.embed import (
+    Picture,
+    embed,
+    feature_layers,
+    feature_space,
+    features_of,
+    last_before_head,
+    place,
+)
 from core.embedding.nearest_neighbors import nearest_to
 from core.embedding.projections import FeatureSpace
 from core.models.classifier import Classifier
 from core.models.question import Question
 from core.progress import Progress
+from core.settings import Settings
 from pages.elements.ask import asked
 from pages.elements.embedding.scatter import NEIGHBORS_SHOWN
 
@@ -56,30 +63,13 @@ class Neighbors:
     distances: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """A feature space as a picture, and how far it can be trusted.
+@dataclass(frozen=True)
+class MapSettings:
+    """How a map is drawn: the projection, its dimensions, and the projection's own settings."""
 
-    Attributes:
-        points: (N, 2 or 3) float32.
-        shown: (N, k) int32, the nearest in the picture.
-        preserved: (N,) float32, the share of the nearest in the features that are among them.
-        silhouette: In the features; None where there is one class only.
-        silhouette_shown: In the picture.
-        projection: What the projection itself found, by which new images are placed.
-    """
-
-    points: np.ndarray
-    shown: np.ndarray
-    preserved: np.ndarray
-    silhouette: float | None
-    silhouette_shown: float | None
-    projection: dict[str, Any]
-
-    @property
-    def explained(self) -> float | None:
-        """The share of the variance that the picture shows, where the projection knows it."""
-        return float(self.projection["explained"].sum()) if "explained" in self.projection else None
+    projection: str
+    dimensions: int
+    settings: Settings
 
 
 @dataclass(frozen=True)
@@ -126,33 +116,33 @@ def space_of(classifier: str, title: str, layer: str, part: Split, seen: Feature
 
 
 def picture_of(
-    classifier: str, title: str, layer: str, part: Split, space: FeatureSpace, how: Mapping[str, Any]
+    classifier: str, title: str, layer: str, part: Split, space: FeatureSpace, how: MapSettings
 ) -> Picture:
     """The picture of a feature space by the projection that was chosen."""
 
     def analysis(classifier: Classifier, progress: Progress) -> Picture:
-        found = dict(embed(space, part.labels, progress=_named(progress, title), **how))
-        own = ("points", "shown", "preserved", "silhouette", "silhouette_shown")
-        return Picture(**{name: found.pop(name) for name in own}, projection=found)
+        return embed(
+            space, part.labels, projection=how.projection, dimensions=how.dimensions, settings=how.settings,
+            progress=_named(progress, title),
+        )  # fmt: skip
 
-    question = Question("embedding", classifier, Picture, (part.fingerprint, layer, dict(how)))
+    question = Question("embedding", classifier, Picture, (part.fingerprint, layer, asdict(how)))
     return asked(question, analysis, short=False, message=f"{title}: drawing the map")
 
 
 def placed_image(
-    classifier: str, layer: str, part: Split, space: FeatureSpace, picture: Picture, how: Mapping[str, Any],
+    classifier: str, layer: str, part: Split, space: FeatureSpace, picture: Picture, how: MapSettings,
     pixels: np.ndarray, sha256: str,
 ) -> Placed:  # fmt: skip
     """Where the chosen image belongs in a finished map, and which images are like it."""
 
     def analysis(classifier: Classifier, progress: Progress) -> Placed:
         found, _ = features_of(classifier, pixels[None], layer)
-        drawn = {**picture.projection, "points": picture.points}
-        at = place(found, space, drawn, projection=how["projection"], settings=how["settings"])
+        at = place(found, space, picture, projection=how.projection, settings=how.settings)
         nearest, _ = nearest_to(found, space.features, NEIGHBORS_SHOWN)
         return Placed(tuple(at[0].tolist()), tuple(nearest[0].tolist()))
 
-    depends_on = (part.fingerprint, layer, dict(how), sha256)
+    depends_on = (part.fingerprint, layer, asdict(how), sha256)
     question = Question("placed in a map", classifier, Placed, depends_on)
     return asked(question, analysis, message="Placing the image")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import streamlit as st
@@ -13,6 +13,14 @@ from pages.elements.component import component, with_head
 
 _scatter = component(__file__, "scatter", "scatter_paint", "scatter_hands", "scatter_side")
 NEIGHBORS_SHOWN = 10
+
+
+class PlacedImage(TypedDict):
+    """A new image in a map, as the browser gets it: its point, and the rows of the images nearest to it."""
+
+    point: list[float]
+    nearest: list[int]
+    title: str
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,7 @@ class ImageMap:
         preserved: (N,) 0…1.
         true_near: (N, k) the nearest in the features.
         shown_near: (N, k) the nearest in the picture.
-        placed: A new image: its point, title and the indices of its nearest images.
+        placed: A new image.
     """
 
     title: str
@@ -38,7 +46,7 @@ class ImageMap:
     preserved: np.ndarray
     true_near: np.ndarray
     shown_near: np.ndarray
-    placed: dict[str, Any] | None = None
+    placed: PlacedImage | None = None
 
 
 def scatter(

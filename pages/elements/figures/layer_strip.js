@@ -21,7 +21,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
         type: "button",
         "data-layer": layer.name,
         "aria-pressed": layer.name === chosen ? "true" : "false",
-        title: `${layer.name}: ${layer.channels} filters of ${layer.kernel_size.join(" × ")}, looked at ${layer.place}`,
+        title: `${layer.name}: ${layer.channels} filters of ${layer.kernel_size.join(" × ")}, measured ${layer.place}`,
         onclick: () => setTriggerValue("chosen", layer.name),
       },
       layer.off ? make("em", {}, `${layer.off} off`) : null,

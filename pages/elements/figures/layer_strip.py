@@ -1,15 +1,15 @@
 """The strip of a network's layers, one of which is chosen."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
+from core.filters.channel_layers import ChannelLayer
 from pages.elements.component import component
 
 _layer_strip = component(__file__, "layer_strip")
 
 
 def layer_strip(
-    layers: Sequence[dict[str, Any]],
+    layers: Sequence[ChannelLayer],
     chosen: str,
     off: dict[str, int],
     *,
@@ -21,5 +21,5 @@ def layer_strip(
     Args:
         off: How many channels of each layer are switched off.
     """
-    drawn = [{**layer, "off": off.get(layer["name"], 0)} for layer in layers]
+    drawn = [layer.facts() | {"off": off.get(layer.name, 0)} for layer in layers]
     _layer_strip(key=key, data={"layers": drawn, "chosen": chosen}, on_chosen_change=on_choose)

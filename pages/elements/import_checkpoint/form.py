@@ -28,6 +28,7 @@ from core.progress import Progress
 from core.settings import assignments_in
 from pages.elements.as_text import as_written, plain
 from pages.elements.ask import asked
+from pages.elements.figures.what_next import what_next
 from pages.elements.import_checkpoint.model_diagram import model_diagram
 from pages.elements.page import errors_shown
 from pages.elements.visitor import read_once
@@ -382,6 +383,11 @@ def _result(file: _File, request: _Request, trial: Trial) -> None:
                 + (" What was likely wrong was corrected." if mend else ""),
                 icon=":material/save:",
             )
+            what_next(
+                "confusion_matrices", "occlusion", "filters",
+                words=("See its mistakes", "Hide parts of an image", "Look at its filters"),
+                classifier=kept.name,
+            )  # fmt: skip
     model_diagram(trial.summary, key="import")
 
 

@@ -21,7 +21,7 @@ from core.data.images import KINDS_IN_WORDS, MAXIMUM_BYTES, ReadImage, read_imag
 from core.data.samples import SAMPLES, sample_image, sample_names
 from core.errors import BadImage, ConvoscopeError, UnknownName
 from core.models.card import ModelCard
-from pages.elements.address import new_address, remember
+from pages.elements.address import AddressMemory, new_address, remember
 from pages.elements.as_text import as_written, plain
 from pages.elements.visitor import taken
 
@@ -104,9 +104,9 @@ def keep_image_in_address() -> None:
     """Write a new choice into the address, and take over what a link or Back brings there."""
     if said := st.session_state.pop("image_said", None):
         st.toast(said, icon=":material/image:")
-    memory = st.session_state.setdefault("image_in_address", {"address": {}})
+    memory: AddressMemory = st.session_state.setdefault("image_in_address", AddressMemory({}))
     chosen = st.session_state.get("chosen_image")
-    if chosen and memory["address"].get(IMAGE_KEY) != chosen:
+    if chosen and (memory.address or {}).get(IMAGE_KEY) != chosen:
         remember(memory, [IMAGE_KEY], {IMAGE_KEY: chosen})
         return
     found = new_address(memory, [IMAGE_KEY])

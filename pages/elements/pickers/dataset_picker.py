@@ -6,6 +6,7 @@ import streamlit as st
 
 from core.data.catalogue import CatalogueEntry, catalogue, open_dataset
 from core.data.dataset import ImageDataset
+from core.data.folder_layout import READING_SETTINGS
 from pages.elements.address import keep_in_address
 from pages.elements.as_text import plain
 from pages.elements.settings_form import settings_form
@@ -48,13 +49,14 @@ def choose_next(prefix: str, name: str) -> None:
 def dataset_settings(entry: CatalogueEntry, prefix: str) -> dict[str, Any]:
     """One control for each of the data set's settings: the values that differ from the defaults.
 
+    What the folders of an uploaded one are is said once, on the page Data, and holds everywhere.
+
     Raises:
         SettingError: What was typed is not allowed.
     """
-    values = settings_form(
-        entry.settings, f"{prefix}_{entry.name}", columns=min(3, max(1, len(entry.settings)))
-    )
-    return {s.name: values[s.name] for s in entry.settings if values[s.name] != s.default}
+    settings = [s for s in entry.settings if entry.path is None or s.name not in READING_SETTINGS]
+    values = settings_form(settings, f"{prefix}_{entry.name}", columns=min(3, max(1, len(settings))))
+    return {s.name: values[s.name] for s in settings if values[s.name] != s.default}
 
 
 def opened(entry: CatalogueEntry, settings: dict[str, Any]) -> ImageDataset:

@@ -2,9 +2,14 @@
 
 import streamlit as st
 
-from core.data.catalogue import dataset_names, open_dataset
+from core.data.catalogue import catalogue_entry, dataset_names, open_dataset
+from core.data.dataset import ImageDataset
 from core.errors import ConvoscopeError
 from core.models import catalogue
+from core.models.card import ModelCard
+from core.models.fitting_data import fitting_dataset, why_unfit
+from pages.elements.as_text import plain
+from pages.elements.pickers.dataset_picker import choose_next
 
 FIRST_CLASSIFIER = "fashion_mnist_cnn"
 
@@ -31,3 +36,41 @@ def data_are_here(classifier: str) -> bool:
         return dataset in dataset_names() and "test" in open_dataset(dataset).splits
     except ConvoscopeError:
         return False
+
+
+def let_data_follow(prefix: str, classifier: str, card: ModelCard) -> None:
+    """Before the data set picker of that prefix: another classifier brings the data set that fits it.
+
+    A link that names a data set keeps it.
+    """
+    key = f"{prefix}_classifier_seen"
+    seen = st.session_state.get(key)
+    st.session_state[key] = classifier
+    fitting = fitting_dataset(card)
+    if seen == classifier or fitting is None or (seen is None and f"{prefix}_set" in st.query_params):
+        return
+    choose_next(prefix, fitting)
+
+
+def stop_where_data_do_not_fit(prefix: str, classifier: str, card: ModelCard, dataset: ImageDataset) -> None:
+    """End the page with an offer of the data set that fits, unless the visitor wants to see this one.
+
+    Nothing is computed for a network that was taught with photographs on pictures of 28 pixels, for example.
+    """
+    reason = why_unfit(card, dataset)
+    wanted = f"{prefix}_anyway"
+    if not reason or st.session_state.get(wanted) == (classifier, dataset.name):
+        return
+    fitting = fitting_dataset(card)
+    st.info(f"{plain(reason)}, so these images would say little about it.", icon=":material/image_search:")
+    with st.container(horizontal=True):
+        if fitting is not None:
+            st.button(
+                f"Show {plain(catalogue_entry(fitting).title)} instead", key=f"{prefix}_fitting",
+                type="primary", on_click=choose_next, args=(prefix, fitting),
+            )  # fmt: skip
+        st.button(
+            f"Show {plain(dataset.title)} anyway", key=f"{prefix}_show_anyway",
+            on_click=st.session_state.update, kwargs={wanted: (classifier, dataset.name)},
+        )  # fmt: skip
+    st.stop()

@@ -1,17 +1,29 @@
 """Runs over each other: their curves, every setting that differs, and what each reached at its best epoch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.history import MeasuredAccuracy, Record
 from core.runs.ablation_study import differing_settings
 from core.runs.differences import base_of, changed_settings, run_difference
-from core.runs.run_list import Run, RunFigures, Settings, best_figures, families, settings_of_run
+from core.runs.run_list import (
+    SHIPPED_PREFIX,
+    Run,
+    RunFigures,
+    Settings,
+    best_figures,
+    families,
+    settings_of_run,
+)
 from pages.elements.address import adopt_choice, tell_choice
 from pages.elements.page import errors_shown
+from pages.elements.pickers.bar import Bar
+from pages.elements.train_monitor.run_view import titles_of
 from pages.elements.train_monitor.training_curves import (
+    MOST_COLORS,
     View,
     as_csv,
     comparison_chart,
@@ -19,56 +31,101 @@ from pages.elements.train_monitor.training_curves import (
     view_controls,
 )
 
-MOST_RUNS_COMPARED = 40  # more colors than that cannot be told apart
+MOST_RUNS_COMPARED = 40
 _PERCENT = st.column_config.NumberColumn(format="percent")
+_RUNS = "tm_runs"
+_ACTIVATIONS, _IMPLEMENTATIONS = ("relu", "tanh", "sigmoid", "linear"), ("", "/pytorch", "/scikit-learn")
+_PRESETS = {
+    "Four activations": tuple(f"fashion_mnist_mlp_{name}" for name in _ACTIVATIONS),
+    "Three implementations": tuple(f"fashion_mnist_mlp_relu{name}" for name in _IMPLEMENTATIONS),
+}
 
 
-def run_comparison(runs: list[Run]) -> None:
-    """Choose runs and see them together."""
+def run_comparison(runs: list[Run], bar: Bar) -> None:
+    """Choose runs and see them together; before anyone has chosen, the first preset whose runs are here."""
     known = {run.name: run for run in runs}
     if len(known) < 2:
         st.info("There is nothing to compare yet: start a second run with one thing changed.")
         return
-    follow = st.session_state.pop("tm_runs_next", None)
-    if follow:
-        for key in ("tm_against", "tm_group"):  # they were of other runs
-            st.session_state.pop(key, None)
-    chosen_before = follow or adopt_choice("tm_runs") or st.session_state.get("tm_runs", [])
-    st.session_state["tm_runs"] = [name for name in chosen_before if name in known][:MOST_RUNS_COMPARED]
-    names = st.multiselect(
-        "Runs", list(known), key="tm_runs", max_selections=MOST_RUNS_COMPARED,
-        placeholder="Choose two or more; type to find them",
-    )  # fmt: skip
-    tell_choice("tm_runs", names)
-    view = view_controls("tm")
+    names = _choose_runs(runs, bar)
+    with bar.drawer():
+        view = view_controls("tm")
+        place = st.container()
     if len(names) < 2:
         st.info("Choose two runs or more: their curves are laid over each other, and what differs is listed.")
-        _offer_families(runs)
         return
     chosen = [known[name] for name in names]
     every = 2.0 if any(run.is_active for run in chosen) else None
+    against = _base_and_factor(chosen, place)
 
     def body() -> None:
         with errors_shown():
-            compare(chosen, view)
+            compare(chosen, view, *against)
 
     st.fragment(body, run_every=every)()
 
 
-def compare(runs: list[Run], view: View) -> None:
-    """Draw charts and tables of these runs."""
+def presets(names: Iterable[str]) -> dict[str, list[str]]:
+    """Runs that ship and are worth comparing, by what that shows: those of which all runs are here."""
+    known = set(names)
+    found = {title: [SHIPPED_PREFIX + name for name in members] for title, members in _PRESETS.items()}
+    return {title: members for title, members in found.items() if known.issuperset(members)}
+
+
+def _choose_runs(runs: list[Run], bar: Bar) -> list[str]:
+    """The chip of the runs, and presets beside it."""
+    names = [run.name for run in runs]
+    offered = presets(names)
+    follow = st.session_state.pop(f"{_RUNS}_next", None)
+    if follow:
+        for key in ("tm_against", "tm_group"):  # they were of other runs
+            st.session_state.pop(key, None)
+    first = next(iter(offered.values()), [])
+    before = follow or adopt_choice(_RUNS) or st.session_state.get(_RUNS, first)
+    st.session_state[_RUNS] = [name for name in before if name in names][:MOST_RUNS_COMPARED]
+    titles = titles_of(names)
+    with bar.chips:
+        with st.popover(f"{len(st.session_state[_RUNS])} runs", key="chip_runs"):
+            chosen = st.multiselect(
+                "Runs", names, key=_RUNS, max_selections=MOST_RUNS_COMPARED, width=420,
+                format_func=titles.__getitem__, placeholder="Choose two or more; type to find them",
+            )  # fmt: skip
+            for title, members in families(runs).items():
+                _offer(f"{title} ({len(members)})", title, members)
+        for title, members in offered.items():
+            _offer(title, title, members)
+    tell_choice(_RUNS, chosen)
+    return list(chosen)
+
+
+def _offer(label: str, title: str, names: list[str]) -> None:
+    if st.button(label, icon=":material/stacked_line_chart:", key=f"tm_of_{title}"):
+        st.session_state[f"{_RUNS}_next"] = names
+        st.rerun()
+
+
+def compare(runs: list[Run], view: View, base: str, factor: str | None) -> None:
+    """Draw charts and tables of these runs.
+
+    Args:
+        base: The run that the others are measured against.
+        factor: A setting: runs with the same value of it have one color. None gives each its own.
+    """
     histories = {run.name: run.history() for run in runs}
     settings = {run.name: settings_of_run(run, histories[run.name]) for run in runs}
     differing = differing_settings(settings)
-    base, factor = _base_and_factor(settings, differing)
     groups = None
-    if factor is not None:
+    if factor in differing:
         groups = {name: f"{factor} {_shown(differing[factor][name])}" for name in histories}
     short = short_names(list(histories))
     shown = {short[name]: history for name, history in histories.items()}
     labels = {short[name]: group for name, group in groups.items()} if groups else None
-    draw_grid([comparison_chart(shown, quantity, view, labels) for quantity in view.quantities], "tm_compare")
-    st.caption("Solid: images held out. Dashed: training images.")
+    charts = [comparison_chart(shown, quantity, view, labels) for quantity in view.quantities]
+    draw_grid(charts, "tm_compare", height=400)
+    words = "Solid lines: validation images. Dashed lines: training images."
+    if len(set(groups.values() if groups else histories)) > MOST_COLORS:
+        words += f" The first {MOST_COLORS} have colors, the others are gray: group them by a setting (⚙)."
+    st.caption(words)
     figures = {name: best_figures(history) for name, history in histories.items()}
     if groups:
         st.dataframe(
@@ -79,24 +136,25 @@ def compare(runs: list[Run], view: View) -> None:
     _download(histories)
 
 
-def _base_and_factor(
-    settings: Mapping[str, Settings], differing: Mapping[str, Settings]
-) -> tuple[str, str | None]:
+def _base_and_factor(runs: Sequence[Run], place: DeltaGenerator) -> tuple[str, str | None]:
     """Choose the run that the others are measured against, and a setting to group by."""
-    row = st.container(horizontal=True)
+    settings = {run.name: settings_of_run(run) for run in runs}
+    differing = differing_settings(settings)
+    titles = titles_of(settings)
     if st.session_state.get("tm_against") not in (None, *settings):
         del st.session_state["tm_against"]
-    base = row.selectbox(
+    base = place.selectbox(
         "Against", list(settings), list(settings).index(base_of(settings)), key="tm_against",
-        bind="query-params", width=320,
-        help="The run that the others are measured against: at first the one they have most in common with.",
+        bind="query-params", format_func=titles.__getitem__,
+        help="The run that the others are measured against: by default, the one they have most in common "
+        "with.",
     )  # fmt: skip
     if not differing:
         return base, None
     if st.session_state.get("tm_group") not in (None, *differing):
         del st.session_state["tm_group"]
-    factor = row.selectbox(
-        "Group by", list(differing), None, key="tm_group", bind="query-params", width=320,
+    factor = place.selectbox(
+        "Group by", list(differing), None, key="tm_group", bind="query-params",
         placeholder=f"one of {len(differing)} settings that differ",
         help="Runs with the same value get one color in the charts and one line in a table.",
     )  # fmt: skip
@@ -117,8 +175,8 @@ def _tables(
     st.dataframe(table, hide_index=True, column_config=dict.fromkeys(shares, _PERCENT))
     st.caption(
         "Accuracies of the best epoch. “Against” compares test accuracies where both runs have one, and "
-        "otherwise those on the images held out. Its 95 % interval counts the chance in which images these "
-        "are, not the chance in the first weights: for that, run an ablation with several seeds."
+        "otherwise those on the images held out. Its 95 % interval covers the chance in the choice of "
+        "images, not that in the first weights: for that, run an ablation with several seeds."
     )
 
 
@@ -135,20 +193,6 @@ def short_names(names: list[str]) -> dict[str, str]:
     same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
     cut = max(first[:same].rfind(mark) for mark in "/_-. ") + 1
     return {name: name[cut:] or name for name in names}
-
-
-def _offer_families(runs: list[Run]) -> None:
-    """Runs that ship and belong together, at one click."""
-    found = families(runs)
-    if not found:
-        return
-    with st.container(horizontal=True):
-        for title, names in found.items():
-            if st.button(
-                f"{title} ({len(names)})", icon=":material/stacked_line_chart:", key=f"tm_of_{title}"
-            ):
-                st.session_state["tm_runs_next"] = names
-                st.rerun()
 
 
 def _otherwise(base: Settings, other: Settings) -> str:

@@ -1,11 +1,14 @@
 """One run: how it stands, its verdict, its curves, its settings."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from core.history import EndRecord, Record, StartRecord, of_kind
+from core.models import catalogue
 from core.runs.run_list import (
+    SHIPPED_PREFIX,
     Run,
     Settings,
     companions,
@@ -18,47 +21,40 @@ from core.runs.run_list import (
 from core.runs.verdict import Verdict
 from pages.elements.address import adopt_choice, tell_choice
 from pages.elements.as_text import plain
+from pages.elements.figures.what_next import what_next
 from pages.elements.page import errors_shown
+from pages.elements.pickers.bar import Bar
 from pages.elements.train_monitor.job_progress import job_progress
-from pages.elements.train_monitor.training_curves import View, as_csv, draw_grid, run_chart, view_controls
+from pages.elements.train_monitor.training_curves import View, as_csv, draw, run_chart, view_controls
 from pages.elements.train_monitor.training_form import fill_form
 
+FIRST_RUN = "shipped/sutures_no_dropout"  # it learns by heart from epoch 5 on, plainly to be seen
+_KEY = "tm_run"
 _KINDS = {
-    "not finite": st.error, "no progress": st.error, "overfitting": st.warning, "underfitting": st.warning,
-    "still improving": st.info, "good": st.success, "too early": st.info,
-}  # fmt: skip
+    "not finite": (st.error, "error"),
+    "no progress": (st.error, "trending_flat"),
+    "overfitting": (st.warning, "call_split"),
+    "underfitting": (st.warning, "trending_flat"),
+    "still improving": (st.info, "trending_up"),
+    "good": (st.success, "check"),
+    "too early": (st.info, "hourglass_empty"),
+}
 
 
-def run_view(runs: list[Run], place: DeltaGenerator) -> None:
-    """Choose a run and see all of it; while it runs, it is drawn anew every second.
-
-    Args:
-        place: Where the list of runs is drawn.
-    """
+def run_view(runs: list[Run], bar: Bar) -> None:
+    """Choose a run and see all of it; while it runs, it is drawn anew every second."""
     if not runs:
         st.info("No run yet. Choose **New run** above: the first one takes less than a minute on the digits.")
         return
-    key = "tm_run"
-    follow = st.session_state.pop(f"{key}_next", None)
-    names = [run.name for run in runs]
-    given = adopt_choice(key)
-    if follow in names:
-        st.session_state[key] = follow
-    elif given and given[0] in names:
-        st.session_state[key] = given[0]
-    elif st.session_state.get(key) not in names:
-        st.session_state[key] = names[0]
-    states = {run.name: run.job.state for run in runs if run.job is not None}
-    name = place.selectbox("Run", names, key=key, label_visibility="collapsed", help=_queue_words(states))
-    tell_choice(key, [name])
-    run = find_run(str(name), runs)
-    view = view_controls("tm")
-    live = run.is_active and st.toggle(
-        "Live",
-        True,
-        key="tm_live",
-        help="Switch this off to zoom in: with each new point the whole curve is shown again.",
-    )
+    run = _choose_run(runs, bar)
+    with bar.drawer():
+        view = view_controls("tm")
+        live = run.is_active and st.toggle(
+            "Live",
+            True,
+            key="tm_live",
+            help="Switch this off to zoom in: with each new point the whole curve is shown again.",
+        )
     every = 1.0 if live else None
 
     def body() -> None:
@@ -66,6 +62,63 @@ def run_view(runs: list[Run], place: DeltaGenerator) -> None:
             _body(run, view)
 
     st.fragment(body, run_every=every)()
+    classifier = classifier_of(run)
+    if classifier is not None:
+        what_next(
+            "confusion_matrices", "occlusion", "filters", "feature_visualization",
+            words=("See its mistakes", "Hide parts of an image", "Look at its filters"),
+            classifier=classifier,
+        )  # fmt: skip
+
+
+def _choose_run(runs: list[Run], bar: Bar) -> Run:
+    """The chip of the run: the one of the address, else the latest, else one that ships."""
+    follow = st.session_state.pop(f"{_KEY}_next", None)
+    names = [run.name for run in runs]
+    given = adopt_choice(_KEY)
+    if follow in names:
+        st.session_state[_KEY] = follow
+    elif given and given[0] in names:
+        st.session_state[_KEY] = given[0]
+    elif st.session_state.get(_KEY) not in names:
+        st.session_state[_KEY] = _first_run(names)
+    titles = titles_of(names)
+    states = {run.name: run.job.state for run in runs if run.job is not None}
+    with bar.chips, st.popover(plain(titles[st.session_state[_KEY]]), key="chip_run"):
+        name = st.selectbox(
+            "Run", names, key=_KEY, format_func=titles.__getitem__, help=_queue_words(states), width=360
+        )
+        st.caption(plain(name))
+    tell_choice(_KEY, [name])
+    return find_run(str(name), runs)
+
+
+def _first_run(names: list[str]) -> str:
+    """An own run, else that of the classifier which other pages show, else one that says something."""
+    chosen = SHIPPED_PREFIX + str(st.session_state.get("classifier"))
+    if not names[0].startswith(SHIPPED_PREFIX):
+        return names[0]
+    return next((name for name in (chosen, FIRST_RUN) if name in names), names[0])
+
+
+def titles_of(names: Iterable[str]) -> dict[str, str]:
+    """The runs by name, each with the title of its checkpoint where it ships."""
+    known = {entry.name: entry.title.partition(" (")[0] for entry in catalogue.entries()}
+    titles = {}
+    for name in names:
+        checkpoint, _, implementation = name.removeprefix(SHIPPED_PREFIX).partition("/")
+        title = known.get(checkpoint) if name.startswith(SHIPPED_PREFIX) else None
+        titles[name] = f"{title}{f' · {implementation}' if implementation else ''}" if title else name
+    return titles
+
+
+def classifier_of(run: Run) -> str | None:
+    """The classifier that a run has left, by its name in the catalogue; None while there is none."""
+    if run.is_active or run.folder is None:
+        return None
+    shipped = run.name.startswith(SHIPPED_PREFIX)
+    name = run.folder.name if shipped else f"runs/{run.folder.name}"
+    return name if catalogue.checkpoint_folder(name) is not None else None
 
 
 def _body(run: Run, view: View) -> None:
@@ -75,24 +128,31 @@ def _body(run: Run, view: View) -> None:
         run = Run(run.name, run.folder, job)
     history = run.history()
     settings = settings_of_run(run, history)
-    if run.job is not None:
-        job_progress(run.job, history, seconds_left(history, run.job.progress), changed=_look_again)
-    if was_active and not run.is_active:
-        st.rerun()  # the run has ended: no more drawing every second
     verdict = judge(history, settings)
+    main, side = st.columns([3, 2], gap="medium")
+    charts = [run_chart(history, quantity, view, verdict) for quantity in view.quantities] if history else []
+    with main.container(key="tm_main"):
+        for chart in charts[:1]:
+            draw(chart, "tm_chart_0", height="stretch")
+        if not history:
+            st.info(_why_empty(run))
+    with side:
+        if run.job is not None:
+            job_progress(run.job, history, seconds_left(history, run.job.progress), changed=_look_again)
+        if was_active and not run.is_active:
+            st.rerun()  # the run has ended: no more drawing every second
+        if history:
+            show_verdict(history, verdict)
+        for number, chart in enumerate(charts[1:], start=1):
+            draw(chart, f"tm_chart_{number}", height=240)
     if history:
-        show_verdict(history, verdict)
-        draw_grid([run_chart(history, quantity, view, verdict) for quantity in view.quantities], "tm_chart")
-    else:
-        st.info(_why_empty(run))
-        return
-    _details(run, history, settings)
+        _details(run, history, settings)
 
 
 def _why_empty(run: Run) -> str:
     state = run.job.state if run.job is not None else ""
     if state == "waiting":
-        return "It begins by itself when its turn comes; this page need not stay open for that."
+        return "It starts by itself when its turn comes; this page need not stay open."
     if state == "running":
         return "Nothing is recorded yet: the data set is being read, and the first steps come next."
     return "Nothing was recorded."
@@ -111,14 +171,15 @@ def show_verdict(history: list[Record], verdict: Verdict | None) -> None:
             f" On the test images the best weights reach {test.accuracy:.2%} (95 % interval {low:.2%} to "
             f"{high:.2%})."
         )
-    _KINDS.get(verdict.kind, st.info)(plain(words), icon=":material/gavel:")
+    box, icon = _KINDS.get(verdict.kind, (st.info, "info"))
+    box(plain(words), icon=f":material/{icon}:")
 
 
 def _details(run: Run, history: list[Record], settings: Settings) -> None:
     row = st.container(horizontal=True)
     others = [each.name for each in companions(run)]
     if others and row.button(
-        "Lay the implementations over each other", icon=":material/stacked_line_chart:", key="tm_others"
+        "Compare the implementations", icon=":material/stacked_line_chart:", key="tm_others"
     ):
         st.session_state["tm_runs_next"] = [run.name, *others]
         st.session_state["tm_part_next"] = "Compare"

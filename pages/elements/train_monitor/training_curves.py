@@ -4,13 +4,14 @@ import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import pandas as pd
 import streamlit as st
 
 from core.history import EpochRecord, Record, StepRecord, of_kind, plain_record
 from core.runs.verdict import Verdict
+from core.settings import JsonObject
 
 # Quantity → fields of (an epoch's record for training, for validation, a step's record).
 QUANTITIES = {
@@ -21,11 +22,12 @@ QUANTITIES = {
 }
 POINTS_OF_A_CURVE = 2000  # more than a screen has columns
 TRAIN, HELD_OUT = "#2f7fd1", "#e07b00"
-_OVERFITS, _BEST = "#c0392b", "#2e9e5b"
-COLORS = ("#2f7fd1", "#e07b00", "#2e9e5b", "#c0392b", "#8e5bc4", "#8c6d31", "#d45fa5", "#7f8c8d",
-           "#17a2b8", "#a8b400")  # fmt: skip
+_OVERFITS, _BEST = "#b3441e", "#0b6e8a"  # told apart by every eye; the words beside say it as well
+# Okabe and Ito's, told apart by every eye; darker where theirs is too pale for a line on white.
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#6b4fa0", "#8c5a3c")
+MOST_COLORS, _WITHOUT_COLOR = len(COLORS), "#9aa0a6"
 Points = list[tuple[float, float]]
-Chart = dict[str, Any]  # ECharts' JSON: an option, a series or a mark
+Chart = JsonObject  # of ECharts: an option, a series or a mark
 
 
 @dataclass(frozen=True)
@@ -39,22 +41,21 @@ class View:
 
 
 def view_controls(prefix: str) -> View:
-    """One row: which quantities, per epoch or step, logarithmic, smoothing; kept in the address."""
-    row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
-    quantities = row.pills(
+    """Which quantities, per epoch or step, logarithmic, smoothing; kept in the address."""
+    quantities = st.pills(
         "Curves", list(QUANTITIES), selection_mode="multi", default=["Loss", "Accuracy"],
         key=f"{prefix}_curves", bind="query-params",
     )  # fmt: skip
-    by = row.segmented_control(
+    by = st.segmented_control(
         "Per", ["epoch", "step"], default="epoch", required=True, key=f"{prefix}_by", bind="query-params",
-        help="A step is one batch. Validation is measured once an epoch.",
+        format_func=str.capitalize, help="A step is one batch. Validation is measured once an epoch.",
     )  # fmt: skip
-    logarithmic = row.toggle(
+    logarithmic = st.toggle(
         "Logarithmic", key=f"{prefix}_log", bind="query-params",
         help="For loss, learning rate and gradient norm: equal factors get equal heights.",
     )  # fmt: skip
-    smoothing = row.slider(
-        "Smoothing", 0.0, 0.98, 0.0, 0.02, key=f"{prefix}_smooth", bind="query-params", width=180,
+    smoothing = st.slider(
+        "Smoothing", 0.0, 0.98, 0.0, 0.02, key=f"{prefix}_smooth", bind="query-params",
         help="A running mean; the raw line stays visible behind it.",
     )  # fmt: skip
     chosen = tuple(q for q in QUANTITIES if q in (quantities or ())) or ("Loss",)
@@ -111,7 +112,7 @@ def run_chart(history: list[Record], quantity: str, view: View, verdict: Verdict
     if series and marks:
         series[-1]["markLine"] = {
             "symbol": "none", "silent": True, "animation": False, "data": marks,
-            "label": {"position": "end", "rotate": 0, "fontSize": 11},
+            "label": {"position": "end", "rotate": 0, "fontSize": 12},
         }  # fmt: skip
     option = _option(series, quantity, by, logarithmic)
     option["grid"]["top"] += 14 * max(0, len(marks) - 1)  # each mark's words stand above the last one's
@@ -129,25 +130,31 @@ def comparison_chart(
     logarithmic = view.logarithmic and quantity != "Accuracy"
     by = view.by if all(_possible(h, view.by) == view.by for h in histories.values()) else "epoch"
     series: list[Chart] = []
+    named: set[str] = set()
     kinds = list(dict.fromkeys((groups or {}).values())) or list(histories)
     for name, history in histories.items():
-        color = COLORS[kinds.index(groups[name] if groups else name) % len(COLORS)]
+        label = groups[name] if groups else name
+        color = COLORS[kinds.index(label)] if kinds.index(label) < MOST_COLORS else _WITHOUT_COLOR
         held = points(history, quantity, by, held_out=True)
         train = points(history, quantity, by)
         for line, kind in ((held, "solid"), (train, "dashed" if held else "solid")):
             if line:
                 weight = _weight(view.smoothing, line, train)
-                label = groups[name] if groups else name
                 drawn = _lines(label, line, color, weight, logarithmic, symbols=False)
                 drawn[-1]["lineStyle"] |= {"type": kind, "width": 2 if kind == "solid" else 1}
                 series += drawn
+        if series and color != _WITHOUT_COLOR and label not in named:  # one label a color, on its main line
+            main = next(line for line in reversed(series) if line["lineStyle"].get("type") == "solid")
+            main["endLabel"] = {"show": True, "formatter": "{a}", "color": color, "fontSize": 12}
+            main["labelLayout"] = {"moveOverlap": "shiftY"}
+            named.add(label)
     option = _option(series, quantity, by, logarithmic)
-    option["legend"] |= {"show": True, "top": None, "bottom": 0, "left": 8, "right": 8}
-    option["grid"]["bottom"] = 56
+    option["legend"]["show"] = False  # names stand at the ends of the lines
+    option["grid"]["right"] = 16 + 7 * max((len(label) for label in named), default=0)
     return option
 
 
-def draw(option: Chart, key: str, *, height: int = 300) -> None:
+def draw(option: Chart, key: str, *, height: int | Literal["stretch"] = 300) -> None:
     """Draw a chart, or say that it has no points yet."""
     if not any(y is not None for series in option["series"] for _, y in series["data"]):
         st.caption(f"{option['yAxis']['name']}: no finite number was recorded so far.")
@@ -155,7 +162,7 @@ def draw(option: Chart, key: str, *, height: int = 300) -> None:
     st.echarts_chart(option, height=height, key=key, alt=f"{option['yAxis']['name']} over the run")
 
 
-def draw_grid(options: Iterable[Chart], key: str) -> None:
+def draw_grid(options: Iterable[Chart], key: str, *, height: int = 300) -> None:
     """Charts side by side, two in a row; one alone is wider and higher."""
     charts = list(options)
     if len(charts) == 1:
@@ -164,7 +171,7 @@ def draw_grid(options: Iterable[Chart], key: str) -> None:
     for start in range(0, len(charts), 2):
         for column, number in zip(st.columns(2), range(start, min(start + 2, len(charts))), strict=False):
             with column:
-                draw(charts[number], f"{key}_{number}")
+                draw(charts[number], f"{key}_{number}", height=height)
 
 
 def as_csv(histories: Mapping[str, Sequence[Record]]) -> bytes:
@@ -236,19 +243,19 @@ def _marks(history: list[Record], quantity: str, by: str, verdict: Verdict | Non
     marks: list[Chart] = []
     first, last = min(place.values()), max(place.values())
 
-    def mark(epoch: int | None, words: str, color: str) -> None:
+    def mark(epoch: int | None, words: str, color: str, line: str = "dashed") -> None:
         if epoch is None or epoch not in place:
             return
         share = (place[epoch] - first) / max(1, last - first)
         align = "right" if share > 0.85 or first == last else "left" if share < 0.15 else "center"
         marks.append({
-            "xAxis": place[epoch], "name": words, "lineStyle": {"color": color, "type": "dashed"},
-            "label": {"formatter": words, "color": color, "align": align, "distance": 4 + 14 * len(marks)},
+            "xAxis": place[epoch], "name": words, "lineStyle": {"color": color, "type": line},
+            "label": {"formatter": words, "align": align, "distance": 4 + 14 * len(marks)},
         })  # fmt: skip
 
     if quantity in ("Loss", "Accuracy"):
-        mark(verdict.best_epoch, f"best: epoch {verdict.best_epoch}", _BEST)
-        mark(verdict.overfits_from, f"overfits from {verdict.overfits_from}", _OVERFITS)
+        mark(verdict.best_epoch, f"best epoch: {verdict.best_epoch}", _BEST, "solid")
+        mark(verdict.overfits_from, f"overfits from epoch {verdict.overfits_from}", _OVERFITS)
     if verdict.kind == "not finite":
         mark(max(place), f"not finite: epoch {max(place)}", _OVERFITS)
     return marks

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.data import folder_index
-from core.data.folder_index import arrange, find_images, read_dataset
+from core.data import pixel_index
+from core.data.folder_index import find_images, read_dataset
+from core.data.folder_layout import read_layout
 from core.data.sets import datasets
 from core.errors import BadDataset
 
@@ -120,9 +121,9 @@ def test_files_are_decoded_once_and_again_when_they_change(tmp_path, monkeypatch
         for i in range(5):
             save(root / name / f"{i}.png")
     reads = []
-    decode = folder_index.read_image
+    decode = pixel_index.read_image
     monkeypatch.setattr(
-        folder_index, "read_image", lambda data, name: reads.append(name) or decode(data, name)
+        pixel_index, "read_image", lambda data, name: reads.append(name) or decode(data, name)
     )
     for _ in range(2):
         first = read_dataset(find_images(root), name="x", title="X", size=8)
@@ -182,11 +183,9 @@ def test_no_folder_is_a_sentence():
 
 
 def test_common_folders_above_are_looked_through():
-    places, skipped = arrange(
-        ("data/set/train/cat/1.png", "data/set/test/dog/x/2.png", "data/set/other/3.png")
-    )
-    assert [(p.split, p.class_name) for p in places] == [("train", "cat"), ("test", "dog")]
-    assert skipped[0].reason == "it lies beside the folders train, val and test"
+    reading = read_layout(("data/set/train/cat/1.png", "data/set/test/dog/x/2.png", "data/set/other/3.png"))
+    assert [(p.split, p.class_name) for p in reading.places] == [("train", "cat"), ("test", "dog")]
+    assert reading.left_out[0].reason == "its folder 'other' lies beside the folders train, val and test"
 
 
 def test_validation_serves_as_test_where_there_is_none(tmp_path):
