@@ -163,8 +163,8 @@ with page(
     picked = at if 0 <= at < len(rows) and rows[at] == int(number) else -1
     if projection == "tsne" and not has_opentsne():
         st.caption(
-            "openTSNE is not installed: scikit-learn's t-SNE stands in for it, and a new image is placed among "
-            "its nearest neighbors."
+            "openTSNE is not installed: scikit-learn's t-SNE stands in for it, and a new image is placed "
+            "among its nearest neighbors."
         )
     how = MapSettings(projection, dimensions, settings)
 
