@@ -31,9 +31,10 @@ from pages.elements.page import page
 from pages.elements.pickers.bar import draw_bar
 from pages.elements.pickers.choose import choose_classifier, choose_image
 from pages.elements.pickers.chosen_image import set_chosen_image
-from pages.elements.pickers.dataset_picker import dataset_picker, opened
+from pages.elements.pickers.dataset_picker import dataset_picker
 from pages.elements.pickers.first_choice import (
     let_data_follow,
+    opened_or_offered,
     start_with_what_is_here,
     stop_where_data_do_not_fit,
 )
@@ -105,7 +106,7 @@ with page(
         first = choose_classifier()
         card = catalogue.card_of(first)
         with chip:
-            image = choose_image(card)
+            image = choose_image(card, first)
     with bar.controls:
         title = st.segmented_control(
             "Projection", [*PROJECTION_OF], default="t-SNE", key="em_projection", bind="query-params",
@@ -132,7 +133,9 @@ with page(
             help="The same images through each, side by side: point at one and see it in all.",
         )  # fmt: skip
         entry = dataset_picker("em")
-        data = opened(entry, {})
+        place = st.container()
+    data = opened_or_offered("em", entry)
+    with place:
         names = list(data.splits)
         split_name = st.segmented_control(
             "Split", names, default="test" if "test" in names else names[0], key="em_split",

@@ -30,7 +30,7 @@ with page("Feature visualization", "What would a channel, a neuron or a class li
     pixels, sha256 = None, ""
     if start == STARTS[1]:
         with bar.chips:
-            pixels = fit(choose_image(card).pixels, card.preprocessing)
+            pixels = fit(choose_image(card, classifier).pixels, card.preprocessing)
             sha256 = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
     with bar.controls:
         settings = choose_settings(card, pixels is not None)

@@ -17,9 +17,10 @@ from pages.elements.filters.switchboard import switchboard
 from pages.elements.page import errors_shown, page
 from pages.elements.pickers.bar import Bar, draw_bar
 from pages.elements.pickers.choose import choose_classifier
-from pages.elements.pickers.dataset_picker import dataset_picker, opened
+from pages.elements.pickers.dataset_picker import dataset_picker
 from pages.elements.pickers.first_choice import (
     let_data_follow,
+    opened_or_offered,
     start_with_what_is_here,
     stop_where_data_do_not_fit,
 )
@@ -36,7 +37,9 @@ def chosen_filters(bar: Bar) -> Filters:
     let_data_follow("fl", classifier, card)
     with bar.drawer():
         entry = dataset_picker("fl")
-        dataset = opened(entry, {})
+        place = st.container()
+    dataset = opened_or_offered("fl", entry)
+    with place:
         splits = list(dataset.splits)
         if st.session_state.get("fl_split") not in (None, *splits):
             del st.session_state["fl_split"]

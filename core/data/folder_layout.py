@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from core.data.annotation_files import classes_by_file
 from core.data.dataset import Skipped
@@ -102,7 +103,7 @@ class FolderReading:
             found.setdefault(split, {})[name] = n
         return found
 
-    def sentences(self) -> list[str]:
+    def sentences(self, *, with_choices: bool = True) -> list[str]:
         """What was taken for what, in words, and how to say it otherwise."""
         said = [_sentence_on(role) for role in self.roles if role.role not in ("class", "skip")]
         skipped = [role for role in self.roles if role.role == "skip"]
@@ -115,7 +116,8 @@ class FolderReading:
             names = self.class_names
             shown = ", ".join(map(repr, names[:8])) + (f", … ({len(names)} in all)" if names[8:] else "")
             said.append(f"No folder was taken for a split; the classes are {shown or 'none'}.")
-        return [*said, *(choice.sentence() for choice in self.choices if not choice.said), *self.notes]
+        asked = [choice.sentence() for choice in self.choices if with_choices and not choice.said]
+        return [*said, *asked, *self.notes]
 
 
 def _sentence_on(folder: FolderRole) -> str:
@@ -128,12 +130,18 @@ def _sentence_on(folder: FolderRole) -> str:
     return f"{said}."
 
 
-@dataclass(frozen=True)
-class _File:
-    """A file's name and the folders that it lies in, cleaned, from the top down."""
+class _Group(NamedTuple):
+    """Files of one folder, and the folders that they lie in, cleaned, from the top down.
 
-    name: str
+    A data set has far more files than folders: what is the same for all files of a folder is found once.
+    """
+
+    files: tuple[str, ...]
     folders: tuple[str, ...]
+
+
+_Placed = list[tuple[_Group, str, str]]  # with split and class
+_Reasons = dict[str, str]  # why a file was left out
 
 
 def read_layout(
@@ -154,65 +162,86 @@ def read_layout(
     Raises:
         SettingError: `splits` names a folder that is not there, or cannot be understood.
     """
-    files = _without_common_folders(
-        [
-            _File(name, tuple(cleaned(part) for part in name.split("/")[:-1] if part not in ("", ".")))
-            for name in names
-        ]
-    )
+    groups = _without_common_folders(_by_folder(names))
     said = _said(splits)
-    if _classes_come_first(files, said, splits):
-        files = [
-            _File(f.name, (f.folders[1], f.folders[0], *f.folders[2:])) if len(f.folders) > 1 else f
-            for f in files
+    if _classes_come_first(groups, said, splits):
+        groups = [
+            g._replace(folders=(g.folders[1], g.folders[0], *g.folders[2:])) if len(g.folders) > 1 else g
+            for g in groups
         ]
-    roles, choices = _roles(files, said, splits)
+    roles, choices = _roles(groups, said, splits)
     splitting = {folder: role for folder, role in roles.items() if role in SPLIT_ORDER}
-    files = _without_wrappers(files, splitting)
-    below = Counter(f.folders[0] for f in files if f.folders)
-    shown = shown_names(below)
-    left_out: list[Skipped] = []
-    placed: list[tuple[_File, str, str]] = []
-    for file in files:
-        top = file.folders[0] if file.folders else ""
+    groups = _without_wrappers(groups, splitting)
+    shown = shown_names(roles)
+    reasons: _Reasons = {}
+    placed: _Placed = []
+    for group in groups:
+        top = group.folders[0] if group.folders else ""
         if not top:
-            left_out.append(Skipped(printable(file.name), "it is in no folder of a class"))
+            reasons |= dict.fromkeys(group.files, "it is in no folder of a class")
         elif roles[top] == "skip":
-            left_out.append(Skipped(printable(file.name), _reason_beside(shown[top], splits, said, top)))
+            reasons |= dict.fromkeys(group.files, _reason_beside(shown[top], said, top))
         elif not splitting:
-            placed.append((file, "", top))
+            placed.append((group, "", top))
         else:
-            placed.append((file, roles[top], file.folders[1] if len(file.folders) > 1 else ""))
+            placed.append((group, roles[top], group.folders[1] if len(group.folders) > 1 else ""))
     placed, unsorted, notes = _sorted_by_lists(placed, texts)
     placed, spelled = _one_spelling(placed, spelling)
-    used = Counter(file.folders[0] for file, _, _ in placed)
-    names_shown = shown_names(sorted({name for _, _, name in placed}))
-    places = tuple(Place(file.name, split, names_shown[name]) for file, split, name in placed)
-    if splitting and not places and not choices:
+    if splitting and not placed and not choices:
         choice = _question_of_splits("The folders named as splits hold no folders of classes.", roles)
         choices = [replace(choice, taken=splits, said=True) if splits.strip() else choice]
+    reasons |= unsorted
     return FolderReading(
-        places,
-        tuple(FolderRole(shown[f], role, below[f], used[f]) for f, role in roles.items()),
-        (*left_out, *unsorted),
+        _places(names, placed),
+        _folder_roles(groups, placed, roles, shown),
+        tuple(Skipped(printable(name), reasons[name]) for name in names if name in reasons),
         (*choices, *spelled),
         (*notes, *_deeper(placed)),
     )
 
 
-def _reason_beside(shown: str, splits: str, said: Mapping[str, str], folder: str) -> str:
+def _by_folder(names: Sequence[str]) -> list[_Group]:
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(name.rpartition("/")[0], []).append(name)
+    return [
+        _Group(tuple(files), tuple(cleaned(part) for part in folder.split("/") if part not in ("", ".")))
+        for folder, files in found.items()
+    ]
+
+
+def _places(names: Sequence[str], placed: _Placed) -> tuple[Place, ...]:
+    """The places in the order of the files."""
+    shown = shown_names(sorted({name for _, _, name in placed}))
+    where = {file: (split, shown[name]) for group, split, name in placed for file in group.files}
+    return tuple(Place(name, *where[name]) for name in names if name in where)
+
+
+def _folder_roles(
+    groups: list[_Group], placed: _Placed, roles: Mapping[str, str], shown: Mapping[str, str]
+) -> tuple[FolderRole, ...]:
+    below: Counter[str] = Counter()
+    used: Counter[str] = Counter()
+    for group in groups:
+        below.update({folder: len(group.files) for folder in group.folders[:1]})
+    for group, _, _ in placed:
+        used.update({folder: len(group.files) for folder in group.folders[:1]})
+    return tuple(FolderRole(shown[f], role, below[f], used[f]) for f, role in roles.items())
+
+
+def _reason_beside(shown: str, said: Mapping[str, str], folder: str) -> str:
     if said.get(folder) == "skip":
         return f"the setting splits leaves the folder {shown!r} out"
     return f"its folder {shown!r} lies beside the folders train, val and test"
 
 
-def _without_common_folders(files: list[_File]) -> list[_File]:
+def _without_common_folders(groups: list[_Group]) -> list[_Group]:
     """Drop a folder in which all folders lie, again and again; pictures loose in it then lie in none."""
-    while len({f.folders[0] for f in files if f.folders}) == 1 and any(len(f.folders) > 1 for f in files):
-        if split_of(next(f.folders[0] for f in files if f.folders))[0]:
+    while len({g.folders[0] for g in groups if g.folders}) == 1 and any(len(g.folders) > 1 for g in groups):
+        if split_of(next(g.folders[0] for g in groups if g.folders))[0]:
             break
-        files = [replace(f, folders=f.folders[1:]) for f in files]
-    return files
+        groups = [g._replace(folders=g.folders[1:]) for g in groups]
+    return groups
 
 
 def _said(splits: str) -> dict[str, str]:
@@ -241,10 +270,10 @@ def _split_level(folders: Sequence[str]) -> dict[str, str]:
     return {folder: split for folder, split in named.items() if words[folder][1] in ((), common)}
 
 
-def _classes_come_first(files: list[_File], said: Mapping[str, str], splits: str) -> bool:
+def _classes_come_first(groups: list[_Group], said: Mapping[str, str], splits: str) -> bool:
     """Whether splits lie in the folders of classes: cat/train, cat/test."""
-    tops = {f.folders[0] for f in files if f.folders}
-    below = sorted({f.folders[1] for f in files if len(f.folders) > 1})
+    tops = {g.folders[0] for g in groups if g.folders}
+    below = sorted({g.folders[1] for g in groups if len(g.folders) > 1})
     if said:
         missing = set(said) - tops
         if missing and not set(said) <= set(below):
@@ -254,17 +283,17 @@ def _classes_come_first(files: list[_File], said: Mapping[str, str], splits: str
         return False
     named = _split_level(below)
     inside: dict[str, set[str]] = {}
-    for f in files:
-        if f.folders:
-            inside.setdefault(f.folders[0], set()).add(named.get("".join(f.folders[1:2]), ""))
+    for g in groups:
+        if g.folders:
+            inside.setdefault(g.folders[0], set()).add(named.get("".join(g.folders[1:2]), ""))
     return len(set(named.values())) > 1 and all(any(found) for found in inside.values())
 
 
 def _roles(
-    files: list[_File], said: Mapping[str, str], splits: str
+    groups: list[_Group], said: Mapping[str, str], splits: str
 ) -> tuple[dict[str, str], list[OpenChoice]]:
     """What each folder on the top level is, and the question whether that is right, if it is open."""
-    guess, question = _guessed_roles(files)
+    guess, question = _guessed_roles(groups)
     if splits.strip().lower() == "none":
         roles = dict.fromkeys(guess, "class")
     elif set(said.values()) & {"train", "val", "test"} or (said and set(guess.values()) - {"class"}):
@@ -281,12 +310,12 @@ def _roles(
     return roles, [replace(choice, taken=splits, said=True) if splits.strip() else choice]
 
 
-def _guessed_roles(files: list[_File]) -> tuple[dict[str, str], str]:
+def _guessed_roles(groups: list[_Group]) -> tuple[dict[str, str], str]:
     """What each folder on the top level seems to be, and what is open about that, or ""."""
     children: dict[str, set[str]] = {}
-    for f in files:
-        if f.folders:
-            children.setdefault(f.folders[0], set()).add("/".join(f.folders[1:2]))
+    for g in groups:
+        if g.folders:
+            children.setdefault(g.folders[0], set()).add("/".join(g.folders[1:2]))
     tops = sorted(children)
     named = _split_level(tops)
     others = [top for top in tops if top not in named]
@@ -327,36 +356,33 @@ def _question_of_splits(question: str, roles: Mapping[str, str]) -> OpenChoice:
     return OpenChoice("splits", question, options, some if taken else "none")
 
 
-def _without_wrappers(files: list[_File], splitting: Mapping[str, str]) -> list[_File]:
+def _without_wrappers(groups: list[_Group], splitting: Mapping[str, str]) -> list[_Group]:
     """Look through a split's only folder: train/train/cat, or train/images/cat and test/images/cat."""
     while True:
         inside: dict[str, set[tuple[str, ...]]] = {top: set() for top in splitting}
         deep = dict.fromkeys(splitting, True)
-        for f in files:
-            if f.folders and f.folders[0] in splitting:
-                inside[f.folders[0]].add(f.folders[1:2])
-                deep[f.folders[0]] &= len(f.folders) > 2
+        for g in groups:
+            if g.folders and g.folders[0] in splitting:
+                inside[g.folders[0]].add(g.folders[1:2])
+                deep[g.folders[0]] &= len(g.folders) > 2
         single = {top for top, found in inside.items() if len(found) == 1 and deep[top]}
         again = {top for top in single if split_of(next(iter(inside[top]))[0])[0] == splitting[top]}
         through = (
             single if single == set(splitting) and len({frozenset(inside[t]) for t in single}) == 1 else again
         )
         if not through:
-            return files
-        files = [
-            replace(f, folders=(f.folders[0], *f.folders[2:]))
-            if f.folders[:1] and f.folders[0] in through
-            else f
-            for f in files
+            return groups
+        groups = [
+            g._replace(folders=(g.folders[0], *g.folders[2:]))
+            if g.folders[:1] and g.folders[0] in through
+            else g
+            for g in groups
         ]
-
-
-_Placed = list[tuple[_File, str, str]]
 
 
 def _sorted_by_lists(
     placed: _Placed, texts: Callable[[], Mapping[str, str]]
-) -> tuple[_Placed, list[Skipped], list[str]]:
+) -> tuple[_Placed, _Reasons, list[str]]:
     """Sort a split's pictures that lie in no folder of a class by a list beside them, or leave them out."""
     by_split: dict[str, set[str]] = {}
     for _, split, name in placed:
@@ -375,30 +401,36 @@ def _sorted_by_lists(
         if split and ("" in names or strange):
             loose[split] = (names & {""}) | (others if strange else set())
     if not loose:
-        return placed, [], []
+        return placed, {}, []
     lists = texts() if known else {}
-    kept: _Placed = []
-    left_out: list[Skipped] = []
-    used: Counter[tuple[str, str]] = Counter()
     found = {
         split: classes_by_file(
-            lists, [f.name for f, s, name in placed if s == split and name in names], known
+            lists, [file for g, s, name in placed if s == split and name in names for file in g.files], known
         )
         for split, names in loose.items()
     }
-    for file, split, name in placed:
+    kept: _Placed = []
+    left_out: _Reasons = {}
+    used: Counter[tuple[str, str]] = Counter()
+    for group, split, name in placed:
         if name not in loose.get(split, ()):
-            kept.append((file, split, name))
-        elif file.name in found[split].classes:
-            kept.append((file, split, found[split].classes[file.name]))
-            used[split, found[split].source] += 1
-        else:
-            why = f"the folder {printable(name, 40)!r} is not one of the classes in train" if name else (
-                f"it is in no folder of a class inside {printable(file.folders[0], 40)!r}"
-            )  # fmt: skip
-            left_out.append(Skipped(
-                printable(file.name), f"{why}: sort the pictures of {split} into folders of their classes"
-            ))  # fmt: skip
+            kept.append((group, split, name))
+            continue
+        where = f"inside {printable(group.folders[0], 40)!r}"
+        why = f"the folder {printable(name, 40)!r} is not one of the classes in train" if name else (
+            f"it is in no folder of a class {where}"
+        )  # fmt: skip
+        why = f"{why}: sort the pictures of {split} into folders of their classes"
+        sorted_files = found[split]
+        by_class: dict[str, list[str]] = {}
+        for file in group.files:
+            if file in sorted_files.classes:
+                by_class.setdefault(sorted_files.classes[file], []).append(file)
+            else:
+                left_out[file] = why
+        kept += [(group._replace(files=tuple(files)), split, label) for label, files in by_class.items()]
+        if by_class:
+            used[split, sorted_files.source] += sum(map(len, by_class.values()))
     notes = [
         f"{count:,} images of {split} were sorted into their classes by {printable(source)}."
         for (split, source), count in used.items()
@@ -411,29 +443,29 @@ def _one_spelling(placed: _Placed, spelling: str) -> tuple[_Placed, list[OpenCho
     spelled: dict[str, dict[str, set[str]]] = {}
     for _, split, name in placed:
         spelled.setdefault(name.casefold(), {}).setdefault(name, set()).add(split)
-    groups = [names for names in spelled.values() if len(names) > 1]
-    if not groups:
+    alike = [names for names in spelled.values() if len(names) > 1]
+    if not alike:
         return placed, []
     best: dict[str, str] = {}
-    for names in groups:
+    for names in alike:
         different = sum(map(len, names.values())) == len(set().union(*names.values()))
         if spelling == "together" or (spelling == "guess" and different):
             first = min(names, key=lambda name: ("train" not in names[name], name))
             best |= dict.fromkeys(names, first)
-    placed = [(file, split, best.get(name, name)) for file, split, name in placed]
-    shown = " and ".join(repr(printable(name, 40)) for name in sorted(groups[0]))
+    placed = [(group, split, best.get(name, name)) for group, split, name in placed]
+    shown = " and ".join(repr(printable(name, 40)) for name in sorted(alike[0]))
     options = {"together": "they are one class", "apart": "they are classes of their own"}
     return placed, [
         OpenChoice("spelling", f"The classes {shown} differ in capital letters only.", options,
-                   "together" if any(name in best for name in groups[0]) else "apart", spelling != "guess")
+                   "together" if any(name in best for name in alike[0]) else "apart", spelling != "guess")
     ]  # fmt: skip
 
 
 def _deeper(placed: _Placed) -> list[str]:
     """Say where the folders inside a class look like classes themselves."""
     inside: dict[str, set[str]] = {}
-    for file, split, name in placed:
-        below = file.folders[2 if split else 1 :]
+    for group, split, name in placed:
+        below = group.folders[2 if split else 1 :]
         if below:
             inside.setdefault(name, set()).add(below[0])
     for name, found in inside.items():

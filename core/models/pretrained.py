@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import store
+from core.data.download import fetch
 from core.data.preprocessing import Preprocessing
 from core.errors import BadCheckpoint, Unavailable, UnknownName
 from core.models.card import ModelCard
-from core.models.download import fetch
 from core.paths import home
 from core.progress import Progress, no_progress
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from core.errors import UnknownName
 from core.models.classifier import Classifier
+from core.network.feature_maps import layer_outputs
 from core.network.receptive_field import UnknownReceptiveField
 from core.network.trace import twin_of
 from core.progress import Progress, no_progress
@@ -57,6 +58,9 @@ def effective_field(
     with torch.enable_grad():
         twin(inputs)
         output = outputs[-1] if outputs else None
+        held = layer_outputs(classifier).maps.get(layer)
+        if isinstance(output, Tensor) and held is not None:  # its channels may be last, its places tokens
+            output = held.of(output)
         if not isinstance(output, Tensor) or output.ndim != 4:
             raise UnknownReceptiveField(
                 f"The output of {layer!r} is not a map with rows and columns: choose a layer before the "

@@ -245,7 +245,10 @@ def gradient_box(module: nn.Module, layer: str, inputs: Tensor, y: int, x: int) 
                 f"The place ({y}, {x}) is not in the output of {layer!r}, which has {output.shape[2]} rows "
                 f"and {output.shape[3]} columns."
             )
-        (gradient,) = torch.autograd.grad(output[0, :, y, x].sum(), inputs)
+        # Weighed at random: behind a norm over the channels their plain sum is the same for every image.
+        place = output[0, :, y, x]
+        weights = torch.randn(place.shape, generator=torch.Generator().manual_seed(0)).to(place)
+        (gradient,) = torch.autograd.grad((place * weights).sum(), inputs)
     seen = gradient[0].abs().sum(0) > 0
     if not bool(seen.any()):
         raise UnknownReceptiveField(

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from core.occlusion.full_forwards import Engine, full_forwards
+from core.occlusion.full_forwards import Engine
 from core.occlusion.occlusion_map import OcclusionMap
 from core.occlusion.windows import (
-    FEWEST_PLACES_TO_PREPARE_FOR,
     FILLS,
     check_size,
     default_stride,
@@ -80,20 +79,14 @@ def occlusion_logits(
         _copy_known(known, window, fill, tops, lefts, logits, missing)
         base_logits = known.base_logits
     corners = np.stack([tops[np.nonzero(missing)[0]], lefts[np.nonzero(missing)[1]]], axis=1)
-    engine = engine or _quickest(classifier, image, filled, corners, window)
-    logits[missing] = engine(classifier, image, filled, corners, window, progress)
-    name = engine.__name__.replace("_", " ")
+    if engine is None:
+        from core.occlusion.quickest import quickest_logits
+
+        logits[missing], name = quickest_logits(classifier, image, filled, corners, window, progress)
+    else:
+        logits[missing] = engine(classifier, image, filled, corners, window, progress)
+        name = engine.__name__.replace("_", " ")
     return OcclusionMap(window, stride, fill, tops, lefts, logits, base_logits, (height, width), name)
-
-
-def _quickest(
-    classifier: Classifier, image: np.ndarray, filled: np.ndarray, corners: np.ndarray, window: int
-) -> Engine:
-    from core.occlusion.incremental import incremental_engine, is_prepared
-
-    if len(corners) <= FEWEST_PLACES_TO_PREPARE_FOR and not is_prepared(classifier, window):
-        return full_forwards
-    return incremental_engine(classifier, image, filled, corners, window) or full_forwards
 
 
 def _copy_known(

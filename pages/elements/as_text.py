@@ -8,6 +8,11 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])", r"\\\1", text).replace("\n", " ")
 
 
+def as_code(text: str) -> str:
+    """Text that people gave, as it stands, in the type of code."""
+    return "`" + text.replace("`", "'").replace("\n", " ") + "`"
+
+
 def as_written(text: object) -> str:
     """The words of an error, which may quote anything: Markdown and LaTeX mean nothing, `code` is code."""
     parts = re.split(r"(`[^`\n]+`)", str(text))

@@ -20,6 +20,7 @@ _ROLE_WORDS = {
     "skip": "left out",
 }  # fmt: skip
 _FEWEST_CLASSES = 2
+_KEPT_READINGS = 4  # of a session: a hundred thousand files take seconds
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def folder_form(files_named: Callable[[str], ImageFiles], said: Mapping[str, str
             else:
                 st.session_state[f"{key}_said"] = changed
                 st.rerun()
-    st.markdown("\n".join(f"- {plain(sentence)}" for sentence in asked.reading.sentences()))
+    st.markdown("\n".join(f"- {plain(sentence)}" for sentence in asked.reading.sentences(with_choices=False)))
     return asked
 
 
@@ -78,8 +79,15 @@ def asked_of(files_named: Callable[[str], ImageFiles], said: Mapping[str, str]) 
         SettingError: They name folders that are not there, or cannot be understood.
     """
     files = files_named(said.get("names", "guess"))
-    reading = look_into(files, splits=said.get("splits", ""), spelling=said.get("spelling", "guess"))
-    return Asked(dict(said), reading, (*reading.left_out, *files.skipped))
+    splits, spelling = said.get("splits", ""), said.get("spelling", "guess")
+    held: dict[tuple[str, str, str], FolderReading] = st.session_state.setdefault("data_readings", {})
+    facts = (files.key, splits, spelling)
+    if facts not in held:
+        reading = look_into(files, splits=splits, spelling=spelling)
+        while len(held) >= _KEPT_READINGS:
+            del held[next(iter(held))]
+        held[facts] = reading
+    return Asked(dict(said), held[facts], (*held[facts].left_out, *files.skipped))
 
 
 def _mark(asked: Asked) -> str:
@@ -94,22 +102,30 @@ def _digest(*facts: object) -> str:
 def _choices(asked: Asked, key: str) -> Said:
     """One control for each question, the option that was taken chosen; one click takes another."""
     found: Said = {}
-    splits = {"": "as guessed", "none": "every folder is a class"}
+    splits = {"": "As guessed", "none": "Every folder is a class"}
     for choice in asked.reading.choices:
         if choice.setting == "splits":
             st.caption(plain(choice.question))
-            splits |= {o: f"{o}; {meaning}" for o, meaning in choice.options.items() if o not in splits}
+            splits |= {
+                option: f"{_in_words(option)}; {meaning}"
+                for option, meaning in choice.options.items()
+                if option not in splits
+            }
             continue
-        found[choice.setting] = _one_of(
-            choice.question, {o: f"{o}: {meaning}" for o, meaning in choice.options.items()}, choice.taken,
-            f"{key}_{choice.setting}",
-        )  # fmt: skip
+        options = {option: meaning[:1].upper() + meaning[1:] for option, meaning in choice.options.items()}
+        found[choice.setting] = _one_of(choice.question, options, choice.taken, f"{key}_{choice.setting}")
         if found[choice.setting] == choice.taken and not choice.said:
             found[choice.setting] = "guess"
     taken = asked.said.get("splits", "")
     if taken not in splits:
-        splits[taken] = "as in the table"
+        splits[taken] = "As in the table"
     return {**found, "splits": _one_of("Folders", splits, taken, f"{key}_splits")}
+
+
+def _in_words(splits: str) -> str:
+    """The setting "a=train, b=test" as "“a” is the training set, “b” is the test set"."""
+    parts = [part.rpartition("=") for part in splits.split(", ")]
+    return ", ".join(f"“{folder}” is the {_ROLE_WORDS.get(role, role)}" for folder, _, role in parts)
 
 
 def _one_of(label: str, options: Mapping[str, str], taken: str, key: str) -> str:

@@ -12,7 +12,6 @@ import streamlit as st
 from core.data.catalogue import (
     CatalogueEntry,
     add_upload,
-    folder_reading,
     read_upload_as,
     said_of_upload,
     upload_files,
@@ -254,15 +253,15 @@ def left_out(dataset: ImageDataset) -> None:
     )
 
 
-def folders(entry: CatalogueEntry, dataset: ImageDataset | None) -> None:
+def folders(entry: CatalogueEntry) -> None:
     """What the folders of an uploaded data set were taken for, and the form that says it otherwise."""
-    reading = folder_reading(entry.name)
-    if entry.path is None or reading is None:
+    if entry.path is None:
         return
-    title = "What the folders were taken for" + (", please check" if reading.is_open else "")
-    with st.expander(title, expanded=dataset is None, icon=":material/folder:"), errors_shown():
-        said = said_of_upload(entry.name)
-        asked = folder_form(partial(upload_files, entry.name), said, f"data_folders_{entry.name}")
+    said, files_named = said_of_upload(entry.name), partial(upload_files, entry.name)
+    is_open = asked_of(files_named, said).reading.is_open
+    title = "What the folders were taken for" + (", please check" if is_open else "")
+    with st.expander(title, icon=":material/folder:"), errors_shown():
+        asked = folder_form(files_named, said, f"data_folders_{entry.name}")
         pressed = st.button(
             "Read it this way", key="data_read_folders", disabled=asked.said == said or not asked.has_classes
         )

@@ -22,7 +22,7 @@ ORANGE = np.array((255, 120, 0), np.float32)
 def channel_map(f: Filters, channel: int) -> None:
     """Draw the picker of the image, and the map over it."""
     st.markdown("**Its map over the chosen image**")
-    image = choose_image(f.card)
+    image = choose_image(f.card, f.classifier)
     pixels = fit(image.pixels, f.card.preprocessing)
     sha256 = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
     site = f.layer.site

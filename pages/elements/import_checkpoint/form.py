@@ -26,7 +26,7 @@ from core.network.summary import short
 from core.paths import home
 from core.progress import Progress
 from core.settings import assignments_in
-from pages.elements.as_text import as_written, plain
+from pages.elements.as_text import as_code, as_written, plain
 from pages.elements.ask import asked
 from pages.elements.figures.what_next import what_next
 from pages.elements.import_checkpoint.model_diagram import model_diagram
@@ -130,10 +130,10 @@ def _show_file(file: _File) -> None:
     main = file.sets[0]
     count = sum(tensor.numel() for tensor in main.tensors.values())
     first = next(iter(main.tensors))
-    others = [f"`{plain(weights.place)}`" for weights in file.sets[1:]]
+    others = [as_code(weights.place) for weights in file.sets[1:]]
     also = f" The file also holds weights under {', '.join(others)}." if others else ""
     st.success(
-        f"{len(main.tensors)} tensors, {short(count)} numbers; the first is `{first[:80]}`, "
+        f"{len(main.tensors)} tensors, {short(count)} numbers; the first is {as_code(first[:80])}, "
         f"{' × '.join(map(str, main.tensors[first].shape)) or 'a single number'}. "
         f"{as_written(' '.join(main.notes))}{also}",
         icon=":material/check:",
