@@ -53,8 +53,8 @@ def put_job(runs: Path, name: str, owner: str, **files: object) -> None:
     folder = runs / name
     folder.mkdir(parents=True)
     about = {
-        "name": name, "command": [sys.executable, "-m", "core", "train", "--help"], "device": "cpu", "queued": 1.0,
-        "owner": hashlib.sha256(owner.encode()).hexdigest()[:16],
+        "name": name, "command": [sys.executable, "-m", "core", "train", "--help"],
+        "device": "cpu", "queued": 1.0, "owner": hashlib.sha256(owner.encode()).hexdigest()[:16],
     }  # fmt: skip
     for file, value in {"job": about, **files}.items():
         (folder / f"{file}.json").write_text(json.dumps(value))
