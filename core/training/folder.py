@@ -116,7 +116,7 @@ def _settings_by_history(folder: Path) -> Settings:
     """What a run was started with, where the file that says so is damaged; empty if it had not begun."""
     starts = list(of_kind(read_history(folder / FILE), StartRecord))
     if starts and starts[-1].settings:
-        return starts[-1].settings
+        return dict(starts[-1].settings)
     if not any((folder / file).exists() for file in (FILE, STATE, CARD)):
         return {}
     raise BadCheckpoint(
