@@ -1,4 +1,4 @@
-"""What a page opens on comes with Convoscope: nothing is computed for the first view in an empty home folder."""
+"""What a page opens on comes with Convoscope: nothing is computed for a first view in an empty home."""
 
 import pytest
 from streamlit.testing.v1 import AppTest
