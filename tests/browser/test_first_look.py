@@ -61,9 +61,9 @@ WITHOUT_PICTURE = [
     ("embedding", {"classifier": "cifar10_resnet18"}),
     ("filters", {"classifier": "efficientnet_lite0", "fl_set": "fashion_mnist"}),
 ]
-# How many times as long as an empty page the first picture may take. Measured on two busy cores: 2 to 6 where
-# the answer ships, up to 15 for what is computed. What makes someone wait a minute takes more than 60.
-MOST_TIMES_EMPTY = 40
+# How many times as long as an empty page the first picture may take, and the seconds that are always enough: a
+# busy machine is no defect, a page that computes for minutes before it shows anything is one.
+MOST_TIMES_EMPTY, ALWAYS_ENOUGH = 40, 100
 
 # The first picture in the page itself: its distance from the top, and what stands above it.
 PICTURE = """() => {
@@ -174,7 +174,7 @@ def words(case):
 def test_a_view_opens_on_a_picture_soon(visit, empty_page, case):
     began = visit.open(*case)
     found = visit.picture()
-    assert time.monotonic() - began <= MOST_TIMES_EMPTY * empty_page
+    assert time.monotonic() - began <= max(ALWAYS_ENOUGH, MOST_TIMES_EMPTY * empty_page)
     page, query = case
     if not query:
         visit.check()
