@@ -61,7 +61,7 @@ WITHOUT_PICTURE = [
     ("embedding", {"classifier": "cifar10_resnet18"}),
     ("filters", {"classifier": "efficientnet_lite0", "fl_set": "fashion_mnist"}),
 ]
-# How many times as long as an empty page the first picture may take, and the seconds that are always enough: a
+# How many times as long as an empty page the first picture may take, and the seconds that always do: a
 # busy machine is no defect, a page that computes for minutes before it shows anything is one.
 MOST_TIMES_EMPTY, ALWAYS_ENOUGH = 40, 100
 
