@@ -145,7 +145,7 @@ def _field(stack: Stack, side: int, photo: ReadImage) -> None:
         lit(pixels, shares),
         width="stretch",
         caption="Counted: the brighter, the more paths lead from the pixel "
-        f"to that unit. 95 % of them come from {effective_side(shares)} × {effective_side(shares)} pixels.",
+        f"to that unit. 95% of them come from {effective_side(shares)} × {effective_side(shares)} pixels.",
     )
 
 

@@ -92,5 +92,5 @@ def _draw(image: np.ndarray, strength: np.ndarray, box: Box) -> None:
         lit(pixels, strength),
         width="stretch",
         caption="Measured: the stronger the gradient, the "
-        f"brighter. 95 % of its energy lies in {side} × {side} pixels.",
+        f"brighter. 95% of its energy lies in {side} × {side} pixels.",
     )

@@ -117,7 +117,7 @@ def _figures(f: Filters, effect: Effect) -> None:
         st.metric("Still wrong, another class", f"{len(effect.other):,}")
     sure = "larger than chance would give" if p < 0.05 else "no larger than chance may give"
     st.caption(
-        f"On {len(effect.labels):,} images; 95 % intervals {_interval(intervals[0])} before and "
+        f"On {len(effect.labels):,} images; 95% intervals {_interval(intervals[0])} before and "
         f"{_interval(intervals[1])} after. The difference is {sure} (McNemar's test, p = {p:.2g}). "
         f"Computed by {effect.engine}."
     )

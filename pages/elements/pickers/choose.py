@@ -138,7 +138,7 @@ def _target_chip(card: ModelCard, logits: np.ndarray, label: str | None) -> None
     shown = _target(card, logits, label)
     with st.popover(f"explains: **{plain(card.class_names[shown])}** {shares[shown]:.1%}", key="chip_target"):
         name = st.selectbox(
-            f"Target: {plain(card.class_names[first])}, the {'true' if known else 'predicted'} class",
+            f"Explain: {plain(card.class_names[first])} ({'its true class' if known else 'its answer'})",
             [AUTOMATIC, *card.class_names], key="target", on_change=_redraw, width=320,
             help="Automatic is the true class where it is known, else the class that is predicted.",
         )  # fmt: skip
@@ -191,7 +191,7 @@ def show_prediction(chosen: Chosen) -> None:
 def what_the_network_sees(image: ReadImage, card: ModelCard) -> None:
     """A panel with every step from the file to the first layer."""
     panel = st.expander(
-        "What the network sees, step by step", icon=":material/steps:", key="steps_open", on_change="rerun"
+        "How the photo is prepared", icon=":material/steps:", key="steps_open", on_change="rerun"
     )
     with panel:
         if not panel.open:
