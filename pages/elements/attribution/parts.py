@@ -156,6 +156,7 @@ def _show_baseline(chosen: Chosen, settings: Mapping[str, Any]) -> None:
         enlarge(pixels if pixels.shape[2] == 3 else pixels[..., 0], 120),
         f"Baseline: {settings['baseline']}{words}",
         width=120,
+        alt="The baseline",
     )
 
 

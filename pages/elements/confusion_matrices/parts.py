@@ -236,7 +236,7 @@ def calibration_part(judged: Judged) -> None:
             "images": found.counts, "middle": (found.edges[:-1] + found.edges[1:]) / 2,
         })[filled]  # fmt: skip
         with left:
-            st.vega_lite_chart(table, _RELIABILITY, key="cm_reliability")
+            st.vega_lite_chart(table, _RELIABILITY, key="cm_reliability", alt="Accuracy over confidence")
         with right:
             st.metric("Expected calibration error", f"{found.error:.2%}")
             sure = float(judged.predictions.confidence.mean())

@@ -156,6 +156,7 @@ def _by_class(f: Filters, effect: Effect) -> None:
         },
         width="stretch",
         key="fl_by_class",
+        alt="Accuracy of each class before and after",
     )
 
 
@@ -276,7 +277,7 @@ def _special(f: Filters, rows: np.ndarray, labels: np.ndarray, effect: Effect, h
             },
         },
         width="stretch",
-        key="fl_random",
+        key="fl_random", alt="Accuracy with random channels off and with the chosen ones off",
     )  # fmt: skip
 
 

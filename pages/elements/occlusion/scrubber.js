@@ -293,7 +293,11 @@ function prepare(s) {
     part.canvas.classList.toggle("pixelated", s.width <= 128);
   }
   s.picture.title.textContent = `Hide ${s.window} × ${s.window} pixels: drag`;
-  s.heat.title.textContent = { drop: "How much each part matters", probability: "Probability left", logit: "Logit left" }[
+  s.heat.title.textContent = {
+    drop: "How much each part matters",
+    probability: "Probability left",
+    logit: "Logit left",
+  }[
     s.value
   ];
   s.flip.title.textContent = "Who wins when this is hidden";

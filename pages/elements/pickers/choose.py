@@ -200,12 +200,12 @@ def what_the_network_sees(image: ReadImage, card: ModelCard) -> None:
         steps = [*image.steps, *fit_steps(image.pixels, card.preprocessing)]
         columns = st.columns(len(steps) + 1)
         for column, step in zip(columns, steps, strict=False):
-            column.image(enlarge(step.pixels, 256), width="stretch")
+            column.image(enlarge(step.pixels, 256), width="stretch", alt=step.name)
             column.caption(f"**{step.name}**: {step.text}")
         values = (pixels / 255 - card.preprocessing.mean) / card.preprocessing.std
         low, high = values.min(), values.max()
         shown = ((values - low) / max(high - low, 1e-9) * 255).astype(np.uint8)
-        columns[-1].image(enlarge(shown, 256), width="stretch")
+        columns[-1].image(enlarge(shown, 256), width="stretch", alt="Normalized")
         mean, std = (
             ", ".join(f"{v:.3g}" for v in part) for part in (card.preprocessing.mean, card.preprocessing.std)
         )
