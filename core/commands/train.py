@@ -99,7 +99,7 @@ def _line(record: Record) -> str:
             words = ""
             if test := record.test:
                 low, high = test.interval
-                words = f" Test accuracy {test.accuracy:.2%} (95 % interval {low:.2%} to {high:.2%})."
+                words = f" Test accuracy {test.accuracy:.2%} (95% interval {low:.2%} to {high:.2%})."
             return record.verdict + words
 
 

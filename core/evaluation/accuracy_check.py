@@ -56,7 +56,7 @@ class AccuracyCheck:
     """What was measured, and what follows from it.
 
     Attributes:
-        accuracy: As the network was imported, with its 95 % interval.
+        accuracy: As the network was imported, with its 95% interval.
         verdict: In words, for people.
         cause: What restores the accuracy; None where nothing needs to, or nothing was found.
     """

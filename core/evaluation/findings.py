@@ -86,7 +86,7 @@ def _accuracy(matrix: np.ndarray) -> Finding:
     share, (low, high) = accuracy(matrix)
     text = (
         f"{int(np.trace(matrix)):,} of {_count(total, 'image')} are right: an accuracy of {share:.2%}, "
-        f"95 % interval {low:.2%} to {high:.2%}."
+        f"95% interval {low:.2%} to {high:.2%}."
     )
     return Finding("accuracy", text, (), {"accuracy": share, "low": low, "high": high, "images": total})
 

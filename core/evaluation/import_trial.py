@@ -53,7 +53,7 @@ class Measured:
     """The accuracy of an import on a data set.
 
     Attributes:
-        interval: That of 95 %.
+        interval: That of 95%.
         fits: Whether it is what was claimed, or what a trained network has.
         better_than_guessing: Whether the interval lies above the share of one class.
         verdict: In words, for people.

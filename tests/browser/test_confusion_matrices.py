@@ -134,7 +134,7 @@ def test_the_keyboard_does_the_same(page, server, predictions):
 
 
 def test_the_threshold_counts_as_python_does(page, server, predictions):
-    open_page(page, server, cm_part="One against the rest", cm_class="8", cm_threshold="0.3", cm_outcome="fn")
+    open_page(page, server, cm_part="One vs. rest", cm_class="8", cm_threshold="0.3", cm_outcome="fn")
     slider = page.locator('input[type="range"][aria-label="Threshold"]')
     slider.wait_for()
     scores, positive = predictions.probabilities[:, 8], predictions.labels == 8

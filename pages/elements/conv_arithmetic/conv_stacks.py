@@ -140,12 +140,14 @@ def _field(stack: Stack, side: int, photo: ReadImage) -> None:
         width="stretch",
         caption=f"Theory: the middle unit sees {round(last - first) + 1} × "
         f"{round(last - first) + 1} pixels, orange where it looks beyond the image.",
+        alt="The field that theory gives",
     )
     counted.image(
         lit(pixels, shares),
         width="stretch",
         caption="Counted: the brighter, the more paths lead from the pixel "
-        f"to that unit. 95 % of them come from {effective_side(shares)} × {effective_side(shares)} pixels.",
+        f"to that unit. 95% of them come from {effective_side(shares)} × {effective_side(shares)} pixels.",
+        alt="The paths to the middle unit, counted",
     )
 
 
@@ -179,7 +181,12 @@ def _pyramid(rows: list[Row], side: int, photo: ReadImage) -> None:
     st.caption("The photo with as many pixels as each layer has places: what is left of where things are.")
     pixels = square(photo.pixels, side)
     for column, size in zip(st.columns(min(6, len(sizes) + 1)), [side, *sizes][:6], strict=False):
-        column.image(enlarge(square(pixels, size), 240), width="stretch", caption=f"{size} × {size}")
+        column.image(
+            enlarge(square(pixels, size), 240),
+            width="stretch",
+            caption=f"{size} × {size}",
+            alt=f"The image at {size} × {size}",
+        )
 
 
 def _gradients() -> None:
@@ -222,7 +229,7 @@ def _gradients() -> None:
         },
         "height": 260,
     }
-    st.vega_lite_chart(table, spec, width="stretch")
+    st.vega_lite_chart(table, spec, width="stretch", alt="The cost of the layers")
 
 
 def _shipped(photo: ReadImage) -> None:

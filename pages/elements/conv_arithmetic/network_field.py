@@ -83,11 +83,17 @@ def _draw(image: np.ndarray, strength: np.ndarray, box: Box) -> None:
     dark = pixels // 3 + 20
     dark[box.top : box.bottom, box.left : box.right] = pixels[box.top : box.bottom, box.left : box.right]
     theory, measured = st.columns(2)
-    theory.image(lit(dark, None), width="stretch", caption=f"Theory: {box.height} × {box.width} pixels.")
+    theory.image(
+        lit(dark, None),
+        width="stretch",
+        caption=f"Theory: {box.height} × {box.width} pixels.",
+        alt="The field that theory gives",
+    )
     side = effective_side(strength**2)
     measured.image(
         lit(pixels, strength),
         width="stretch",
         caption="Measured: the stronger the gradient, the "
-        f"brighter. 95 % of its energy lies in {side} × {side} pixels.",
+        f"brighter. 95% of its energy lies in {side} × {side} pixels.",
+        alt="The field that gradients show",
     )

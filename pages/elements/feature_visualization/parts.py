@@ -199,7 +199,10 @@ def _draw_growing(frames: list[Frame], wanted: Wanted) -> None:
     last = frames[-1]
     left.markdown(f"**{plain(wanted.title)}**")
     left.image(
-        enlarge(last.pixels, 420), width=420, output_format="JPEG" if last.pixels.shape[0] > 64 else "PNG"
+        enlarge(last.pixels, 420),
+        width=420,
+        output_format="JPEG" if last.pixels.shape[0] > 64 else "PNG",
+        alt="The picture that was made",
     )
     left.caption(f"step {last.step} of {wanted.settings['steps']}")
     middle.markdown("**How strongly it answers**")
@@ -217,7 +220,7 @@ def _draw_growing(frames: list[Frame], wanted: Wanted) -> None:
                 "y": {"field": "answer", "type": "quantitative"},
             },
         },
-        width="stretch",
+        width="stretch", alt="The activation at every step",
     )  # fmt: skip
 
 

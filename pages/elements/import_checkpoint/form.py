@@ -234,7 +234,7 @@ def _settings_field(member: str, guess: Guess | None) -> None:
     assumed = {} if guess is None else guess.settings
     free = [s for s in models[member].settings if s.name not in told and s.name != "network"]
     st.text_input(
-        "Settings that the shapes do not reveal",
+        "Extra settings",
         placeholder="; ".join(f"{s.name}={assumed.get(s.name, s.default)}" for s in free) or "none",
         help="name=value, separated by semicolons. " + " ".join(f"**{s.name}**: {s.help}" for s in free),
         key="import_settings",
@@ -311,7 +311,7 @@ def _scale_fields(plan: Plan) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def _third_step(file: _File, request: _Request) -> None:
-    if st.button("Try them", type="primary", icon=":material/play_arrow:", key="import_try"):
+    if st.button("Test", type="primary", icon=":material/play_arrow:", key="import_try"):
         st.session_state["import_tried"] = request
     tried = st.session_state.get("import_tried")
     if tried is None:
@@ -371,7 +371,7 @@ def _result(file: _File, request: _Request, trial: Trial) -> None:
                 "Keep the corrected version", type="primary", icon=":material/build:", key="import_mend"
             )
             as_it_is = st.button(
-                "Keep it as it is" if remedy else "Keep it",
+                "Save as it is" if remedy else "Save",
                 icon=":material/save:",
                 key="import_keep",
                 type="secondary" if remedy else "primary",
