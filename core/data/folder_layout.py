@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from core.data.annotation_files import classes_by_file
+from core.data.annotation_files import SortedFiles, classes_by_file, classes_in_table
 from core.data.dataset import Skipped
 from core.data.file_names import cleaned, printable, shown_names, split_of
 from core.errors import SettingError, one_of
@@ -15,6 +15,7 @@ ROLES = ("train", "val", "test", "class", "skip")
 SPLIT_ORDER = ("", "train", "val", "test")
 SPELLINGS = ("guess", "together", "apart")
 READING_SETTINGS = ("splits", "spelling", "names")  # of a data set: what says how its files are understood
+_FEWEST_CLASSES = 2
 _SAID = re.compile(rf"\s*(.+?)\s*=\s*({'|'.join(ROLES)})\s*(?:,|$)")
 
 
@@ -185,6 +186,10 @@ def read_layout(
             placed.append((group, "", top))
         else:
             placed.append((group, roles[top], group.folders[1] if len(group.folders) > 1 else ""))
+    if not splits.strip() and len({name for _, _, name in placed} - {""}) < _FEWEST_CLASSES:
+        table = classes_in_table(texts(), names)
+        if len(set(table.classes.values())) >= _FEWEST_CLASSES:
+            return _by_table(names, groups, splitting, table)
     placed, unsorted, notes = _sorted_by_lists(placed, texts)
     placed, spelled = _one_spelling(placed, spelling)
     if splitting and not placed and not choices:
@@ -197,6 +202,39 @@ def read_layout(
         tuple(Skipped(printable(name), reasons[name]) for name in names if name in reasons),
         (*choices, *spelled),
         (*notes, *_deeper(placed)),
+    )
+
+
+def _by_table(
+    names: Sequence[str], groups: list[_Group], splitting: Mapping[str, str], table: SortedFiles
+) -> FolderReading:
+    """Classes from a table beside the images, since there are no folders of classes."""
+    split_by_file = {
+        file: splitting.get("".join(group.folders[:1]), "") for group in groups for file in group.files
+    }
+    if splitting:
+        split_by_file = {file: split for file, split in split_by_file.items() if split}
+    shown = shown_names(sorted(set(table.classes.values())))
+    where = {
+        file: (split, shown[table.classes[file]])
+        for file, split in split_by_file.items()
+        if file in table.classes
+    }
+    source = printable(table.source)
+    used = Counter(split for split, _ in where.values())
+    below = Counter(split_by_file.values())
+    return FolderReading(
+        tuple(Place(name, *where[name]) for name in names if name in where),
+        tuple(FolderRole(folder, role, below[role], used[role]) for folder, role in splitting.items()),
+        tuple(
+            Skipped(printable(name), f"{source} names no class for it, and it is in no folder of a class")
+            for name in names
+            if name not in where
+        ),
+        notes=(
+            f"No folders of classes were found; the classes are those of {source}, column "
+            f"{printable(table.column, 40)!r}, which names {len(where):,} of {len(names):,} images.",
+        ),
     )
 
 
