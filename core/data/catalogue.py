@@ -19,7 +19,7 @@ from core.data.archive import list_zip
 from core.data.dataset import ImageDataset
 from core.data.file_names import printable
 from core.data.folder_index import ImageFiles, find_images, look_into, read_dataset
-from core.data.folder_layout import READING_SETTINGS, FolderReading
+from core.data.folder_reading import READING_SETTINGS, FolderReading
 from core.data.sets import datasets
 from core.errors import BadDataset, SettingError, Unavailable, UnknownName
 from core.paths import home

@@ -111,8 +111,8 @@ def test_an_upload_that_is_no_zip_is_refused_in_the_page():
 
 
 def test_the_same_zip_twice_is_one_data_set(tmp_path):
-    first = add_upload(zip_of_images(), "a.zip")
-    again = add_upload(zip_of_images(), "a.zip")
+    data = zip_of_images()
+    first, again = add_upload(data, "a.zip"), add_upload(data, "a.zip")
     assert first[0] == again[0]
     assert len(list((tmp_path / "data" / "uploads").glob("*"))) == 2  # the zip and its description
 

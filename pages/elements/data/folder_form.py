@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.data.dataset import Skipped
 from core.data.folder_index import ImageFiles, look_into
-from core.data.folder_layout import ROLES, FolderReading
+from core.data.folder_reading import ROLES, FolderReading
 from core.errors import ConvoscopeError
 from pages.elements.as_text import plain
 
