@@ -8,7 +8,7 @@ BIN := .venv/bin
 TORCH ?=
 TORCH_INDEX := $(if $(TORCH),--extra-index-url https://download.pytorch.org/whl/$(TORCH))
 
-.PHONY: app test test-all check format benchmarks pictures clean
+.PHONY: app test test-all check format benchmarks networks pictures clean
 
 app: .venv/.app
 	$(BIN)/streamlit run app.py --server.port $(PORT) --server.address $(HOST)
@@ -38,6 +38,10 @@ format: .venv/.test
 
 benchmarks: .venv/.test
 	$(BIN)/python -m benchmarks
+
+# docs/networks.md: what each analysis does with one network of every family. What is known is not asked again.
+networks: .venv/.test
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.families
 
 # The pictures of Home's cards and of the README, taken anew from the running app.
 pictures: .venv/.test

@@ -101,7 +101,7 @@ def measure() -> list[Row]:
             losses.append(loss.item())
         assert np.isfinite(losses).all()
 
-    # What a run does once (opening the data, building the network, measuring) is no part of an epoch.
+    # What a run does once (opening the data, building the network, measuring) is not part of an epoch.
     rows = []
     for name, other, note in (
         (

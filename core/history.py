@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
-from core.paths import write_whole
+from core.paths import from_json, write_whole
 from core.settings import RENAMED
 
 PlainRecord = dict[str, Any]  # a record as JSON has it
@@ -247,14 +247,14 @@ def _whole_lines(path: Path, offset: int) -> bytes:
 
 def _parsed(line: bytes) -> PlainRecord | None:
     try:
-        plain = json.loads(line)
+        plain = from_json(line)
     except ValueError:  # a line cut off by a power failure, with others written after it
         return None
     return _from_words(plain) if isinstance(plain, dict) else None
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of a field's type; a whole number is a float too, and True is no number."""
+    """Whether a value is of a field's type; a whole number is a float too, and True is not a number."""
     if isinstance(hint, types.UnionType):
         return any(_fits(value, part) for part in get_args(hint))
     if get_origin(hint) is Mapping:

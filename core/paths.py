@@ -8,10 +8,12 @@
   runs/               trainings and other long jobs, one folder each
 """
 
+import json
 import os
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 # Seconds between tries to replace a file that somebody has open.
 PAUSES_BETWEEN_TRIES = (0.01, 0.03, 0.1, 0.3)
@@ -65,3 +67,23 @@ def replace_file(temporary: Path, path: Path) -> None:
         except PermissionError:
             time.sleep(pause)
     os.replace(temporary, path)
+
+
+def from_json(text: str | bytes) -> Any:
+    """What a JSON text says, whoever wrote it.
+
+    Raises:
+        ValueError: It is not JSON, or nests deeper than Python follows.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it nests too deeply") from None
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file says; None where there is none, or it is damaged."""
+    try:
+        return from_json(path.read_bytes())
+    except (OSError, ValueError):
+        return None

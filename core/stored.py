@@ -24,6 +24,7 @@ from core.store import Answer
 T = TypeVar("T")
 STRUCTURE_KEY = "shape of the answer"  # the key of all that is not an array
 _ARRAY, _FLOAT = "array", "float"  # how these stand in it
+_PLAIN = (bool, int, float, str)
 
 
 class NotStored(ConvoscopeError):
@@ -86,7 +87,10 @@ def _unpack(kind: Any, held: Any, answer: Mapping[str, Any]) -> Any:
     if origin in (Union, types.UnionType):
         if held is None:
             return None
-        (kind,) = (k for k in inner if k is not type(None))  # only "a kind or None" can be told apart
+        kinds = [k for k in inner if k is not type(None)]
+        if all(k in _PLAIN for k in kinds) and len(kinds) > 1:
+            return float(held[_FLOAT]) if isinstance(held, dict) else held
+        (kind,) = kinds  # of the others, only "a kind or None" can be told apart
         return _unpack(kind, held, answer)
     if isinstance(held, dict) and held.keys() == {_ARRAY}:
         return answer[held[_ARRAY]]

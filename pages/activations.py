@@ -29,7 +29,7 @@ with page("Activations", "What does every channel make of the image on its way t
         classifier = choose_classifier()
         card = card_of(classifier)
         with place:
-            image = choose_image(card)
+            image = choose_image(card, classifier)
     pixels = fit(image.pixels, card.preprocessing)
     sha256 = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
     layers = layers_of(classifier)

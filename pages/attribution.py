@@ -51,9 +51,9 @@ with page("Attribution", "Which pixels does the answer rest on?"):
             targets = [chosen.card.class_names.index(name) for name in classes]
         settings = settings_of_methods(chosen, picked)
     if not picked:
-        st.info("Choose a method behind the gear.", icon=":material/settings:")
+        st.info("Choose a method in the settings (⚙).", icon=":material/settings:")
     elif not targets:
-        st.info("Choose a class behind the gear.", icon=":material/settings:")
+        st.info("Choose a class in the settings (⚙).", icon=":material/settings:")
     else:
         asked = [
             Asked(name, target, settings[name]) for name in picked if name in settings for target in targets

@@ -2,12 +2,13 @@
 
 import streamlit as st
 
-from core.data.catalogue import dataset_names
-from core.errors import ConvoscopeError
+from core.data.catalogue import CatalogueEntry, dataset_names
+from core.data.dataset import ImageDataset
+from core.errors import BadDataset, ConvoscopeError, Unavailable
 from core.models import catalogue
 from core.models.card import ModelCard
 from pages.elements.as_text import as_written, plain
-from pages.elements.confusion_matrices.judged import judged
+from pages.elements.confusion_matrices.judged import Judged, judged, judged_without_images
 from pages.elements.confusion_matrices.parts import (
     calibration_part,
     classes_part,
@@ -21,22 +22,40 @@ from pages.elements.page import page
 from pages.elements.pickers.bar import draw_bar
 from pages.elements.pickers.choose import choose_classifier
 from pages.elements.pickers.dataset_picker import choose_next, dataset_picker, opened
-from pages.elements.pickers.first_choice import FIRST_CLASSIFIER, data_are_here, start_with_what_is_here
+from pages.elements.pickers.download_card import can_be_downloaded, download_card
+from pages.elements.pickers.first_choice import instead_of, start_with_what_is_here
 
 UPLOAD, TWO, ONE = "Your own matrix", "Two classifiers", "One against the rest"
 PARTS = ("Matrix", "Findings", "Classes", ONE, "Calibration", "Errors", TWO, UPLOAD)
 
 
-def show_what_is_here(classifier: str, error: ConvoscopeError) -> None:
-    """In place of a matrix whose images are missing: why, and the way to one that can be seen."""
-    st.info(as_written(error), icon=":material/download:")
-    if classifier != FIRST_CLASSIFIER and data_are_here(FIRST_CLASSIFIER):
-        st.button("Show Fashion-MNIST instead", type="primary", on_click=_choose_first)
+def show_what_is_here(dataset: str, error: ConvoscopeError) -> None:
+    """In place of a matrix that cannot be made: why, and the way to one that can be seen."""
+    instead = instead_of("", "cm")
+    if isinstance(error, Unavailable) and can_be_downloaded(dataset):
+        download_card(dataset, key="cm_missing", instead=instead)
+        return
+    st.info(as_written(error), icon=":material/grid_off:")
+    if instead is not None:
+        st.button(instead[0], type="primary", on_click=instead[1])
 
 
-def _choose_first() -> None:
-    st.session_state["classifier"] = FIRST_CLASSIFIER
-    choose_next("cm", catalogue.card_of(FIRST_CLASSIFIER).dataset)
+def judge(classifier: str, dataset: ImageDataset | None, entry: CatalogueEntry, split: str) -> Judged | None:
+    """The predictions to be shown; None where there are none, and the page says why.
+
+    Args:
+        dataset: None where it is not on this machine: then they come with the classifier, or not at all.
+    """
+    if dataset is None:
+        found = judged_without_images(classifier, entry.name)
+        if found is None:
+            show_what_is_here(entry.name, Unavailable(f"{entry.title} is not on this machine."))
+        return found
+    try:
+        return judged(classifier, dataset, split)
+    except BadDataset as error:
+        show_what_is_here(entry.name, error)
+        return None
 
 
 def follow_classifier(classifier: str, card: ModelCard) -> None:
@@ -67,12 +86,15 @@ def draw() -> None:
     with bar.drawer():
         entry = dataset_picker("cm")
         place = st.container()
+    dataset: ImageDataset | None = None
     try:
         dataset = opened(entry, {})
+        splits = list(dataset.splits)
     except ConvoscopeError as error:
-        show_what_is_here(classifier, error)
-        return
-    splits = list(dataset.splits)
+        if judged_without_images(classifier, entry.name) is None:
+            show_what_is_here(entry.name, error)
+            return
+        splits = ["test"]
     if st.session_state.get("cm_split") not in (None, *splits):
         del st.session_state["cm_split"]
     with place:
@@ -81,7 +103,9 @@ def draw() -> None:
             bind="query-params",
         )  # fmt: skip
     other = _other(classifier, card) if part == TWO else None
-    first = judged(classifier, dataset, split_name)
+    first = judge(classifier, dataset, entry, split_name)
+    if first is None:
+        return
     if first.predictions.note:
         st.info(plain(first.predictions.note), icon=":material/info:")
     match part:
@@ -104,8 +128,8 @@ def draw() -> None:
                 st.info(
                     "No other classifier here has these classes: train or import a second one to compare."
                 )
-            else:
-                comparison_part(first, judged(other, dataset, split_name))
+            elif (second := judge(other, dataset, entry, split_name)) is not None:
+                comparison_part(first, second)
         case _:
             matrix_part(first)
             what_next("embedding", "filters", "train_monitor", "attribution")
@@ -126,5 +150,5 @@ def _other(classifier: str, card: ModelCard) -> str | None:
     return chosen
 
 
-with page("Confusion matrices", "What does this network mix up, which images, and how sure was it?"):
+with page("Confusion matrices", "What does this network confuse, in which images, and how sure was it?"):
     draw()

@@ -3,13 +3,15 @@
 import streamlit as st
 
 from core.by_hand.layer_cost import code
-from core.data.images import KINDS_IN_WORDS, ReadImage, read_image
-from core.data.samples import SAMPLES, sample_image, sample_names
+from core.data.images import ReadImage
+from core.data.samples import sample_names
 from pages.elements.conv_arithmetic.conv_grid import conv_grid
 from pages.elements.conv_arithmetic.conv_sizes import conv_sizes
 from pages.elements.conv_arithmetic.conv_stacks import conv_stacks
 from pages.elements.conv_arithmetic.photo_kernel import photo_kernel, small
 from pages.elements.page import errors_shown, page
+from pages.elements.pickers.chosen_image import choose_address
+from pages.elements.pickers.image_tray import choose_image
 
 
 @st.fragment
@@ -72,18 +74,12 @@ def predict_first() -> bool:
 
 
 def choose_photo() -> ReadImage:
-    """A sample photo, or one of the viewer's own."""
-    names = sample_names()
-    left, right = st.columns([2, 3], vertical_alignment="bottom")
-    name = left.selectbox(
-        "Photo", names, format_func=lambda n: SAMPLES[n][0], key="conv_photo", bind="query-params"
-    )
-    with right.popover("Your own photo"):
-        upload = st.file_uploader(KINDS_IN_WORDS, key="conv_upload")
-    with errors_shown():
-        if upload is not None:
-            return read_image(upload.getvalue(), upload.name)
-    return sample_image(name or names[0])
+    """The image of every page; a link from before that was so names a sample."""
+    linked = st.query_params.get("conv_photo")
+    if linked in sample_names() and "image" not in st.query_params:
+        choose_address(str(linked))
+        del st.query_params["conv_photo"]
+    return choose_image()
 
 
 PARTS = {

@@ -5,11 +5,14 @@ from contextlib import suppress
 import streamlit as st
 from streamlit.errors import StreamlitPageNotFoundError
 
+from core.data.sets import datasets
 from pages.elements.as_text import plain
 from pages.elements.data.parts import batch, contact_sheet, duplicates, folders, left_out, overview, upload
 from pages.elements.page import errors_shown, page
 from pages.elements.pickers.bar import draw_bar
-from pages.elements.pickers.dataset_picker import dataset_picker, dataset_settings, opened
+from pages.elements.pickers.dataset_picker import dataset_picker, dataset_settings
+from pages.elements.pickers.download_card import can_be_downloaded, download_card
+from pages.elements.pickers.first_choice import opened_or_offered
 
 PARTS = ("Overview", "Batch", "Duplicates", "Left out", "Upload")
 
@@ -35,7 +38,7 @@ with page("Data", "What is in the data set, and is it sound?"):
         with bar.drawer(), errors_shown():
             st.caption(plain(entry.summary))
             settings = dataset_settings(entry, "data") if entry.settings else {}
-        dataset = opened(entry, settings)
+        dataset = opened_or_offered("data", entry, settings)
         if part == "Overview":
             contact_sheet(dataset)
             folders(entry)
@@ -51,7 +54,12 @@ with page("Data", "What is in the data set, and is it sound?"):
                     "pages/train_monitor.py", label="Train on these images", icon=":material/play_arrow:",
                     query_params={"tm_part": "New run", "tm_set": entry.name},
                 )  # fmt: skip
-        if dataset.note:
+        if "train" not in dataset.splits and can_be_downloaded(entry.name):
+            here = ", ".join(f"{len(split):,} {name} images" for name, split in dataset.splits.items())
+            size = datasets[entry.name].facts["download"]
+            what = f"Only the {here} are on this machine. The training images are a download of {size}."
+            download_card(entry.name, key="data_train", what=what)
+        elif dataset.note:
             st.info(plain(dataset.note), icon=":material/info:")
         match part:
             case "Batch":

@@ -31,9 +31,10 @@ from pages.elements.page import page
 from pages.elements.pickers.bar import draw_bar
 from pages.elements.pickers.choose import choose_classifier, choose_image
 from pages.elements.pickers.chosen_image import set_chosen_image
-from pages.elements.pickers.dataset_picker import dataset_picker, opened
+from pages.elements.pickers.dataset_picker import dataset_picker
 from pages.elements.pickers.first_choice import (
     let_data_follow,
+    opened_or_offered,
     start_with_what_is_here,
     stop_where_data_do_not_fit,
 )
@@ -105,7 +106,7 @@ with page(
         first = choose_classifier()
         card = catalogue.card_of(first)
         with chip:
-            image = choose_image(card)
+            image = choose_image(card, first)
     with bar.controls:
         title = st.segmented_control(
             "Projection", [*PROJECTION_OF], default="t-SNE", key="em_projection", bind="query-params",
@@ -115,8 +116,8 @@ with page(
     with bar.controls:
         wanted = st.toggle(
             "Place this image in the map ★", key="em_place", bind="query-params",
-            help="The finished map stays as it is; the image goes where its features say. "
-            "Upload one of yours to try.",
+            help="The finished map stays as it is; the image goes where its features put it. Try one of "
+            "your own.",
         )  # fmt: skip
     found = layers_of(first)
     layers = found.titles
@@ -132,7 +133,9 @@ with page(
             help="The same images through each, side by side: point at one and see it in all.",
         )  # fmt: skip
         entry = dataset_picker("em")
-        data = opened(entry, {})
+        place = st.container()
+    data = opened_or_offered("em", entry)
+    with place:
         names = list(data.splits)
         split_name = st.segmented_control(
             "Split", names, default="test" if "test" in names else names[0], key="em_split",
@@ -142,12 +145,12 @@ with page(
             del st.session_state["em_layer"]  # a layer of another classifier
         layer = st.selectbox(
             "Layer", [AUTOMATIC, *layers], key="em_layer", bind="query-params",
-            help="Its output, averaged over all places, is what images are compared by. Automatic is the "
-            "last before the head.",
+            help="Images are compared by its output, averaged over all places. Automatic means the last "
+            "layer before the head.",
         )  # fmt: skip
         count = st.select_slider(
             "Images", IMAGE_COUNTS, 1000, key="em_count", bind="query-params",
-            help="Drawn at random with every class in its share; always the same ones.",
+            help="Drawn at random with the classes in proportion, and the same every time.",
         )  # fmt: skip
         settings = {}
         if PROJECTIONS[projection].settings:
@@ -185,7 +188,7 @@ with page(
     for note in dict.fromkeys(notes):
         st.info(plain(note), icon=":material/info:")
     if wanted and picked >= 0:
-        st.caption("The chosen image is one of those in the map: it is ringed there.")
+        st.caption("The chosen image is in the map, where a ring marks it.")
 
     def take(row: int) -> None:
         if 0 <= row < len(split):
@@ -210,7 +213,8 @@ with page(
             "The network sees many numbers for each image, the map shows two or three, so something is lost. "
             "**Neighbors kept** says how many of an image's ten nearest in the features are among its ten "
             "nearest in the map; color by it to see where the map misleads. In t-SNE and UMAP the sizes of "
-            "groups and the distances between them mean nothing; in PCA they do, as far as its share of the "
-            "variance goes. The **silhouette in the features** judges the network, the one in the picture "
+            "groups and the distances between them mean nothing; in PCA they do, to the extent of its "
+            "share of the variance. The **silhouette in the features** judges the network, the one in the "
+            "picture "
             "only the picture."
         )

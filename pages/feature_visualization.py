@@ -30,7 +30,7 @@ with page("Feature visualization", "What would a channel, a neuron or a class li
     pixels, sha256 = None, ""
     if start == STARTS[1]:
         with bar.chips:
-            pixels = fit(choose_image(card).pixels, card.preprocessing)
+            pixels = fit(choose_image(card, classifier).pixels, card.preprocessing)
             sha256 = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
     with bar.controls:
         settings = choose_settings(card, pixels is not None)
@@ -38,7 +38,7 @@ with page("Feature visualization", "What would a channel, a neuron or a class li
     unit = choose_unit(card, layers_of(classifier))
     wanted = Wanted(classifier, card, unit, settings, pixels, sha256)
     with place:  # the picture first, what chooses the unit below it
-        dream = made(wanted)
-        if dream is not None:
-            show(wanted, dream, best_real(wanted))
+        found = made(wanted)
+        if found is not None:
+            show(wanted, found, best_real(wanted))
     what_next("filters", "activations", "occlusion")

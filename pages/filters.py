@@ -1,5 +1,7 @@
 """Filters: what each looks for, and what breaks without it."""
 
+from dataclasses import replace
+
 import streamlit as st
 
 from core.models.catalogue import card_of
@@ -8,16 +10,17 @@ from pages.elements.figures.layer_strip import layer_strip
 from pages.elements.figures.what_next import what_next
 from pages.elements.filters.cards import cards_view
 from pages.elements.filters.channel_map import channel_map
-from pages.elements.filters.chosen_filters import LAYER, VIEW, VIEWS, Filters, asked, switched_channels
+from pages.elements.filters.chosen_filters import LAYER, VIEW, VIEWS, Filters, indexed, switched_channels
 from pages.elements.filters.one_channel import channel_view
 from pages.elements.filters.ranks import rank_view
 from pages.elements.filters.switchboard import switchboard
 from pages.elements.page import errors_shown, page
 from pages.elements.pickers.bar import Bar, draw_bar
 from pages.elements.pickers.choose import choose_classifier
-from pages.elements.pickers.dataset_picker import dataset_picker, opened
+from pages.elements.pickers.dataset_picker import dataset_picker
 from pages.elements.pickers.first_choice import (
     let_data_follow,
+    opened_or_offered,
     start_with_what_is_here,
     stop_where_data_do_not_fit,
 )
@@ -34,7 +37,9 @@ def chosen_filters(bar: Bar) -> Filters:
     let_data_follow("fl", classifier, card)
     with bar.drawer():
         entry = dataset_picker("fl")
-        dataset = opened(entry, {})
+        place = st.container()
+    dataset = opened_or_offered("fl", entry)
+    with place:
         splits = list(dataset.splits)
         if st.session_state.get("fl_split") not in (None, *splits):
             del st.session_state["fl_split"]
@@ -52,7 +57,7 @@ def chosen_filters(bar: Bar) -> Filters:
             help="How many are looked through, every class with its share.",
         )  # fmt: skip
     stop_where_data_do_not_fit("fl", classifier, card, dataset)
-    return asked(classifier, card, dataset, split, images)
+    return indexed(classifier, card, dataset, split, images)
 
 
 def choose_layer() -> None:
@@ -75,7 +80,7 @@ with page("Filters", "What does each filter look for, and what breaks without it
     off = {}
     with errors_shown():
         off = switched_channels(found.layers)
-    names = [layer["name"] for layer in found.layers]
+    names = found.index.names
     given = st.query_params.get(LAYER, "")
     number = names.index(given) if given in names else min(FIRST_LAYER, len(names) - 1)
     with place, st.popover(f"layer **{plain(names[number])}**", key="chip_layer", width="content"):
@@ -83,10 +88,7 @@ with page("Filters", "What does each filter look for, and what breaks without it
             found.layers, names[number], {name: len(channels) for name, channels in off.items()},
             key="fl_strip", on_choose=choose_layer,
         )  # fmt: skip
-    filters = Filters(
-        found.classifier, found.card, found.dataset, found.split_name, found.images, found.answer,
-        found.index, number, off,
-    )  # fmt: skip
+    filters = replace(found, number=number, off=off)
     match view:
         case "One channel":
             channel_view(filters, channel_map)
@@ -98,6 +100,7 @@ with page("Filters", "What does each filter look for, and what breaks without it
             cards_view(filters)
     st.caption(
         f"{filters.images:,} images of {plain(filters.dataset.title)}, {plain(filters.split_name)}. Each "
-        f"filter's top {found.answer['k']} images are kept; means and counts are over all of them."
+        f"filter's top {found.index.k} images are kept; means and counts are over all of them. Computed by "
+        f"{plain(found.index.engine)}."
     )
     what_next("feature_visualization", "activations", "confusion_matrices")

@@ -8,8 +8,9 @@ from pages.elements.page import errors_shown, page
 PARTS = {
     "Two classes": (
         "loss_binary",
-        "The true label is y, the network says p. Drag p: cross-entropy grows without limit as p gets surely "
-        "wrong, squared error ends at 1. Behind a sigmoid this decides how fast a mistake is unlearned.",
+        "The true label is y, the network says p. Drag p: cross-entropy grows without limit as p becomes "
+        "confidently wrong, while squared error stops at 1. Behind a sigmoid this decides how fast a "
+        "mistake is unlearned.",
     ),
     "Cross-entropy": (
         "loss_bars",
@@ -19,12 +20,12 @@ PARTS = {
     ),
     "Softmax": (
         "loss_softmax",
-        "Softmax makes probabilities of any numbers: e to the power of each, divided by the sum. Written "
-        "like that it breaks on large numbers; with the largest taken off first it never does.",
+        "Softmax turns any numbers into probabilities: e to the power of each, divided by the sum. Written "
+        "like that it breaks on large numbers; if the largest is subtracted first, it never does.",
     ),
     "A step with L2": (
         "loss_step",
-        "One step goes down the gradient and, with weight decay, a little towards 0 too. Drag the "
+        "One step goes down the gradient and, with weight decay, a little toward 0 too. Drag the "
         "weights and "
         "see both pulls.",
     ),

@@ -14,7 +14,7 @@ from pages.elements.train_monitor.training_form import start, training_form
 
 PARTS = ("Watch", "New run", "Compare", "Ablation", "From elsewhere")
 
-with page("Train monitor", "Is it still learning, and when did it begin to learn by heart?"):
+with page("Train monitor", "Is it still learning, and when did it start to memorize?"):
     follow = st.session_state.pop("tm_part_next", None)
     if follow:
         st.session_state["tm_part"] = follow

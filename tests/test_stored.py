@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from core import store
+from core.settings import Settings
 from core.stored import NotStored, from_answer, to_answer
 
 
@@ -31,6 +32,7 @@ class Whole:
     share: float
     lost: float
     kind: Kind
+    settings: Settings
     nothing: str | None = None
     maybe: np.ndarray | None = None
     derived: int = field(default=3, init=False)
@@ -41,7 +43,9 @@ def whole() -> Whole:
     other = Part("", np.zeros((0, 2), np.uint8))
     lists = {3: [1.5, math.inf], -1: []}
     maybe = np.array([True, False])
-    return Whole((part, other), {"conv1.0": part}, lists, (7, 9), 2, math.nan, Kind.TWO, maybe=maybe)
+    settings = {"a": 1, "b": 0.5, "c": "word", "d": True, "e": None, "f": math.inf}
+    by_layer = {"conv1.0": part}
+    return Whole((part, other), by_layer, lists, (7, 9), 2, math.nan, Kind.TWO, settings, maybe=maybe)
 
 
 def same(a, b) -> bool:

@@ -1,8 +1,6 @@
 """The atlas of a layer: every channel switched off alone, and what that costs."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +17,6 @@ from core.network.hooks import captured
 from core.progress import Progress, no_progress
 
 WHOLE_NETWORK = "the whole network, run again for each channel"
-_ARRAYS = ("right", "whole", "lost", "gained", "loss")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,15 +53,6 @@ class Atlas:
     def ranked(self) -> np.ndarray:
         """(C,) channels, the costliest first: by accuracy, then by the loss."""
         return np.lexsort((-self.loss, self.change))
-
-    def answer(self) -> dict[str, Any]:
-        """As the store keeps it; `Atlas.of` reads it."""
-        arrays = {name: getattr(self, name) for name in _ARRAYS}
-        return {**arrays, "images": self.images, "engine": self.engine}
-
-    @classmethod
-    def of(cls, answer: Mapping[str, Any]) -> "Atlas":
-        return cls(**{name: answer[name] for name in (*_ARRAYS, "images", "engine")})
 
 
 def ablation_atlas(

@@ -16,12 +16,15 @@ class Effect:
     Attributes:
         labels: (N,) the true class of each, in the classifier's classes.
         before, after: (N,) the predicted class of each.
+        number_of_classes: K.
+        engine: How the predictions were made, in words for people.
     """
 
     labels: np.ndarray
     before: np.ndarray
     after: np.ndarray
     number_of_classes: int
+    engine: str = ""
 
     @property
     def accuracy(self) -> tuple[float, float]:
@@ -47,7 +50,7 @@ class Effect:
 
     @property
     def other(self) -> np.ndarray:
-        """Images that are wrong in another way now: positions."""
+        """Images that were wrong and now have another wrong class: positions."""
         wrong = (self.before != self.labels) & (self.after != self.labels)
         return np.flatnonzero(wrong & (self.before != self.after))
 

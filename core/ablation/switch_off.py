@@ -7,6 +7,7 @@ its shift afterwards. A skip connection still carries what went around the convo
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -24,7 +25,33 @@ from core.progress import Progress, no_progress
 from core.settings import Choice
 
 REPLACEMENTS = ("zero", "mean", "resample")
+# Several channels of several layers at once have no shortcut: the atlas has one, for one channel at a time.
+ENGINE = "passes through the whole network with the channels off"
 Pixels = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class AblatedLogits:
+    """What a network answers with some channels off.
+
+    Attributes:
+        logits: (N, K) float32
+        engine: How they were computed, in words for people.
+    """
+
+    logits: np.ndarray
+    engine: str = ENGINE
+
+
+@dataclass(frozen=True, eq=False)
+class RandomSets:
+    """What random sets of channels cost.
+
+    Attributes:
+        accuracies: (repeats,) float64, with each set off.
+    """
+
+    accuracies: np.ndarray
 
 
 def checked(layers: Sequence[ChannelLayer], channels: Channels) -> dict[str, np.ndarray]:

@@ -24,7 +24,7 @@ def baseline_images(name: str, image: np.ndarray, *, samples: int = 1, seed: int
         name: One of `BASELINES`. "mean" is the image's mean color, "blur" the image without detail (a
             Gaussian of a tenth of its shorter side), "noise average" are pictures of uniform noise.
         samples: How many pictures of noise; all others are one picture.
-        seed: Of the noise.
+        seed: The seed of the noise.
     Shape:
         image: (H, W, C) uint8
         returns: (N, H, W, C) float32, 0…255

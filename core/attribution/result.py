@@ -1,9 +1,10 @@
 """What every attribution method answers with: a map, and what is needed to judge and to redo it."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
+
+from core.settings import Settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,10 +29,10 @@ class Attribution:
     score: float
     signed: bool
     method: str
-    settings: dict[str, Any]
+    settings: Settings
     expected: float | None = None
     note: str = ""
-    found: dict[str, Any] = field(default_factory=dict)
+    found: Settings = field(default_factory=dict)
 
     @property
     def convergence_delta(self) -> float | None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from core.by_hand.conv_arithmetic import check_arrays
 from core.by_hand.conv_layer import BadLayer, Layer, as_kind, output_size, pair
+from core.settings import JsonObject
 
 LARGEST_SIDE = 16
 LARGEST_KERNEL = 7
@@ -69,7 +70,7 @@ class Exercise:
             )
 
 
-def to_json(exercise: Exercise) -> dict[str, Any]:
+def to_json(exercise: Exercise) -> JsonObject:
     """What the component in the browser takes, and sends back."""
     numbers = {name: _listed(getattr(exercise, name)) for name in ("x", "weight", "bias")}
     return {
@@ -198,7 +199,7 @@ def numbers_from_text(text: str, dimensions: int, name: str) -> list[Any]:
     """The array of an address's text, as lists.
 
     Raises:
-        BadLayer: A cell is no number, or the rows are not equally long.
+        BadLayer: A cell is not a number, or the rows are not equally long.
     """
     if dimensions == 1:
         return [_number(word, name) for word in text.replace(",", " ").split()]
@@ -244,7 +245,7 @@ def _array(value: Any, name: str) -> np.ndarray | None:
     except (TypeError, ValueError):
         array = np.array(np.nan)
     if array.size == 0 or array.size > 8 * 8 * 49 * 4 or not (np.abs(array) < 1e9).all():
-        raise BadLayer(name, f"{name} is no block of numbers: every cell needs one between −1e9 and 1e9.")
+        raise BadLayer(name, f"{name} is not a block of numbers: every cell needs one between −1e9 and 1e9.")
     return array
 
 

@@ -11,7 +11,7 @@ from core.errors import ConvoscopeError
 
 
 class BadStack(ConvoscopeError):
-    """A line of a stack that is no layer, or that does not fit the one before."""
+    """A line of a stack that is not a layer, or that does not fit the one before."""
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def _parse_line(line: str, channels: int) -> tuple[list[Layer | Paths], int]:
 def _parse_layers(text: str, channels: int) -> Iterator[Layer]:
     word, *options = text.lower().split()
     if word not in WORDS:
-        raise BadLayer("stack", f"{word!r} is no layer: begin with conv, max, avg or up.")
+        raise BadLayer("stack", f"{word!r} is not a layer: begin with conv, max, avg or up.")
     kind = WORDS[word]
     pooling = kind in ("max_pool", "avg_pool")
     numbers: dict[str, int] = {}
@@ -90,7 +90,7 @@ def _parse_layers(text: str, channels: int) -> Iterator[Layer]:
         else:
             raise BadLayer(
                 "stack",
-                f"{option!r} is no setting: write filters as a number and k3, s2, p1, d2, g4, "
+                f"{option!r} is not a setting: write filters as a number and k3, s2, p1, d2, g4, "
                 "same or x5 (five times), each once.",
             )
     filters = numbers.get("", channels if pooling else 0)

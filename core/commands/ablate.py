@@ -9,6 +9,7 @@ from core.commands import open_both, show
 
 if TYPE_CHECKING:
     from core.data.dataset import ImageDataset
+    from core.settings import JsonObject
 
 
 def add_parser(subparsers: Any) -> None:
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
     from core.ablation.channel_ranges import parse_channels
     from core.ablation.effect import Effect, rank_among
-    from core.ablation.switch_off import ablated_logits, checked, judged_rows, random_accuracies
+    from core.ablation.switch_off import ENGINE, ablated_logits, checked, judged_rows, random_accuracies
     from core.data.fitting import fitted
     from core.filters.channel_layers import layers_of
 
@@ -58,11 +59,12 @@ def run(args: argparse.Namespace) -> int:
     pixels = fitted(split.images, classifier.card.preprocessing, show)
     before = ablated_logits(classifier, pixels, rows, {}, progress=show)
     after = ablated_logits(classifier, pixels, rows, channels, how=args.how, progress=show)
-    effect = Effect(labels, before.argmax(1), after.argmax(1), len(names))
+    effect = Effect(labels, before.argmax(1), after.argmax(1), len(names), ENGINE)
     (was, now), intervals = effect.accuracy, effect.intervals
-    answer: dict[str, Any] = {
+    answer: JsonObject = {
         **_asked(args, dataset, rows),
         "channels": channels,
+        "engine": effect.engine,
         "accuracy": {"before": was, "after": now},
         "interval": {"before": intervals[0], "after": intervals[1]},
         "lost": rows[effect.lost].tolist(),
@@ -83,11 +85,11 @@ def run(args: argparse.Namespace) -> int:
         print(note)
     print(
         f"{len(rows):,} images of {dataset.title}, {args.split}; "
-        f"{sum(map(len, channels.values()))} channels off"
+        f"{sum(map(len, channels.values()))} channels off\n({effect.engine})"
     )
     for words, share, (low, high) in (("before", was, intervals[0]), ("after", now, intervals[1])):
         print(f"accuracy {words:<6} {share:7.2%}  (95 % interval {low:.2%} to {high:.2%})")
-    print(f"{len(effect.lost)} right ones lost, {len(effect.gained)} wrong ones gained")
+    print(f"{len(effect.lost)} images no longer right, {len(effect.gained)} now right")
     for start, stop, flipped in effect.flips()[:5]:
         print(f"{len(flipped):>5}  {names[start]} → {names[stop]}")
     if args.random:
@@ -148,7 +150,7 @@ def _each(args: argparse.Namespace) -> int:
     return 0
 
 
-def _asked(args: argparse.Namespace, dataset: "ImageDataset", rows: Any) -> dict[str, Any]:
+def _asked(args: argparse.Namespace, dataset: "ImageDataset", rows: Any) -> "JsonObject":
     return {
         "classifier": args.classifier,
         "dataset": dataset.name,

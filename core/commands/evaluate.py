@@ -33,11 +33,12 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from core.data.catalogue import open_dataset
-    from core.errors import SettingError
+    from core.errors import SettingError, Unavailable
     from core.evaluation.checkpoint_check import dataset_settings_of
     from core.evaluation.matrix_file import write_matrix
     from core.evaluation.prediction import match_classes, predict_split, predictions_of
     from core.evaluation.report import evaluate
+    from core.evaluation.stored_predictions import stored_predictions
     from core.models.catalogue import checkpoint_folder, load
     from core.models.checkpoint import load_checkpoint
     from core.settings import assignments_in
@@ -61,11 +62,22 @@ def run(args: argparse.Namespace) -> int:
         settings = dataset_settings_of(own)
     settings |= {"folder": str(args.folder)} if args.folder else {}
     say_folders(name, settings)
-    dataset = open_dataset(name, progress=show, **settings)
-    split = dataset.split(args.split)
-    match_classes(dataset.class_names, classifier.card.class_names)  # before the long part
-    logits = predict_split(classifier, split, show)
-    predictions = predictions_of(logits, split, dataset.class_names, classifier.card.class_names)
+    try:
+        dataset = open_dataset(name, progress=show, **settings)
+        split = dataset.split(args.split)
+    except Unavailable:
+        stored = stored_predictions(args.checkpoint, name)
+        if stored is None or stored.split != args.split or args.settings or args.folder:
+            raise
+        predictions = stored.predictions
+        print(
+            f"The images of {name} are not on this machine: these are the predictions that come with "
+            f"{args.checkpoint}.", file=sys.stderr,
+        )  # fmt: skip
+    else:
+        match_classes(dataset.class_names, classifier.card.class_names)  # before the long part
+        logits = predict_split(classifier, split, show)
+        predictions = predictions_of(logits, split, dataset.class_names, classifier.card.class_names)
     report = evaluate(predictions)
     if args.matrix:
         args.matrix.write_text(write_matrix(report.matrix, predictions.class_names), encoding="utf-8")

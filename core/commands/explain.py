@@ -2,9 +2,11 @@
 
 import argparse
 import json
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from core.attribution.export import ExplanationFacts
 
 DEFAULT_METHOD = "integrated_gradients"
 
@@ -78,33 +80,31 @@ def run(args: argparse.Namespace) -> int:
     else:
         target = card.target_index(args.target)
     result = method(classifier, pixels, target, **settings)
-    facts = facts_of(result, card, args.classifier, args.image)
     shares = mask_shares(result.values, fitted_masks(image.masks, card.preprocessing))
-    facts |= {"masks": [asdict(share) for share in shares]} if shares else {}
+    facts = facts_of(result, card, args.classifier, args.image, shares)
     if args.out:
         write_file(args.out, npz_bytes(result, facts, pixels))
     if args.png:
         title = f"{method.title}: {card.class_names[target]}"
         shown = Shown(title, result.values, smooth=method.facts.get("smooth", True))
         write_file(args.png, encode(sheet(pixels, [shown], Look(args.view, default_sigma(pixels.shape[:2])))))
-    print(json.dumps(facts, ensure_ascii=False, indent=2) if args.json else _in_words(facts))
+    print(json.dumps(facts.to_json(), ensure_ascii=False, indent=2) if args.json else _in_words(facts))
     if shares and not args.json:
         print(f"  where the map is strong: {in_words(shares)}")
     return 0
 
 
-def _in_words(facts: dict[str, Any]) -> str:
-    target, settings = facts["target"], facts["settings"]
+def _in_words(facts: "ExplanationFacts") -> str:
+    target, settings = facts.target, facts.settings
     output = settings.get("output", "logit")
     lines = [
-        f"{facts['method']}: the {output} of {target['name']} (class {target['index']}) is "
-        f"{facts['score']:.4f}.",
-        f"  values from {facts['range'][0]:.4g} to {facts['range'][1]:.4g}, in all {facts['sum']:.4f}",
+        f"{facts.method}: the {output} of {target.name} (class {target.index}) is {facts.score:.4f}.",
+        f"  values from {facts.range[0]:.4g} to {facts.range[1]:.4g}, in all {facts.sum:.4f}",
     ]
-    if facts["expected_sum"] is not None:
+    if facts.expected_sum is not None:
         lines.append(
-            f"  should add up to {facts['expected_sum']:.4f}: {facts['completeness_error_percent']:.3f} % off"
+            f"  should add up to {facts.expected_sum:.4f}: {facts.completeness_error_percent:.3f} % off"
         )
-    shown = {**settings, **{f"found {name}": value for name, value in facts["found"].items()}}
+    shown = {**settings, **{f"found {name}": value for name, value in facts.found.items()}}
     lines.append("  " + ", ".join(f"{name} {value}" for name, value in shown.items() if value is not None))
-    return "\n".join([*lines, facts["note"]] if facts["note"] else lines)
+    return "\n".join([*lines, facts.note] if facts.note else lines)

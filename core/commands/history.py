@@ -4,7 +4,10 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from core.history import PlainRecord
 
 
 def add_parser(subparsers: Any) -> None:
@@ -63,7 +66,7 @@ def _said(columns: list[str]) -> dict[str, str]:
     return found
 
 
-def _run_in_words(name: str, records: list[dict[str, Any]]) -> str:
+def _run_in_words(name: str, records: "list[PlainRecord]") -> str:
     """A run's epochs as a table, and the verdict on them."""
     from core.runs.foreign.column_choice import CURVES
     from core.runs.run_list import Run, judge

@@ -26,28 +26,27 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from core.data.dataset import indexed_rows
-    from core.filters.index import index_split, open_index
-    from core.filters.index_file import find_index, index_key, keep_index, part_path
+    from core.filters.index import index_split
+    from core.filters.index_file import find_index, index_question, keep_index, part_path
 
     classifier, dataset = open_both(args.classifier, args.dataset)
     folder = checkpoint_of(args.classifier)
     split = dataset.split(args.split)
     count = len(indexed_rows(split.labels, args.images))
-    key = index_key(classifier.fingerprint, split.fingerprint, count, args.k)
-    answer = find_index(key, folder)
-    if answer is None:
+    question = index_question(args.classifier, split.fingerprint, count, args.k, classifier.fingerprint)
+    index = find_index(question, folder)
+    if index is None:
         found = index_split(
             classifier, split, dataset.number_of_classes, images=args.images, k=args.k,
-            part=part_path(key, folder), progress=show,
+            part=part_path(question, folder), progress=show,
         )  # fmt: skip
         if sys.stderr.isatty():
             print(file=sys.stderr)
-        answer = keep_index(key, folder, found)
-    index = open_index(answer)
+        index = keep_index(question, folder, found)
     if args.json:
         layers = [
             {
-                **layer,
+                **one.layer.facts(),
                 "top": [
                     [
                         {"row": int(r), "activation": float(v)}
@@ -59,16 +58,16 @@ def run(args: argparse.Namespace) -> int:
                 "selectivity": one.selectivity().tolist(),
                 "dead": [int(c) for c in one.dead().nonzero()[0]],
             }
-            for layer, one in zip(answer["layers"], index.values(), strict=True)
+            for one in index.layers
         ]
-        print(json.dumps({"classifier": args.classifier, "images": answer["images"], "layers": layers}))
+        answer = {"classifier": args.classifier, "images": index.images, "engine": index.engine}
+        print(json.dumps({**answer, "layers": layers}))
         return 0
-    print(f"{answer['images']:,} images of {dataset.title}, {args.split}")
-    width = max(len(name) for name in index)
-    for layer in answer["layers"]:
-        one = index[layer["name"]]
+    print(f"{index.images:,} images of {dataset.title}, {args.split}\n({index.engine})")
+    width = max(map(len, index.names))
+    for one in index.layers:
         print(
-            f"{layer['name']:<{width}}  {layer['channels']:>5} channels, {int(one.dead().sum()):>4} dead, "
-            f"selectivity {one.selectivity().mean():.2f}, {layer['place']}"
+            f"{one.name:<{width}}  {one.layer.channels:>5} channels, {int(one.dead().sum()):>4} dead, "
+            f"selectivity {one.selectivity().mean():.2f}, {one.layer.place}"
         )
     return 0

@@ -4,7 +4,10 @@ import argparse
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from core.settings import JsonObject
 
 
 def add_parser(subparsers: Any) -> None:
@@ -82,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _in_words(answer: dict[str, Any]) -> str:
+def _in_words(answer: "JsonObject") -> str:
     target, weakest, settings = answer["target"], answer["weakest"], answer["settings"]
     others = [f"{win['name']} ({win['places']})" for win in answer["wins"][:6]]
     rows, columns = answer["places"]

@@ -3,8 +3,19 @@
 import argparse
 import io
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+
+@dataclass(frozen=True)
+class PredictedClass:
+    """A class as the network judges the image."""
+
+    index: int
+    name: str
+    probability: float
+    logit: float
 
 
 def add_parser(subparsers: Any) -> None:
@@ -44,41 +55,36 @@ def run(args: argparse.Namespace) -> int:
     shares = probabilities(logits.astype(np.float64))
     order = np.argsort(-shares, kind="stable")
 
-    def said(index: int) -> dict[str, Any]:
-        return {
-            "index": index,
-            "name": card.class_names[index],
-            "probability": float(shares[index]),
-            "logit": float(logits[index]),
-        }
+    def said(index: int) -> PredictedClass:
+        return PredictedClass(index, card.class_names[index], float(shares[index]), float(logits[index]))
 
+    rows = [said(int(index)) for index in order[: args.top]]
     answer = {
         "image": args.image,
         "image_sha256": image.sha256,
         "classifier": args.classifier,
         "weights_sha256": card.weights_sha256,
-        "top": [said(int(index)) for index in order[: args.top]],
+        "top": [asdict(row) for row in rows],
     }
     if target is not None:
-        answer["target"] = said(target) | {"rank": int(np.flatnonzero(order == target)[0]) + 1}
+        rank = int(np.flatnonzero(order == target)[0]) + 1
+        answer["target"] = {**asdict(said(target)), "rank": rank}
     if args.out:
         archive = io.BytesIO()
         about = json.dumps(answer, ensure_ascii=False)
         np.savez_compressed(archive, logits=logits, image=pixels, about=about)
         write_file(args.out, archive.getvalue())
-    rows = list(answer["top"])
-    if target is not None and target not in order[: args.top]:
-        rows.append(answer["target"])
+    wanted = None if target is None or target in order[: args.top] else said(target)
     if args.png:
+        shown = [*rows, *([wanted] if wanted is not None else [])]
         write_file(
-            args.png, encode(prediction_picture(pixels, [(r["name"], r["probability"]) for r in rows]))
+            args.png, encode(prediction_picture(pixels, [(row.name, row.probability) for row in shown]))
         )
-    print(json.dumps(answer, ensure_ascii=False, indent=2) if args.json else _in_words(rows))
+    if args.json:
+        print(json.dumps(answer, ensure_ascii=False, indent=2))
+        return 0
+    for row in rows:
+        print(f"{row.probability:7.2%}  {row.name}")
+    if wanted is not None:
+        print(f"{wanted.probability:7.2%}  {wanted.name}, at rank {rank:,}")
     return 0
-
-
-def _in_words(rows: list[dict[str, Any]]) -> str:
-    return "\n".join(
-        f"{row['probability']:7.2%}  {row['name']}" + (f", at rank {row['rank']:,}" if "rank" in row else "")
-        for row in rows
-    )

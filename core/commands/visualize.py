@@ -1,8 +1,9 @@
-"""`python -m core dream CLASSIFIER`: a picture of what a channel, a neuron or a class looks for."""
+"""`python -m core visualize CLASSIFIER`: a picture of what a channel, a neuron or a class looks for."""
 
 import argparse
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -68,20 +69,20 @@ def run(args: argparse.Namespace) -> int:
     given = {s.name: getattr(args, s.name) for s in declared if s.name in args}
     settings = check_settings(declared, (REPORT_SETTINGS if args.report else {}) | given)
     start = None if args.start is None else fit(open_image(args.start).pixels, card.preprocessing)
-    dream = visualize(classifier, unit, start=start, progress=show, **settings)
-    first, last = dream.frames[0], dream.frames[-1]
+    made = visualize(classifier, unit, start=start, progress=show, **settings)
+    first, last = made.frames[0], made.frames[-1]
     answers = best_answers(classifier, unit.layer, real_images(card))
     best = compare(unit, last.objective, last.activation, answers)
-    answer = facts_of(dream, args.classifier, card.class_names)
-    answer |= {"start": args.start or "noise", "best_real": best}
+    answer = facts_of(made, args.classifier, card.class_names)
+    answer |= {"start": args.start or "noise", "best_real": asdict(best)}
     if args.png:
-        write_file(args.png, encode(enlarge(dream.frames[-1].pixels, 224)))
+        write_file(args.png, encode(enlarge(made.frames[-1].pixels, 224)))
     if args.webp:
-        write_file(args.webp, animation(dream.frames, "webp"))
+        write_file(args.webp, animation(made.frames, "webp"))
     if args.gif:
-        write_file(args.gif, animation(dream.frames, "gif"))
+        write_file(args.gif, animation(made.frames, "gif"))
     if args.out:
-        write_file(args.out, npz_bytes(dream, answer))
+        write_file(args.out, npz_bytes(made, answer))
     if args.json:
         print(json.dumps(answer, ensure_ascii=False, indent=2))
         return 0
@@ -89,9 +90,9 @@ def run(args: argparse.Namespace) -> int:
         f"\n{answer['unit']}: {first.objective:.4g} at the start, "
         f"{last.objective:.4g} after {last.step} steps"
     )
-    print(f"  {best['times']} ({best['best']:.4g}, {title_of(best['best_image'])})")
-    if dream.note:
-        print(dream.note)
+    print(f"  {best.times} ({best.best:.4g}, {title_of(best.best_image)})")
+    if made.note:
+        print(made.note)
     return 0
 
 

@@ -43,6 +43,18 @@ class BatchSize:
             return 2 * fastest
         return fastest
 
+    def price_of_a_call(self) -> float:
+        """How many passes cost as much as calling the layers once, whatever the batch; 0 while unknown.
+
+        A batch takes `price + number of passes`; two sizes tell both. Weights that are standardized anew in
+        every call are such a price.
+        """
+        if not {4, 8} <= self.seconds.keys():
+            return 0.0
+        four, eight = self._batch(4), self._batch(8)
+        one = (eight - four) / 4
+        return max(0.0, 2 * four - eight) / one if one > 0 else 8.0
+
     def _batch(self, size: int) -> float:
         """Seconds of a batch of that size."""
         return size * self.seconds.get(size, 0.0)

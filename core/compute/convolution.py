@@ -155,7 +155,7 @@ def _fastest(
         return time.perf_counter() - began
 
     ways = _ways(inputs, weight)
-    if owner is not None:  # a transform that is kept is no part of what a batch costs
+    if owner is not None:  # a transform that is kept is not part of what a batch costs
         for way in {WINOGRAD_2, WINOGRAD_4} & set(ways):
             _kept_kernel(owner, weight, _dtype(inputs, weight), _tile(way))
     best = {way: seconds(way) for way in ways}

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -22,17 +23,17 @@ def compiled(signature: str, *, inline: bool = False) -> Callable[[Callable[...,
     from numba.core.errors import NumbaError
 
     def compile_(function: Callable[..., Any]) -> Any:
-        options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+        compiled = partial(njit, nogil=True, error_model="numpy", fastmath={"contract"})
         if inline:
-            return njit(**options, inline="always")(function)
+            return compiled(inline="always")(function)
         config: Any = numba.config
         before = config.CACHE_DIR
         try:
             config.CACHE_DIR = before or _folder(function)
-            return njit(signature, cache=True, **options)(function)
+            return compiled(signature, cache=True)(function)
         except (OSError, RuntimeError) as error:
             log.info("what Numba compiles is not kept: %s", error)
-            return njit(signature, **options)(function)
+            return compiled(signature)(function)
         except NumbaError as error:
             raise ImportError(f"Numba cannot compile {function.__name__}: {error}") from error
         finally:

@@ -75,7 +75,7 @@ def operation_name(function: Any) -> str:
     return str(function.name()).split(".")[0].removeprefix("aten::")
 
 
-def declared_defaults(function: Any) -> dict[str, Any]:
+def declared_defaults(function: Any) -> dict[str, object]:
     """The arguments in the declaration of an operation, in order, with their defaults; `NO_DEFAULT` without.
 
     Where the declaration cannot be read, `torch.fx` reads it; it calls the first one "input".

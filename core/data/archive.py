@@ -220,6 +220,8 @@ def _reason_to_skip(name: str, entry: zipfile.ZipInfo, seen: Mapping[str, zipfil
         return f"it expands {entry.file_size / max(1, entry.compress_size):.0f} times, as no picture does"
     if name in seen:
         return "a file of the same name comes before it"
+    if not entry.file_size:
+        return "it is empty (0 bytes)"
     return None
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import json
+import os
 import re
 import threading
 import time
@@ -21,13 +22,13 @@ from core.data.file_names import printable
 from core.data.folder_index import ImageFiles, find_images, look_into, read_dataset
 from core.data.folder_reading import READING_SETTINGS, FolderReading
 from core.data.sets import datasets
-from core.errors import BadDataset, SettingError, Unavailable, UnknownName
+from core.disk import require_room
+from core.errors import BadDataset, SettingError, UnknownName
 from core.paths import home
 from core.progress import Progress, no_progress
 from core.settings import Setting, check_settings
 
 MAXIMUM_UPLOAD = 2 * 2**30
-MAXIMUM_UPLOADS = 20 * 2**30  # of all together: the disk is everybody's
 _KEPT_OPEN = 8
 
 
@@ -196,34 +197,30 @@ def add_upload(
 ) -> tuple[str, ImageDataset]:  # fmt: skip
     """Keep a zip of images for everyone, and read it: (its name in the catalogue, the data set).
 
-    The same file sent twice is the same data set; what is said the second time holds.
+    The same file sent twice is the same data set, also under another name; what is said the second time holds.
 
     Args:
         said: What its folders are, over the guess: some of `READING_SETTINGS`.
 
     Raises:
         BadDataset: It is too large, no zip, or holds no images in class folders; nothing is kept then.
-        Unavailable: There is no more room for uploads.
+        NoRoom: The uploads have reached their limit, or the disk is full.
         NotAllowed: In a class, by anyone but the teacher.
     """
     roles.visitor().require_teacher("upload a data set")
     folder = home("data", "uploads")
-    room = MAXIMUM_UPLOADS - sum(path.stat().st_size for path in folder.glob("*.zip"))
-    if room <= 0:
-        raise Unavailable(
-            f"The uploads fill their {MAXIMUM_UPLOADS // 2**30} GB: ask whoever runs this server to delete "
-            "old ones from the folder uploads of the data folder."
-        )
+    title = printable(file_name, 80)
+    require_room("data/uploads", _length_of(file), f"The zip {title!r}")
     part = folder / f"{uuid.uuid4().hex}.part"
     try:
-        sha256 = _copy(file, part, min(MAXIMUM_UPLOAD, room), printable(file_name, 80))
-        stem = Path(printable(file_name, 80).replace("\\", "/")).stem
+        sha256 = _copy(file, part, MAXIMUM_UPLOAD, title)
+        stem = Path(title.replace("\\", "/")).stem
         slug = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:40] or "images"
-        name = f"{slug}-{sha256[:8]}"
+        name = _known(sha256) or f"{slug}-{sha256[:8]}"
         path = folder / f"{name}.zip"
         new = not path.exists()
         if new:
-            list_zip(part, printable(file_name, 80))
+            list_zip(part, title)
             _write_about(path, _About(stem or "images", time.time(), dict(said or {})))
             part.replace(path)
         try:
@@ -237,6 +234,21 @@ def add_upload(
             raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def _length_of(file: BinaryIO) -> int:
+    length = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return length
+
+
+def _known(sha256: str) -> str | None:
+    """The name under which the same zip was uploaded before."""
+    for path in sorted(home("data", "uploads").glob(f"*-{sha256[:8]}.zip")):
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() == sha256:
+                return path.stem
+    return None
 
 
 def _copy(file: BinaryIO, to: Path, limit: int, name: str) -> str:

@@ -140,7 +140,7 @@ def tsne(
     """Neighbors stay neighbors, as probabilities: steps with exaggeration, then twice as many without.
 
     Args:
-        perplexity: About how many neighbors each image is held to.
+        perplexity: About how many neighbors count for each image.
     Source:
         van der Maaten, Hinton 2008, JMLR 9; Linderman et al. 2019, "FIt-SNE", Nature Methods 16; openTSNE
     """
@@ -201,8 +201,8 @@ def umap(
     """Neighbors stay neighbors, as a graph that springs pull together; groups are denser than in t-SNE.
 
     Args:
-        n_neighbors: How many neighbors hold each image, itself included.
-        min_dist: How close two points may come in the picture.
+        n_neighbors: How many neighbors count for each image, itself included.
+        min_dist: How close two points may lie in the picture.
     Source:
         McInnes, Healy, Melville 2018, "UMAP", arXiv:1802.03426; umap-learn
     """

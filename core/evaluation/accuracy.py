@@ -1,6 +1,6 @@
 """How well a classifier does on a split: accuracy with its interval, and loss."""
 
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -10,11 +10,32 @@ from core.evaluation.intervals import wilson_interval
 from core.evaluation.probabilities import probabilities
 from core.models.classifier import Classifier
 from core.progress import Progress, no_progress
+from core.settings import JsonObject
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How well a classifier does.
+
+    Attributes:
+        interval: The 95 % interval of the accuracy.
+        correct, images: How many were right, of how many.
+        loss: The mean cross-entropy.
+    """
+
+    accuracy: float
+    interval: tuple[float, float]
+    correct: int
+    images: int
+    loss: float
+
+    def to_json(self) -> JsonObject:
+        return {**asdict(self), "interval": list(self.interval)}
 
 
 def measure(
     classifier: Classifier, split: Split, *, flips: bool = False, progress: Progress = no_progress
-) -> dict[str, Any]:
+) -> Accuracy:
     """Accuracy, its 95 % interval, and the mean cross-entropy.
 
     Args:
@@ -33,10 +54,10 @@ def measure(
         logits = (logits + classifier.predict_logits(mirrored, n=len(split), progress=progress)) / 2
     correct = int((logits.argmax(1) == split.labels).sum())
     of_the_label = probabilities(logits.astype(np.float64))[np.arange(len(split)), split.labels]
-    return {
-        "accuracy": correct / len(split),
-        "interval": list(wilson_interval(correct, len(split))),
-        "correct": correct,
-        "images": len(split),
-        "loss": float(-np.log(np.maximum(of_the_label, 1e-300)).mean()),
-    }
+    return Accuracy(
+        accuracy=correct / len(split),
+        interval=wilson_interval(correct, len(split)),
+        correct=correct,
+        images=len(split),
+        loss=float(-np.log(np.maximum(of_the_label, 1e-300)).mean()),
+    )

@@ -20,7 +20,7 @@ MOST_TESTED = 500  # pairs, the most frequent
 
 
 class BadStatement(ConvoscopeError):
-    """A stated accuracy that is no number."""
+    """A stated accuracy that is not a number."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def findings(matrix: np.ndarray, class_names: Sequence[str], *, stated: str = ""
     Shape:
         matrix: (K, K) counts; rows true, columns predicted
     Raises:
-        BadStatement: `stated` is no number from 0 to 1, nor from 0 to 100 %.
+        BadStatement: `stated` is not a number from 0 to 1, nor from 0 to 100 %.
     """
     found = [_accuracy(matrix)]
     if stated.strip():

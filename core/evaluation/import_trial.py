@@ -7,7 +7,6 @@ Building a network follows its forward, which changes PyTorch for all threads at
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from core.models.import_weights import Plan, Wishes, fill, free_folder, keep, pl
 from core.models.state_dict import WeightSet
 from core.network.summary import ModelSummary, summarize
 from core.progress import Progress, no_progress
+from core.settings import JsonObject
 
 SHOWN_CLASSES = 5
 
@@ -176,7 +176,7 @@ def keep_import(
     module, card, measured = fill(plan), plan.card, trial.measured
     if measured is not None:
         figures = {"accuracy": measured.accuracy, "interval": list(measured.interval)}
-        metrics: dict[str, Any] = {"test": figures | {"images": measured.images}}
+        metrics: JsonObject = {"test": figures | {"images": measured.images}}
         if mended and measured.remedy is not None:
             module, card = apply_cause(module, measured.remedy.cause())
             metrics = {"note": f"{measured.remedy.words}: {measured.remedy.accuracy:.1%}"}
@@ -202,7 +202,7 @@ def _other_answers(plan: Plan, wishes: Wishes, image: np.ndarray) -> list[str]:
         if setting in wishes.settings:
             continue
         other = not plan.card.settings[setting]
-        card = dataclasses.replace(plan.card, settings=plan.card.settings | {setting: other})
+        card = dataclasses.replace(plan.card, settings={**plan.card.settings, setting: other})
         found = first_answer(Classifier(fill(dataclasses.replace(plan, card=card)), card), image)
         answers = ", ".join(f"{name} {share:.1%}" for name, share in found[:3])
         notes.append(f"With {setting}={str(other).lower()} it would answer: {answers}.")

@@ -300,7 +300,7 @@ def _without_names(
 ) -> tuple[str, list[str], list[str], list[list[str]]]:
     """(corner, names of columns, names of rows, the rest), the names empty where there are none.
 
-    What is no number is a name. Names may be numbers too: then the shape tells, or an empty corner.
+    What is not a number is a name. Names may be numbers too: then the shape tells, or an empty corner.
     """
     rows = table.rows
 

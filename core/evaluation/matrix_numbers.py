@@ -27,7 +27,7 @@ class Notation:
 
 
 def notation_of(cells: Iterable[str], separator: str) -> Notation:
-    """How the numbers of a file are written. What is no number is passed over.
+    """How the numbers of a file are written. What is not a number is passed over.
 
     Args:
         separator: Between the cells: where it is a semicolon, the comma is the decimal sign of the region.

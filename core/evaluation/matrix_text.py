@@ -4,12 +4,12 @@ Read are CSV with any separator, Markdown, what NumPy, PyTorch, pandas, caret (R
 """
 
 import csv
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from core.errors import ConvoscopeError
+from core.paths import from_json
 
 MAXIMUM_BYTES = 20 * 2**20
 _SEPARATORS = "\t;|,"
@@ -44,7 +44,7 @@ def table_of(data: bytes, name: str) -> Table:
     """The cells of a file.
 
     Raises:
-        BadMatrix: It is no text, too large, or empty.
+        BadMatrix: It is not text, too large, or empty.
     """
     if len(data) > MAXIMUM_BYTES:
         raise BadMatrix(
@@ -77,8 +77,8 @@ def _decoded(data: bytes, name: str) -> str:
 def _json(text: str) -> Table | None:
     """A list of lists, an object with such a list and names, or pandas' object of columns."""
     try:
-        held: Any = json.loads(text)
-    except (ValueError, RecursionError):
+        held: Any = from_json(text)
+    except ValueError:
         return None
     names: list[str] = []
     if isinstance(held, dict):

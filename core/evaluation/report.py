@@ -2,7 +2,6 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -10,6 +9,21 @@ from core.evaluation.calibration import calibration
 from core.evaluation.confusion import accuracy, class_scores, confusion_matrix, top_k_accuracy
 from core.evaluation.findings import Finding, findings
 from core.evaluation.prediction import Predictions
+from core.settings import JsonObject
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """The figures of one class, each with its 95 % interval; `support` is how many images it has."""
+
+    name: str
+    support: int
+    recall: float
+    recall_interval: tuple[float, float]
+    precision: float
+    precision_interval: tuple[float, float]
+    f1: float
+    f1_interval: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -19,7 +33,6 @@ class EvaluationReport:
     Attributes:
         interval: The 95 % interval of the accuracy.
         macro, weighted: Means of precision, recall and F1 over the classes.
-        by_class: One dictionary of figures a class.
         top_k: Accuracy by k, of 1, 3 and 5 as far as there are classes.
     """
 
@@ -28,7 +41,7 @@ class EvaluationReport:
     interval: tuple[float, float]
     macro: dict[str, float]
     weighted: dict[str, float]
-    by_class: list[dict[str, Any]]
+    by_class: list[ClassFigures]
     top_k: dict[int, float]
     calibration_error: float
     class_names: tuple[str, ...]
@@ -36,10 +49,11 @@ class EvaluationReport:
     findings: list[Finding]
     note: str
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """What `json.dumps` takes."""
         values = dataclasses.asdict(self)
         values["matrix"] = self.matrix.tolist()
+        values["by_class"] = [{"class": figures.pop("name"), **figures} for figures in values["by_class"]]
         return values
 
 
@@ -51,12 +65,15 @@ def evaluate(predictions: Predictions) -> EvaluationReport:
     share, interval = accuracy(matrix)
     by_class = []
     for i, name in enumerate(predictions.class_names):
-        figures: dict[str, Any] = {"class": name, "support": int(scores.support[i])}
-        for figure in ("recall", "precision", "f1"):
-            low, high = getattr(scores, f"{figure}_interval")
-            figures[figure] = float(getattr(scores, figure)[i])
-            figures[f"{figure}_interval"] = [float(low[i]), float(high[i])]
-        by_class.append(figures)
+        recall, precision, f1 = (
+            (float(values[i]), (float(low[i]), float(high[i])))
+            for values, (low, high) in (
+                (scores.recall, scores.recall_interval),
+                (scores.precision, scores.precision_interval),
+                (scores.f1, scores.f1_interval),
+            )
+        )
+        by_class.append(ClassFigures(name, int(scores.support[i]), *recall, *precision, *f1))
     return EvaluationReport(
         images=len(predictions),
         accuracy=share,

@@ -46,7 +46,7 @@ class StoredPredictions:
 
     @property
     def predictions(self) -> Predictions:
-        """The same as predictions of this moment; rounding to 16 bits moves probabilities by less than 1 %."""
+        """As they would be made now, but for the 16 bits, which move a probability by less than 1 %."""
         labels = self.labels.astype(np.int64)
         return Predictions(self.logits.astype(np.float32), labels, self.class_names, np.arange(len(labels)))
 

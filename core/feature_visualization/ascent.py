@@ -12,6 +12,8 @@ from core.network.hooks import opened_relus
 from core.network.unit import Unit, outputs
 
 RELU6_CEILING = 6.0  # of a ReLU6
+ENGINE = "gradients by automatic differentiation through the whole network"
+OPENED = "the gradient was let through inactive ReLUs, since it was 0 otherwise,"
 
 
 class Ascent:
@@ -65,16 +67,21 @@ class Ascent:
             (gradient,) = torch.autograd.grad(objective, leaf, allow_unused=True)
         return objective.detach(), torch.zeros_like(picture) if gradient is None else gradient
 
+    def engine(self) -> str:
+        """How the gradients were computed, in words for people."""
+        if self.opened:
+            return f"{ENGINE}; {OPENED} at {self.opened} step{'s' * (self.opened != 1)}"
+        return ENGINE
+
     def note(self, title: str) -> str:
         if self.blocked and self.full:
-            return (
-                f"Nothing is left to climb: {title} is at {RELU6_CEILING:g}, the most its ReLU6 lets through."
-            )
+            return f"There is nothing left to climb: {title} is at {RELU6_CEILING:g}, the most its ReLU6 lets through."
         if self.blocked:
             return (
                 f"The picture stopped changing: no pixel has any influence on {title} here, not even with "
-                "all ReLUs left open. The channel is dead, or a silent activation that is no layer of its "
-                "own stands in the way: try the convolution before it, another seed, or an image as start."
+                "all ReLUs left open. The channel is dead, or a silent activation that is not a "
+                "layer of its own stands in the way: try the convolution before it, another seed, or an image "
+                "to start from."
             )
         if self.opened:
             steps = "step" if self.opened == 1 else "steps"

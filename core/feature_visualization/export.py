@@ -1,5 +1,6 @@
 """A feature visualization to take away: one picture, the steps as an animation, or all as arrays."""
 
+import dataclasses
 import io
 import json
 from collections.abc import Sequence
@@ -9,65 +10,37 @@ import numpy as np
 from PIL import Image
 
 from core.data.images import enlarge
-from core.feature_visualization.visualize import Dream, Frame
-from core.network.unit import Unit
-from core.store import Answer
+from core.feature_visualization.visualize import Frame, Visualization
 
 ENLARGED_SIDE = 224  # pixels; smaller pictures are enlarged to about this, without blur
 
 
-def facts_of(dream: Dream, classifier: str, class_names: tuple[str, ...]) -> dict[str, Any]:
+def facts_of(made: Visualization, classifier: str, class_names: tuple[str, ...]) -> dict[str, Any]:
     """What was made and how, as JSON values."""
-    unit, last = dream.unit, dream.frames[-1]
+    unit, last = made.unit, made.frames[-1]
     return {
         "classifier": classifier,
         "unit": unit.title(class_names),
         "layer": unit.layer,
         "channel": unit.channel,
         "place": None if unit.place is None else list(unit.place),
-        "settings": dream.settings,
-        "steps": [frame.step for frame in dream.frames],
-        "objectives": [frame.objective for frame in dream.frames],
-        "activations": [frame.activation for frame in dream.frames],
+        "settings": dataclasses.asdict(made.settings),
+        "steps": [frame.step for frame in made.frames],
+        "objectives": [frame.objective for frame in made.frames],
+        "activations": [frame.activation for frame in made.frames],
         "objective": last.objective,
         "activation": last.activation,
-        "note": dream.note,
+        "engine": made.engine,
+        "note": made.note,
     }
 
 
-def to_answer(dream: Dream) -> Answer:
-    """As the store keeps it."""
-    return {
-        "frames": np.stack([frame.pixels for frame in dream.frames]),
-        "steps": [frame.step for frame in dream.frames],
-        "objectives": [frame.objective for frame in dream.frames],
-        "activations": [frame.activation for frame in dream.frames],
-        "every_objective": dream.objectives,
-        "logits": dream.logits,
-        "settings": dream.settings,
-        "note": dream.note,
-    }
-
-
-def from_answer(unit: Unit, answer: Answer) -> Dream:
-    """What `to_answer` was given."""
-    frames = tuple(
-        Frame(int(step), pixels, objective, activation)
-        for step, pixels, objective, activation in zip(
-            answer["steps"], answer["frames"], answer["objectives"], answer["activations"], strict=True
-        )
-    )
-    return Dream(
-        unit, frames, answer["every_objective"], answer["logits"], answer["settings"], answer["note"]
-    )
-
-
-def npz_bytes(dream: Dream, facts: dict[str, Any]) -> bytes:
+def npz_bytes(made: Visualization, facts: dict[str, Any]) -> bytes:
     """All frames, the curve and the logits; `about` is `facts` as JSON."""
     out = io.BytesIO()
     np.savez_compressed(
-        out, image=dream.frames[-1].pixels, frames=np.stack([frame.pixels for frame in dream.frames]),
-        steps=np.array(facts["steps"]), objective_of_every_step=dream.objectives, logits=dream.logits,
+        out, image=made.frames[-1].pixels, frames=np.stack([frame.pixels for frame in made.frames]),
+        steps=np.array(facts["steps"]), objective_of_every_step=made.objectives, logits=made.logits,
         about=json.dumps(facts),
     )  # fmt: skip
     return out.getvalue()

@@ -1,7 +1,6 @@
 """Real images that a made one is compared with: of the data set the classifier learned from, or photos."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from core.data.fitting import fit_any
 from core.data.preprocessing import fit
 from core.data.samples import SAMPLES, sample_image, sample_names
 from core.errors import ConvoscopeError
-from core.filters.index_file import find_index, index_key
+from core.filters.index_file import find_index, index_question
 from core.models.card import ModelCard
 from core.models.catalogue import checkpoint_folder, fingerprint_of
 from core.models.classifier import Classifier
@@ -84,15 +83,44 @@ def title_of(name: str) -> str:
     return f"{split} image {row}"
 
 
+@dataclass(frozen=True, eq=False)
+class BestImages:
+    """Of each of the C channels of a layer the real image with the strongest answer.
+
+    Attributes:
+        values: (C,) float32, the answers.
+        images: (C,) whole numbers, which of the names.
+        names: What the images are called as the chosen image of every page.
+        words: What was looked through, for people: "360 images of Digits, test".
+    """
+
+    values: np.ndarray
+    images: np.ndarray
+    names: tuple[str, ...]
+    words: str
+
+    def name_of(self, channel: int) -> str:
+        """The image with that channel's strongest answer."""
+        return self.names[int(self.images[channel])]
+
+
+@dataclass(frozen=True, eq=False)
+class BestAnswers:
+    """The strongest answers of the channels of a layer, or of the classes, to real images.
+
+    Attributes:
+        activation: By the largest value on the map.
+        objective: By the mean of the map.
+    """
+
+    activation: BestImages
+    objective: BestImages
+
+
 def best_answers(
     classifier: Classifier, layer: str | None, images: RealImages, progress: Progress = no_progress
-) -> dict[str, Any]:
-    """Of every channel of a layer (or class) the strongest answer to real images.
-
-    Returns:
-        "activations" (C,) float32 the largest value on any map, "activation_rows" (C,) int32 of which
-        image, and "objectives", "objective_rows" the same for the mean of the map.
-    """
+) -> BestAnswers:
+    """Of every channel of a layer (or class) the strongest answer to real images."""
     activations: list[np.ndarray] = []
     objectives: list[np.ndarray] = []
 
@@ -105,23 +133,22 @@ def best_answers(
         objectives.append(mean)
 
     classifier.in_batches(len(images.pixels), work, progress)
-    answer: dict[str, Any] = {"words": images.words, "names": list(images.names)}
-    for name, parts in (("activation", activations), ("objective", objectives)):
+
+    def best(parts: list[np.ndarray]) -> BestImages:
         values = np.concatenate(parts)
-        answer[f"{name}s"] = values.max(0).astype(np.float32)
-        answer[f"{name}_rows"] = values.argmax(0).astype(np.int32)
-    return answer
+        largest, which = values.max(0).astype(np.float32), values.argmax(0).astype(np.int32)
+        return BestImages(largest, which, images.names, images.words)
+
+    return BestAnswers(best(activations), best(objectives))
 
 
-def indexed_best(name: str, card: ModelCard, layer: str | None) -> dict[str, Any] | None:
-    """The largest values again, from a stored index of filters, which has seen more images.
+def indexed_best(name: str, card: ModelCard, layer: str | None) -> BestImages | None:
+    """The largest values from a stored index of filters, which has seen more images.
 
     Args:
         name: The classifier's, in the catalogue.
     Returns:
-        "activations", "activation_rows", "activation_names" and "activation_words", to be put over what
-        `best_answers` found; None where there is no index, or the layer is not the place where the channels
-        of a convolution count.
+        None where there is no index, or the layer is not the place where the channels of a convolution count.
     """
     fingerprint, fitting = fingerprint_of(name), fitting_dataset(card)
     if layer is None or fingerprint is None or fitting is None:
@@ -132,22 +159,19 @@ def indexed_best(name: str, card: ModelCard, layer: str | None) -> dict[str, Any
         return None
     for split_name in ("test", "train"):
         split = dataset.splits.get(split_name)
-        if split is None:
-            continue
-        for count in sorted({len(split), *(n for n in INDEX_SIZES if n < len(split))}, reverse=True):
-            key = index_key(fingerprint, split.fingerprint, count, INDEX_K)
-            index = find_index(key, checkpoint_folder(name))
-            sites = [one["site"] for one in index["layers"]] if index else []
-            if index is None or layer not in sites:
-                continue
-            number = sites.index(layer)
-            rows = index[f"{number}/top_rows"][:, 0]
-            return {
-                "activation_words": f"{count:,} images of {dataset.title}, {split_name}",
-                "activations": index[f"{number}/top_values"][:, 0],
-                "activation_rows": np.arange(len(rows)),
-                "activation_names": [f"{fitting}/{split_name}/{row}" for row in rows],
-            }
+        sizes = set() if split is None else {len(split), *(n for n in INDEX_SIZES if n < len(split))}
+        for count in sorted(sizes, reverse=True):
+            question = index_question(name, dataset.split(split_name).fingerprint, count, INDEX_K)
+            index = find_index(question, checkpoint_folder(name))
+            one = index.at(layer) if index is not None else None
+            if one is not None:
+                rows = one.top_rows[:, 0]
+                return BestImages(
+                    one.top_values[:, 0],
+                    np.arange(len(rows)),
+                    tuple(f"{fitting}/{split_name}/{row}" for row in rows),
+                    f"{count:,} images of {dataset.title}, {split_name}",
+                )
     return None
 
 
@@ -159,31 +183,40 @@ def times_as_strong(reached: float, best: float, what: str) -> str:
     return f"{reached - best:+.3g} against the best of {what}".replace("-", "−")
 
 
-def compare(unit: Unit, objective: float, activation: float, answers: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Comparison:
     """A made picture's answer beside the best real one.
 
-    A channel is compared by the mean of its map, which is what is climbed, and by the largest value; a place
-    of a channel with the best that any place of any image has.
-
-    Args:
-        answers: Of `best_answers`, with what `indexed_best` found put over it.
-    Returns:
-        "reached", "best", "best_image" (its name), "times" in words; and "largest": the same again for the
-        largest value on the map, where it is something else.
+    Attributes:
+        reached: The picture's answer.
+        best: The strongest answer to a real image.
+        best_image: The name of that image.
+        times: How much stronger the picture's answer is, in words.
+        among: What the best was found in, in words.
+        largest: The same again for the largest value on the map, where that is something else.
     """
 
-    def against(reached: float, kind: str) -> dict[str, Any]:
-        best = float(answers[f"{kind}s"][unit.channel])
-        names, words = (
-            answers.get(f"{kind}_names", answers["names"]),
-            answers.get(f"{kind}_words", answers["words"]),
-        )
-        name = names[int(answers[f"{kind}_rows"][unit.channel])]
-        times = times_as_strong(reached, best, words)
-        return {"reached": reached, "best": best, "best_image": name, "times": times, "among": words}
+    reached: float
+    best: float
+    best_image: str
+    times: str
+    among: str
+    largest: "Comparison | None" = None
+
+
+def compare(unit: Unit, objective: float, activation: float, answers: BestAnswers) -> Comparison:
+    """A channel is compared by the mean of its map, which is what is climbed, and by the largest value.
+
+    A place of a channel is compared with the best that any place of any image has.
+    """
+
+    def against(reached: float, best: BestImages) -> Comparison:
+        value = float(best.values[unit.channel])
+        times = times_as_strong(reached, value, best.words)
+        return Comparison(reached, value, best.name_of(unit.channel), times, best.words)
 
     if unit.place is not None:
-        return against(objective, "activation") | {"largest": None}
-    found = against(objective, "objective")
-    same = objective == activation and found["best"] == float(answers["activations"][unit.channel])
-    return found | {"largest": None if same else against(activation, "activation")}
+        return against(objective, answers.activation)
+    found, largest = against(objective, answers.objective), against(activation, answers.activation)
+    same = (found.reached, found.best) == (largest.reached, largest.best)
+    return found if same else replace(found, largest=largest)

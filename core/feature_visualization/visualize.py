@@ -1,7 +1,7 @@
 """What a channel, a neuron or a class looks for: a picture made by gradient ascent until it answers most."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -19,7 +19,8 @@ from core.progress import Progress, no_progress
 from core.settings import Choice, Range
 
 FOURIER, PIXELS = "Fourier", "pixels"
-_GIVEN_UP = 8  # steps in a row without any gradient
+STEPS_WITHOUT_GRADIENT = 8  # in a row, after which it gives up
+IMAGES_FOR_COLORS = 256  # real images whose colors a Fourier picture has
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,15 +39,37 @@ class Frame:
     activation: float
 
 
+@dataclass(frozen=True)
+class VisualizationSettings:
+    """The settings of `visualize`, with a value for each of those that may be left open."""
+
+    steps: int
+    every: int
+    picture: str
+    learning_rate: float
+    jitter: float
+    rotate: float
+    scale: float
+    views: int
+    beyond: str
+    decay: float
+    noise: float
+    smoothness: float
+    stay_near: float
+    seed: int
+
+
 @dataclass(frozen=True, eq=False)
-class Dream:
+class Visualization:
     """A feature visualization.
 
     Attributes:
+        unit: What the picture is made for.
         frames: Of every few steps; the first is the start, the last the result.
         objectives: (steps,) float32, at every step, over that step's views.
         logits: (K,) float32 of the last frame.
         settings: All settings with what was found for those that were left open.
+        engine: How the gradients were computed, in words for people.
         note: What there is to say where it did not go as it should; else "".
     """
 
@@ -54,13 +77,14 @@ class Dream:
     frames: tuple[Frame, ...]
     objectives: np.ndarray
     logits: np.ndarray
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: VisualizationSettings
+    engine: str = ""
     note: str = ""
 
 
 def found_settings(
-    size: tuple[int, int], settings: dict[str, Any], *, from_image: bool = False
-) -> dict[str, Any]:
+    size: tuple[int, int], settings: Mapping[str, Any], *, from_image: bool = False
+) -> VisualizationSettings:
     """Settings with a value for each that is None, by the size of the picture.
 
     A small picture is moved less, falls off faster towards high frequencies, which would be the size of its
@@ -79,7 +103,8 @@ def found_settings(
         "scale": (0.05 if small else 0.25) if fourier else 0.0,
         "views": 4 if small and fourier else 1,
     }
-    return {name: found.get(name) if value is None else value for name, value in settings.items()}
+    given = {name: found[name] if value is None else value for name, value in settings.items()}
+    return VisualizationSettings(**given)
 
 
 def visualize(
@@ -104,7 +129,7 @@ def visualize(
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0,
     seen: Callable[[Frame], None] | None = None,
     progress: Progress = no_progress,
-) -> Dream:
+) -> Visualization:
     """Change a picture step by step so that a unit answers more and more strongly.
 
     Steps go along the gradient, divided by its length, with Adam. The same seed gives the same picture.
@@ -113,21 +138,21 @@ def visualize(
         start: The image to begin with; noise if not given.
         colors: Statistics of real pictures, for the Fourier picture; of the classifier's own data set, or of
             the sample photos, if not given.
-        steps: How many steps.
-        every: A picture is kept every so many steps.
-        picture: What the steps move: a spectrum with whitened colors (smooth pictures), or the pixels.
-        learning_rate: Of Adam. Larger is faster and coarser.
-        jitter: At each step the picture is moved at random by up to so many pixels.
-        rotate: At each step it is turned at random by up to so many degrees.
-        scale: At each step it is enlarged or reduced at random by up to this share.
-        views: How many such views count at each step.
+        steps: The number of steps.
+        every: A picture is kept after every this many steps.
+        picture: What the steps change: a spectrum with whitened colors (smooth pictures), or the pixels.
+        learning_rate: The learning rate of Adam. A larger one is faster and coarser.
+        jitter: At each step the picture is moved at random by up to this many pixels.
+        rotate: At each step the picture is turned at random by up to this many degrees.
+        scale: At each step the picture is enlarged or reduced at random by up to this share.
+        views: How many such views are averaged at each step.
         beyond: What a moved picture shows beyond its border.
         decay: High frequencies count as 1 / frequency to this power. Photos have about 1.
         noise: How strong the noise at the start is, as a share of real pictures' contrast.
         smoothness: How much differences of neighbors count against the picture (squared total variation).
         stay_near: How strongly the picture is drawn back to its start (weight decay). With a Fourier picture
-            from noise that is towards pictures with the contrast of real ones.
-        seed: Of the noise and the views.
+            from noise, it is drawn towards pictures with the contrast of real ones.
+        seed: The seed of the noise and of the views.
         seen: Called with every frame as soon as it is there.
         progress: Called after every step.
     Shape:
@@ -140,16 +165,10 @@ def visualize(
         Olah, Mordvintsev, Schubert 2017, "Feature Visualization", Distill, doi:10.23915/distill.00007;
         Erhan, Bengio, Courville, Vincent 2009, "Visualizing Higher-Layer Features of a Deep Network"
     """
-    preprocessing = classifier.card.preprocessing
-    size = preprocessing.input_size
     check_unit(classifier, unit)
-    if start is not None and start.shape != (*size, preprocessing.channels):
-        raise BadImage(
-            f"The picture to start from has the shape {start.shape}; {classifier.card.name} takes "
-            f"{(*size, preprocessing.channels)}: cut it with core.data.preprocessing.fit first."
-        )
+    _check_start(classifier, start)
     settings = found_settings(
-        size,
+        classifier.card.preprocessing.input_size,
         {
             "steps": steps, "every": every, "picture": picture, "learning_rate": learning_rate,
             "jitter": jitter, "rotate": rotate, "scale": scale, "views": views, "beyond": beyond,
@@ -157,52 +176,97 @@ def visualize(
         },
         from_image=start is not None,
     )  # fmt: skip
-    generator = torch.Generator().manual_seed(seed)
-    parameters: Fourier | Pixels
-    if picture == FOURIER:
-        colors = colors or colors_of(real_images(classifier.card, 256).pixels)
-        parameters = Fourier(size, colors, decay=settings["decay"], device=classifier.device)
-    else:
-        parameters = Pixels(size, preprocessing.mean, preprocessing.std, classifier.device)
+    return _visualize(classifier, unit, settings, start, colors, seen, progress)
+
+
+def _visualize(
+    classifier: Classifier,
+    unit: Unit,
+    settings: VisualizationSettings,
+    start: np.ndarray | None,
+    colors: Colors | None,
+    seen: Callable[[Frame], None] | None,
+    progress: Progress,
+) -> Visualization:
+    generator = torch.Generator().manual_seed(settings.seed)
+    parameters = _parameters(classifier, settings, colors)
     if start is None:
-        parameters.start_from_noise(generator, settings["noise"])
+        parameters.start_from_noise(generator, settings.noise)
     else:
         parameters.start_from_picture(start)
-    ascent = Ascent(
-        classifier, unit, Wobble(settings["jitter"], settings["rotate"], settings["scale"], beyond),
-        settings["views"], generator,
-    )  # fmt: skip
-    optimizer = torch.optim.Adam([parameters.moved], lr=settings["learning_rate"])
+    wobble = Wobble(settings.jitter, settings.rotate, settings.scale, settings.beyond)
+    ascent = Ascent(classifier, unit, wobble, settings.views, generator)
     frames: list[Frame] = []
-    objectives: list[float] = []
 
     def keep(step: int) -> None:
         frames.append(_frame(classifier, unit, parameters.picture().detach(), step))
         if seen is not None:
             seen(frames[-1])
 
+    objectives = _climb(ascent, parameters, settings, keep, progress)
+    return Visualization(
+        unit, tuple(frames), np.array(objectives, np.float32),
+        classifier.predict_logits(frames[-1].pixels[None])[0], settings, ascent.engine(),
+        ascent.note(unit.title(classifier.card.class_names)),
+    )  # fmt: skip
+
+
+def _check_start(classifier: Classifier, start: np.ndarray | None) -> None:
+    preprocessing = classifier.card.preprocessing
+    wanted = (*preprocessing.input_size, preprocessing.channels)
+    if start is not None and start.shape != wanted:
+        raise BadImage(
+            f"The picture to start from has the shape {start.shape}, but {classifier.card.name} takes "
+            f"{wanted}: cut it with core.data.preprocessing.fit first."
+        )
+
+
+def _parameters(
+    classifier: Classifier, settings: VisualizationSettings, colors: Colors | None
+) -> Fourier | Pixels:
+    """What the steps change."""
+    preprocessing = classifier.card.preprocessing
+    if settings.picture != FOURIER:
+        return Pixels(preprocessing.input_size, preprocessing.mean, preprocessing.std, classifier.device)
+    colors = colors or colors_of(real_images(classifier.card, IMAGES_FOR_COLORS).pixels)
+    return Fourier(preprocessing.input_size, colors, decay=settings.decay, device=classifier.device)
+
+
+def _climb(
+    ascent: Ascent,
+    parameters: Fourier | Pixels,
+    settings: VisualizationSettings,
+    keep: Callable[[int], None],
+    progress: Progress,
+) -> list[float]:
+    """Take the steps; returned is the objective at each.
+
+    Args:
+        keep: Called with the number of a step whose picture is to be kept.
+    """
+    optimizer = torch.optim.Adam([parameters.moved], lr=settings.learning_rate)
     origin = parameters.moved.detach().clone()
+    objectives: list[float] = []
     keep(0)
-    for step in range(1, steps + 1):
+    for step in range(1, settings.steps + 1):
         shown = parameters.picture()
         objective, pull = ascent.pull(shown.detach())
         objectives.append(objective)
-        if smoothness:
-            pull = pull - smoothness / shown.numel() ** 0.5 * roughness_gradient(shown.detach())
+        if settings.smoothness:
+            pull = pull - settings.smoothness / shown.numel() ** 0.5 * roughness_gradient(shown.detach())
         optimizer.zero_grad()
         shown.backward(-pull)
         optimizer.step()
         with torch.no_grad():
-            parameters.moved.lerp_(origin, min(1.0, settings["stay_near"] * settings["learning_rate"]))
+            parameters.moved.lerp_(origin, min(1.0, settings.stay_near * settings.learning_rate))
         parameters.settle()
-        if step % every == 0 or step == steps or ascent.blocked >= _GIVEN_UP:
+        given_up = ascent.blocked >= STEPS_WITHOUT_GRADIENT
+        if step % settings.every == 0 or step == settings.steps or given_up:
             keep(step)
-        if ascent.blocked >= _GIVEN_UP:
+        if given_up:
             break
-        progress(step / steps, f"Step {step} of {steps}: {objective:.3g}")
-    logits = classifier.predict_logits(frames[-1].pixels[None])[0]
-    note = ascent.note(unit.title(classifier.card.class_names))
-    return Dream(unit, tuple(frames), np.array(objectives, np.float32), logits, settings, note)
+        progress(step / settings.steps, f"Step {step} of {settings.steps}: {objective:.3g}")
+    return objectives
 
 
 @torch.no_grad()

@@ -1,12 +1,16 @@
 """All that is added up of one layer while images go by."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from core.filters.channel_layers import ChannelLayer
+from core.filters.filter_index import LayerIndex
 from core.filters.map_statistics import Figures
+from core.filters.similar_kernels import nearest_kernels
 from core.filters.top_k import EMPTY_SLOT, keys_of, merged, values_and_rows
 
 BINS = 32
@@ -125,13 +129,34 @@ class LayerSums:
                 raise ValueError(f"{name} has the shape {tuple(found.shape)}, not {tuple(value.shape)}")
             self.state[name] = found.clone()
 
-    def finished(self, counts: np.ndarray, places: int) -> dict[str, np.ndarray]:
+    def finished(self, layer: ChannelLayer, weight: Tensor, counts: np.ndarray) -> LayerIndex:
         """What the index keeps of the layer.
 
         Args:
+            weight: (C, in_channels, height, width), its kernels.
             counts: (classes,) images of each class.
-            places: On each map.
         """
+        sums, values = self.state["sums"].cpu().numpy(), int(counts.sum()) * math.prod(layer.map_size)
+        mean = sums.sum(0) / values
+        variance = np.maximum(0, self.state["squares"].cpu().numpy() / values - mean**2)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means = (sums / (counts * math.prod(layer.map_size))[:, None]).T
+        nearest, cosines = nearest_kernels(weight)
+        return LayerIndex(
+            layer=layer,
+            **self._lists(),
+            class_means=means.astype(np.float32),
+            histograms=self.state["histogram"].cpu().numpy().astype(np.int32),
+            histogram_tops=self.state["tops"].cpu().numpy(),
+            mean=mean.astype(np.float32),
+            std=np.sqrt(variance).astype(np.float32),
+            zeros=(self.state["zeros"].cpu().numpy() / values).astype(np.float32),
+            nearest_kernel=nearest,
+            nearest_cosine=cosines,
+        )
+
+    def _lists(self) -> dict[str, np.ndarray]:
+        """The lists of images, by the names of the index."""
         state, k = self.state, self.k
         every = state["top"].permute(1, 0, 2)  # (C, groups, k)
         best = every.flatten(1).topk(k, dim=1)
@@ -153,20 +178,7 @@ class LayerSums:
         class_places = state["places"].permute(1, 0, 2)[:, : by_class.shape[1]]
         arrays["top_places"] = top_places.cpu().numpy().astype(np.int32)
         arrays["class_places"] = class_places.cpu().numpy().astype(np.int32)
-        sums, values = state["sums"].cpu().numpy(), int(counts.sum()) * places
-        mean = sums.sum(0) / values
-        variance = np.maximum(0, state["squares"].cpu().numpy() / values - mean**2)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            means = (sums / (counts * places)[:, None]).T
-        return {
-            **arrays,
-            "class_means": means.astype(np.float32),
-            "histograms": state["histogram"].cpu().numpy().astype(np.int32),
-            "histogram_tops": state["tops"].cpu().numpy(),
-            "mean": mean.astype(np.float32),
-            "std": np.sqrt(variance).astype(np.float32),
-            "zeros": (state["zeros"].cpu().numpy() / values).astype(np.float32),
-        }
+        return arrays
 
 
 def _runs(labels: np.ndarray) -> Sequence[tuple[int, int, int]]:

@@ -1,30 +1,33 @@
 """Where a filter index lives: beside its checkpoint, or in the cache where that folder is not ours to write.
 
 An index is one file, `filter_index/<key>.npz` in the checkpoint's folder, and opens at once. Beside it, while
-it is being made, is what was added up so far (`.part`): whoever asks again goes on from there.
+it is being made, is what was added up so far (`.part`): the next question for it goes on from there.
 """
 
 import os
 from pathlib import Path
 
 from core import store
-from core.filters.index import LABEL, depends_on
-from core.models.catalogue import fingerprint_of
+from core.filters.filter_index import FilterIndex
 from core.models.checkpoint import write_whole
+from core.models.question import Question
 from core.paths import PROJECT, home
-from core.store import Answer
+from core.stored import NotStored, to_answer
 
+LABEL = "filter index 3"
 FOLDER = "filter_index"
 
 
-def index_key(fingerprint: str, split_fingerprint: str, images: int, k: int) -> str:
-    """What the index of so many images of a split, with k of each kind, is stored under."""
-    return store.key_of(fingerprint, LABEL, depends_on(split_fingerprint, images, k))
+def index_question(
+    classifier: str, split_fingerprint: str, images: int, k: int, fingerprint: str | None = None
+) -> Question[FilterIndex]:
+    """The index of so many images of a split, with k of each kind.
 
-
-def index_key_of(name: str, split_fingerprint: str, images: int, k: int) -> str:
-    """The same for a classifier by its name in the catalogue."""
-    return index_key(fingerprint_of(name) or "", split_fingerprint, images, k)
+    Args:
+        classifier: Its name in the catalogue.
+        fingerprint: Of the classifier, where it is not the one that the catalogue has now.
+    """
+    return Question(LABEL, classifier, FilterIndex, (split_fingerprint, images, k), fingerprint)
 
 
 def index_folder(checkpoint: Path | None) -> Path | None:
@@ -37,30 +40,34 @@ def index_folder(checkpoint: Path | None) -> Path | None:
     return checkpoint / FOLDER if os.access(checkpoint, os.W_OK) else None
 
 
-def part_path(key: str, checkpoint: Path | None) -> Path:
+def part_path(question: Question[FilterIndex], checkpoint: Path | None) -> Path:
     """Where to save what an index has added up so far."""
-    return (index_folder(checkpoint) or home("cache") / FOLDER) / f"{key}.part"
+    return (index_folder(checkpoint) or home("cache") / FOLDER) / f"{question.key}.part"
 
 
-def find_index(key: str, checkpoint: Path | None) -> Answer | None:
+def find_index(question: Question[FilterIndex], checkpoint: Path | None) -> FilterIndex | None:
     """The stored index, or None."""
-    folder = index_folder(checkpoint)
-    if folder is not None:
-        found = store.open_file(folder / f"{key}.npz", key)
-        if found is not None:
-            return found
-    return store.find(key)
+    folder, key = index_folder(checkpoint), question.key
+    answer = store.open_file(folder / f"{key}.npz", key) if folder is not None else None
+    if answer is None:
+        answer = store.find(key)
+    if answer is None:
+        return None
+    try:
+        return question.read(answer)
+    except NotStored:  # of an earlier form
+        return None
 
 
-def keep_index(key: str, checkpoint: Path | None, answer: Answer) -> Answer:
+def keep_index(question: Question[FilterIndex], checkpoint: Path | None, index: FilterIndex) -> FilterIndex:
     """Store an index and drop what was saved on the way; returned is what `find_index` will give."""
     folder = index_folder(checkpoint)
-    part_path(key, checkpoint).unlink(missing_ok=True)
+    part_path(question, checkpoint).unlink(missing_ok=True)
     if folder is None:
-        return store.keep(key, answer)
+        return question.keep(index)
     try:
         folder.mkdir(exist_ok=True)
-        write_whole(folder / f"{key}.npz", store.to_bytes(answer))
-    except OSError:  # full, or not ours after all
-        return store.keep(key, answer)
-    return find_index(key, checkpoint) or answer
+        write_whole(folder / f"{question.key}.npz", store.to_bytes(to_answer(index)))
+    except OSError:  # a full disk, or a folder that cannot be written to after all
+        return question.keep(index)
+    return find_index(question, checkpoint) or index

@@ -1,8 +1,22 @@
 """Kernels: as pictures, and which are near copies of another, since they point the same way."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True, eq=False)
+class KernelStrengths:
+    """How much each place of a filter's window weighs, over all its input channels.
+
+    Attributes:
+        pictures: (C, height, width, 1) uint8: white is the place of each filter that weighs most, black the
+            one that weighs least.
+    """
+
+    pictures: np.ndarray
 
 
 @torch.inference_mode()
@@ -46,17 +60,15 @@ def kernel_pictures(weight: Tensor) -> np.ndarray:
     return np.rint(127.5 + 127.5 * scaled).astype(np.uint8).transpose(0, 2, 3, 1)
 
 
-def kernel_strengths(weight: Tensor) -> np.ndarray:
-    """How much each place of a filter's window weighs, over all its input channels, as pictures.
+def kernel_strengths(weight: Tensor) -> KernelStrengths:
+    """The square root of the sum of squares at each place, from the least to the most of each filter.
 
-    The square root of the sum of squares: white is the place of each filter that weighs most, black the one
-    that weighs least, since they differ by a third rather than tenfold.
+    The scale does not begin at 0, since the places of a filter differ by a third rather than tenfold.
 
     Shape:
         weight: (C, in_channels, height, width)
-        returns: (C, height, width, 1) uint8
     """
     norms = weight.detach().float().norm(dim=1).cpu().numpy()
     least, most = norms.min(axis=(1, 2), keepdims=True), norms.max(axis=(1, 2), keepdims=True)
     shares = (norms - least) / np.where(most > least, most - least, 1)
-    return np.rint(255 * shares).astype(np.uint8)[..., None]
+    return KernelStrengths(np.rint(255 * shares).astype(np.uint8)[..., None])

@@ -2,12 +2,12 @@
 
 import ast
 import csv
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from core.errors import SettingError
+from core.paths import from_json
 
 MOST_LETTERS = 4_000_000
 
@@ -59,8 +59,8 @@ def _unnumbered(lines: list[str]) -> list[str]:
 def _structured(text: str) -> list[str]:
     held: Any = None
     try:
-        held = json.loads(text)
-    except (ValueError, RecursionError):
+        held = from_json(text)
+    except ValueError:
         try:
             held = ast.literal_eval(text)  # {0: 'tench, Tinca tinca', …}, as ImageNet's names are passed on
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
@@ -100,7 +100,7 @@ def share(text: str) -> float:
     """A claimed accuracy as people write it: 0.91, 91 and "91 %" are the same.
 
     Raises:
-        SettingError: It is no accuracy.
+        SettingError: It is not an accuracy.
     """
     try:
         value = float(text.strip().rstrip("%").replace(",", "."))
@@ -116,7 +116,7 @@ def values_in(text: str, what: str) -> list[float]:
     """Numbers separated by commas or spaces.
 
     Raises:
-        SettingError: One of them is no number.
+        SettingError: One of them is not a number.
     """
     try:
         return [float(part) for part in re.split(r"[,\s]+", text.strip()) if part]
@@ -128,7 +128,7 @@ def size_in(text: str) -> tuple[int, int] | None:
     """An image size as people write it: "224" or "height × width"; empty for none.
 
     Raises:
-        SettingError: It is no size.
+        SettingError: It is not a size.
     """
     if not text.strip():
         return None

@@ -40,7 +40,7 @@ def folded(module: nn.Module, card: ModelCard) -> tuple[nn.Module, ModelCard]:
         SettingError: The card's network has no batch norm that a setting takes away.
     """
     check_foldable(card.architecture, card.settings)
-    card = dataclasses.replace(card, settings=card.settings | {SETTING: False})
+    card = dataclasses.replace(card, settings={**card.settings, SETTING: False})
     plain = build(card)
     old = [part for part in module.modules() if isinstance(part, nn.Conv2d | nn.Linear | nn.BatchNorm2d)]
     new = iter(part for part in plain.modules() if isinstance(part, nn.Conv2d | nn.Linear))

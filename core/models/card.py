@@ -8,6 +8,8 @@ from typing import Any
 
 from core.data.preprocessing import Preprocessing
 from core.errors import BadCheckpoint, TargetOutOfRange, UnknownName
+from core.paths import from_json
+from core.settings import JsonObject, Settings
 
 # The files of a checkpoint's folder.
 CARD, WEIGHTS, HISTORY = "card.json", "weights.safetensors", "history.jsonl"
@@ -33,13 +35,13 @@ class ModelCard:
     architecture: str
     class_names: tuple[str, ...]
     preprocessing: Preprocessing
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: Settings = field(default_factory=dict)
     title: str = ""
     summary: str = ""
     dataset: str = ""
     dataset_fingerprint: str = ""
     command: str = ""
-    metrics: dict[str, Any] = field(default_factory=dict)
+    metrics: JsonObject = field(default_factory=dict)
     seed: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
     weights_sha256: str = ""
@@ -76,18 +78,18 @@ class ModelCard:
         """Read a card.
 
         Raises:
-            BadCheckpoint: It is no JSON, or lacks or misnames something; the message says what and where.
+            BadCheckpoint: It is not JSON, or lacks or misnames something; the message says what and where.
         """
         try:
-            values = json.loads(text)
+            values = from_json(text)
             _check_form(values)
-            given: dict[str, Any] = {
+            given: JsonObject = {
                 k: tuple(v) if isinstance(v, list) else v for k, v in values.pop("preprocessing").items()
             }
             preprocessing = Preprocessing(**given)
             values["class_names"] = tuple(values["class_names"])
             return cls(preprocessing=preprocessing, **values)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             words = str(error)[:200] if str(error) else type(error).__name__
             raise BadCheckpoint(f"{where} is not a model card: {words}. Train or import it again.") from None
         except BadCheckpoint as error:
@@ -120,7 +122,7 @@ def _check_form(values: Any) -> None:
     _check_preprocessing(values["preprocessing"])
 
 
-def _check_preprocessing(given: dict[str, Any]) -> None:
+def _check_preprocessing(given: JsonObject) -> None:
     size, channels = given["input_size"], given.get("channels", 3)
     if not (isinstance(size, list) and len(size) == 2 and all(_is_whole(s, LARGEST_SIDE) for s in size)):
         raise ValueError(f"input_size is {_short(size)}, not two sides of 1 to {LARGEST_SIDE} pixels")

@@ -20,7 +20,7 @@ from core.models.architectures import models
 from core.models.card import CARD, WEIGHTS, ModelCard, load_card
 from core.models.classifier import Classifier
 from core.models.skeleton import check_memory, without_numbers
-from core.paths import write_whole
+from core.paths import from_json, write_whole
 from core.settings import check_settings
 
 
@@ -136,8 +136,8 @@ def header_of(data: bytes) -> dict[str, str]:
     """The words that stand beside the tensors of a safetensors file; empty where there are none."""
     length = int.from_bytes(data[:8], "little")
     try:
-        header = json.loads(data[8 : 8 + length])
-    except (ValueError, RecursionError):
+        header = from_json(data[8 : 8 + length])
+    except ValueError:
         return {}
     words = header.get("__metadata__") if isinstance(header, dict) else None
     return {k: v for k, v in words.items() if isinstance(v, str)} if isinstance(words, dict) else {}
@@ -146,8 +146,8 @@ def header_of(data: bytes) -> dict[str, str]:
 def versions_in(header: Mapping[str, str]) -> dict[str, int]:
     """The version of each module's format in such words, as `save_checkpoint` writes them."""
     try:
-        held = json.loads(header.get("versions", "{}"))
-    except (ValueError, RecursionError):
+        held = from_json(header.get("versions", "{}"))
+    except ValueError:
         return {}
     items = held.items() if isinstance(held, dict) else ()
     return {str(path): version for path, version in items if type(version) is int}

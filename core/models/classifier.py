@@ -25,6 +25,8 @@ from core.progress import Progress, no_progress
 log = logging.getLogger(__name__)
 
 FEWEST_IMAGES_PER_THREAD = 8
+# So many times the passes that a call costs by itself make it worth to call once for each thread.
+PASSES_FOR_THE_PRICE_OF_A_CALL = 10
 
 # For so many images nothing is measured first: somebody waits for the answer about one, or for a first map.
 MOST_UNMEASURED_IMAGES = 16
@@ -59,12 +61,15 @@ class Classifier:
 
     Attributes:
         fingerprint: A hash of weights and card; what is computed with it is stored under it.
+        layout: The order of maps in memory; where it is not given, channels last if the network can do with
+            that.
     """
 
     module: nn.Module
     card: ModelCard
     device: torch.device = field(default_factory=best_device)
     fingerprint: str = ""
+    layout: torch.memory_format | None = None
 
     def __post_init__(self) -> None:
         self.module.eval().requires_grad_(False)
@@ -72,13 +77,14 @@ class Classifier:
             full_float32()
         # Faster on CPUs (depthwise convolutions most) and on GPUs with tensor cores.
         self.module.to(device=self.device).to(memory_format=torch.channels_last)
-        fast_convolutions(self.module)
         preprocessing = self.card.preprocessing
         # Moved once: every copy to a GPU keeps it waiting.
         self._mean_and_std = torch.tensor((preprocessing.mean, preprocessing.std), device=self.device)
-        example = torch.zeros(1, preprocessing.channels, *preprocessing.input_size, device=self.device)
-        self._layout = best_layout(self.module, example)
-        self.module.to(memory_format=self._layout)
+        if self.layout is None:
+            fast_convolutions(self.module)
+            example = torch.zeros(1, preprocessing.channels, *preprocessing.input_size, device=self.device)
+            self.layout = best_layout(self.module, example)
+        self.module.to(memory_format=self.layout)
         self._size = BatchSize()
         self._memory_limit = 1 << 30
 
@@ -114,7 +120,9 @@ class Classifier:
         rows = (rows / 255).sub_(mean).div_(std)
         # (N, C, H, W), whose memory is already channels last
         return (
-            rows.view(n, height, width, channels).permute(0, 3, 1, 2).contiguous(memory_format=self._layout)
+            rows.view(n, height, width, channels)
+            .permute(0, 3, 1, 2)
+            .contiguous(memory_format=self.layout or torch.channels_last)
         )
 
     def logits(self, inputs: Tensor) -> Tensor:
@@ -168,10 +176,12 @@ class Classifier:
 
         def answer(start: int, stop: int) -> None:
             threads = torch.get_num_threads()
-            # So few that all threads should work at the same layer, or somebody waits for the first of them.
+            # So few that all threads should work at the same layer, or somebody waits for the first of them,
+            # or each thread would pay a high price for calling the layers.
             if (
                 total <= MOST_UNMEASURED_IMAGES
                 or stop - start < FEWEST_IMAGES_PER_THREAD * threads
+                or stop - start < PASSES_FOR_THE_PRICE_OF_A_CALL * self._size.price_of_a_call()
                 or self.device.type != "cpu"
             ):
                 some((start, stop))

@@ -142,7 +142,7 @@ def _tried(
 
 
 def _with_settings(card: ModelCard, found: Guess, wishes: Wishes) -> ModelCard:
-    chosen = card.settings | dict(wishes.settings)
+    chosen = {**card.settings, **wishes.settings}
     size = wishes.input_size or found.input_size
     if min(size) < 1:
         raise SettingError(

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import store
+from core.data.download import fetch
 from core.data.preprocessing import Preprocessing
 from core.errors import BadCheckpoint, Unavailable, UnknownName
 from core.models.card import ModelCard
-from core.models.download import fetch
 from core.paths import home
 from core.progress import Progress, no_progress
 
@@ -272,7 +272,7 @@ def _architecture(name: str) -> "nn.Module":
         return made
     import torchvision
 
-    options: dict[str, Any] = {}
+    options: dict[str, bool] = {}
     if architecture in ("googlenet", "inception_v3"):
         # Their extra heads only serve training, and are in the published weights.
         options = {"aux_logits": True, "init_weights": False, "transform_input": True}

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from core.models.card import ModelCard
 from core.models.checkpoint import skeleton
 from core.models.pretrained import usual_size
 from core.models.weight_fit import COUNTER, Reading, fit
+from core.settings import Settings, SettingValue
 
 # Made by `python -m core.models.recognition`.
 KNOWN_NETWORKS_FILE = Path(__file__).with_name("known_networks.json")
@@ -38,7 +38,7 @@ class Guess:
         assumed: The settings that were chosen since they are usual, with the reason.
     """
 
-    settings: dict[str, Any]
+    settings: Settings
     outputs: int
     channels: int
     input_size: tuple[int, int]
@@ -50,11 +50,11 @@ def architecture_names() -> list[str]:
     return [m.name for m in models if m.name not in ("published", "transfer")]
 
 
-def resolve(architecture: str) -> tuple[str, dict[str, Any]]:
+def resolve(architecture: str) -> tuple[str, Settings]:
     """The member of `core.models.architectures` and the settings that a name stands for.
 
     Raises:
-        UnknownName: It is no architecture.
+        UnknownName: It is not an architecture.
     """
     if architecture.startswith(("torchvision/", "timm/")):
         return "published", {"network": architecture}
@@ -76,26 +76,26 @@ def guess(architecture: str, reading: Reading) -> Guess:
     matrices = [t for t in tensors.values() if t.ndim == 2]
     if not kernels and not matrices:
         raise BadCheckpoint(
-            "The file has no weights of a convolution or a linear layer, so it is no image classifier: "
+            "The file has no weights of a convolution or a linear layer, so it is not an image classifier: "
             "choose another file."
         )
     outputs = len((matrices or kernels)[-1])
     channels = kernels[0].shape[1] if kernels else 1
     if member == "published":
-        return _guess_published(fixed["network"], reading, outputs, channels)
+        return _guess_published(str(fixed["network"]), reading, outputs, channels)
     if member == "mlp" and matrices:
         channels, size = _image_of(matrices[0].shape[1])
     settings, side = _own_settings(member, kernels, matrices, any("running_mean" in name for name in tensors))
     if member == "mlp":
         side = size if matrices else 0
     if outputs == 1 and any(s.name == "single_logit" for s in models[member].settings):
-        settings["single_logit"] = True
+        settings = {**settings, "single_logit": True}
     return Guess(settings, outputs, channels, (side, side), {})
 
 
 def _own_settings(
     member: str, kernels: Sequence[Tensor], matrices: Sequence[Tensor], norm: bool
-) -> tuple[dict[str, Any], int]:
+) -> tuple[Settings, int]:
     """Settings of an architecture of ours, and the side of its image."""
     if member == "mlp" and matrices:
         return {"widths": ",".join(str(len(m)) for m in matrices[:-1])}, 0
@@ -116,7 +116,8 @@ def _own_settings(
     if member == "resnet18" and kernels:
         large = kernels[0].shape[-1] == 7
         stem = "imagenet" if large else "small"
-        return {"width": len(kernels[0]) / 64, "stem": stem}, 224 if large else 32
+        width = len(kernels[0]) / 64
+        return {"width": width, "stem": stem}, 224 if large else 32
     if member == "speed_cnn" and len(kernels) > 1:
         return {"widths": ",".join(str(len(k)) for k in kernels[1::2])}, 32
     return {}, 224
@@ -141,7 +142,7 @@ def _guess_published(network: str, reading: Reading, outputs: int, channels: int
     inputs = [theirs[1] for ours, theirs in known if len(ours) == 4 and ours[1] == 3]
     outputs, channels = (rows or [outputs])[0], (inputs or [channels])[0]
     size = _size_that_fits(network, size, given)
-    settings: dict[str, Any] = {"network": network}
+    settings: dict[str, SettingValue] = {"network": network}
     assumed = {}
     if network in SCALES_INPUT and channels == 3:
         settings["transform_input"] = True
@@ -217,7 +218,7 @@ def blank_card(name: str, architecture: str, found: Guess) -> ModelCard:
     return ModelCard(
         name=name,
         architecture=member,
-        settings={k: v for k, v in (fixed | found.settings).items() if k in known},
+        settings={k: v for k, v in {**fixed, **found.settings}.items() if k in known},
         class_names=tuple(f"class {index}" for index in range(expected)),
         preprocessing=Preprocessing(
             size, (0.0,) * found.channels, (1.0,) * found.channels, channels=found.channels

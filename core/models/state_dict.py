@@ -75,7 +75,7 @@ def read_weights(data: bytes, name: str) -> tuple[WeightSet, ...]:
     """Every set of weights in a file: the plain one first, averages such as EMA after it.
 
     Raises:
-        BadCheckpoint: It is no file of weights, is damaged, or holds no tensors by name.
+        BadCheckpoint: It is not a file of weights, is damaged, or holds no tensors by name.
     """
     if not data:
         raise BadCheckpoint(
@@ -181,7 +181,7 @@ def _unreadable(data: bytes, name: str, text: str, objects: list[str]) -> BadChe
     if found or objects or (is_pickle and "Weights only load failed" in text) or "TorchScript" in text:
         return _python_objects(name, [found[1]] if found else objects)
     return BadCheckpoint(
-        f"{name!r} is no file of weights, or is cut short. Choose a .pth or .pt "
+        f"{name!r} is not a file of weights, or is cut short. Choose a .pth or .pt "
         "file of torch.save, or a .safetensors file."
     )
 

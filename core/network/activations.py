@@ -17,6 +17,39 @@ ORDERS = ("number", "strongest first", "least first")
 
 
 @dataclass(frozen=True, eq=False)
+class LayerActivations:
+    """What every channel of a layer answers to an image.
+
+    Attributes:
+        maps: (channels, height, width) float32; (channels, 1, 1) where the output has no places.
+    """
+
+    maps: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelMaps:
+    """The maps of the channels with one number in several layers.
+
+    Attributes:
+        maps: (height, width) float32 by layer; layers without a map or with fewer channels are left out.
+    """
+
+    maps: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelMap:
+    """What one channel answers to an image.
+
+    Attributes:
+        values: (height, width) float32
+    """
+
+    values: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Painted:
     """A map in whole steps of a scale, ready to be colored.
 
@@ -33,12 +66,11 @@ class Painted:
 
 
 @torch.no_grad()
-def activations(classifier: Classifier, pixels: np.ndarray, layer: str) -> np.ndarray:
+def activations(classifier: Classifier, pixels: np.ndarray, layer: str) -> LayerActivations:
     """What every channel of a layer answers to an image.
 
     Shape:
         pixels: (H, W, C) uint8 in the classifier's size
-        returns: (channels, height, width) float32; (channels, 1, 1) where the output has no places
     Raises:
         UnknownName, NoTensor: There is no such layer, or its output is not one tensor.
         SettingError: It is neither a map nor a vector.
@@ -51,26 +83,41 @@ def activations(classifier: Classifier, pixels: np.ndarray, layer: str) -> np.nd
             f"The output of {layer!r} has the shape {tuple(output.shape)}, not channels with a map each: "
             "choose another layer."
         )
-    return np.ascontiguousarray(output[0].float().cpu().numpy())
+    return LayerActivations(np.ascontiguousarray(output[0].float().cpu().numpy()))
+
+
+@torch.no_grad()
+def channel_map(classifier: Classifier, pixels: np.ndarray, layer: str, channel: int) -> ChannelMap:
+    """What one channel of a layer answers to an image.
+
+    Shape:
+        pixels: (H, W, C) uint8 in the classifier's size
+    Raises:
+        UnknownName, NoTensor: There is no such layer, or its output is not one tensor.
+    """
+    output = outputs(classifier, layer, classifier.inputs(pixels[None]))
+    return ChannelMap(np.ascontiguousarray(output[0, channel].float().cpu().numpy()))
 
 
 @torch.no_grad()
 def one_channel_of_each(
     classifier: Classifier, pixels: np.ndarray, layers: Sequence[str], channel: int
-) -> dict[str, np.ndarray]:
+) -> ChannelMaps:
     """The map of the channel with that number in each of some layers, in one run.
 
     Shape:
-        returns: (height, width) float32 by layer; layers without a map or with fewer channels are left out
+        pixels: (H, W, C) uint8 in the classifier's size
     """
     known = layer_outputs(classifier).maps
     maps = {layer: known[layer] for layer in layers if layer in known and channel < known[layer].channels}
     with captured(classifier.module, maps) as found:
         classifier.module(classifier.inputs(pixels[None]))
-    return {
-        layer: np.ascontiguousarray(one.of(found[layer])[0, channel].float().cpu().numpy())
-        for layer, one in maps.items()
-    }
+    return ChannelMaps(
+        {
+            layer: np.ascontiguousarray(one.of(found[layer])[0, channel].float().cpu().numpy())
+            for layer, one in maps.items()
+        }
+    )
 
 
 def order_of(maps: np.ndarray, order: str) -> np.ndarray:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from core.errors import UnknownName
 from core.models.classifier import Classifier
+from core.network.feature_maps import layer_outputs
 from core.network.receptive_field import UnknownReceptiveField
 from core.network.trace import twin_of
 from core.progress import Progress, no_progress
@@ -36,7 +37,7 @@ def effective_field(
         returns: (H, W) float64 with the largest value 1, and the (row, column) of the place in the map
     Raises:
         UnknownName: There is no such layer.
-        UnknownReceptiveField: Its output is no map, or nothing reaches it on this image.
+        UnknownReceptiveField: Its output is not a map, or nothing reaches it on this image.
     Source:
         Luo, Li, Urtasun, Zemel 2016, "Understanding the Effective Receptive Field", arXiv:1701.04128
     """
@@ -57,9 +58,12 @@ def effective_field(
     with torch.enable_grad():
         twin(inputs)
         output = outputs[-1] if outputs else None
+        held = layer_outputs(classifier).maps.get(layer)
+        if isinstance(output, Tensor) and held is not None:  # its channels may be last, its places tokens
+            output = held.of(output)
         if not isinstance(output, Tensor) or output.ndim != 4:
             raise UnknownReceptiveField(
-                f"The output of {layer!r} is no map with rows and columns: choose a layer before the "
+                f"The output of {layer!r} is not a map with rows and columns: choose a layer before the "
                 "classifier."
             )
         place = (output.shape[2] - 1) // 2, (output.shape[3] - 1) // 2

@@ -10,7 +10,7 @@ of tqdm's progress bars) and starts a thread of its own: too much for a server's
 
 import copy
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -36,6 +36,7 @@ class NetworkGraph:
         module: The network.
         as_one: Kinds of modules that are one step although they hold others. By default these are batch
             norms, since timm's hold their activation.
+        example: (N, C, H, W), N above 1, to follow one run on where the code cannot be followed in advance.
     Attributes:
         nodes: The nodes of the traced graph; every module without children is one step, whoever wrote it.
         images: The first of them, which stands for the images.
@@ -46,10 +47,16 @@ class NetworkGraph:
             cannot be followed in advance.
     """
 
-    def __init__(self, module: nn.Module, as_one: tuple[type[nn.Module], ...] = (nn.BatchNorm2d,)) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        as_one: tuple[type[nn.Module], ...] = (nn.BatchNorm2d,),
+        example: Tensor | None = None,
+    ) -> None:
         twin = copy_for_tracing(module)
         settings = settings_left_alone(type(module).forward)
-        graph = _StepTracer(as_one).trace(twin, settings or None)
+        tracer = _StepTracer(as_one)
+        graph = (tracer if example is None else tracer.watch(twin, example)).trace(twin, settings or None)
         places = [node for node in graph.nodes if node.op == "placeholder"]
         if not places or places[0].target in settings:
             raise ValueError("the network takes no input")
@@ -67,8 +74,7 @@ class NetworkGraph:
     def steps_of(self, layer: str) -> list[fx.Node]:
         """The steps whose output is the output of a layer: one for each time it runs; empty where none is.
 
-        The activation inside a batch norm is no step of its own, but the norm ends with it and so stands for
-        it.
+        The activation inside a batch norm is not a step of its own: the norm ends with it and stands for it.
 
         Args:
             layer: A name in `named_modules()`.
@@ -87,6 +93,68 @@ class NetworkGraph:
     def part(self, node: fx.Node) -> nn.Module | None:
         """The module that a node calls, if it calls one."""
         return self._parts.get(str(node.target)) if node.op == "call_module" else None
+
+    def put(self, node: fx.Node, parts: Sequence[nn.Module], source: fx.Node) -> list[fx.Node]:
+        """Put modules in a row in the place of a step, on what `source` gives; the network stays as it is.
+
+        Steps that nobody needs any more go. Without any module the step's readers read `source`.
+        """
+        made: list[fx.Node] = []
+        last = source
+        for number, part in enumerate(parts):
+            name = f"in_place_of_{node.name}_{number}"
+            self._parts[name] = part
+            with node.graph.inserting_before(node):
+                last = node.graph.call_module(name, (last,))
+            self.nodes.insert(self.nodes.index(node), last)
+            made.append(last)
+        if source in self.from_input:
+            self.from_input.update(made)
+        node.replace_all_uses_with(last)
+        self._remove(node)
+        return made
+
+    def _remove(self, node: fx.Node) -> None:
+        if node.users or node.op in ("placeholder", "output"):
+            return
+        sources = node.all_input_nodes
+        node.graph.erase_node(node)
+        self.from_input.discard(node)
+        if node in self.nodes:
+            self.nodes.remove(node)
+        for source in sources:
+            self._remove(source)
+
+    def as_module(self) -> fx.GraphModule:
+        """The steps as one module, which runs them in a row as fast as code that was written by hand.
+
+        Activations overwrite what a convolution or a sum gave, where nobody else reads it.
+        """
+        graph = fx.Graph()
+        held: dict[str, Any] = {}
+        twins: dict[fx.Node, Any] = {}
+        for node in self.nodes:
+            if node.op == "placeholder" and node is not self.images:
+                twins[node] = next(iter(node.args), None)
+                continue
+            twin = twins[node] = graph.node_copy(node, twins.__getitem__)
+            if node.op == "get_attr":
+                held[str(node.target)] = self._attributes[node]
+            elif node.op == "call_module":
+                held[str(node.target)] = self._overwriting(node)
+            elif node.op == "call_method" and node.target == "view":
+                if not any(isinstance(argument, torch.dtype) for argument in node.args):
+                    twin.target = "reshape"  # the same, also where the channels come last in memory
+        return fx.GraphModule(held, graph).eval()
+
+    def _overwriting(self, node: fx.Node) -> nn.Module:
+        part, source = self._parts[str(node.target)], node.all_input_nodes[0]
+        made_for_it = isinstance(self.part(source), nn.Conv2d) or source.target is operator.add
+        if getattr(part, "inplace", None) is not False or len(source.users) > 1 or not made_for_it:
+            return part
+        other = copy.copy(part)
+        other.inplace = True  # type: ignore[assignment]
+        return other
 
     def run(self, node: fx.Node, known: Mapping[fx.Node, Any], inputs: Tensor | None = None) -> Any:
         """The output of one step.
@@ -178,15 +246,43 @@ CANNOT_FOLLOW = (
 )  # fmt: skip
 
 
-def traced(module: nn.Module, as_one: tuple[type[nn.Module], ...] = (nn.BatchNorm2d,)) -> NetworkGraph | None:
-    """The graph of a network; None where its code cannot be followed in advance.
+def traced(
+    module: nn.Module,
+    as_one: tuple[type[nn.Module], ...] = (nn.BatchNorm2d,),
+    example: Tensor | None = None,
+) -> NetworkGraph | None:
+    """The graph of a network; None where its code cannot be followed.
 
     A fault of the device is raised (`core.compute.device_faults`), and not taken for code that cannot be
     followed.
+
+    Args:
+        example: (1, C, H, W). With it, code that decides by the sizes of its maps is followed on one run.
     """
     try:
         return NetworkGraph(module, as_one)
     except CANNOT_FOLLOW as error:
         if is_device_fault(error):
             raise
+    if example is None:
         return None
+    try:
+        graph = NetworkGraph(module, as_one, example.repeat(3, 1, 1, 1))
+        return graph if _serves_any_batch(graph, module, example) else None
+    except CANNOT_FOLLOW as error:
+        if is_device_fault(error):
+            raise
+        return None
+
+
+@torch.no_grad()
+def _serves_any_batch(graph: NetworkGraph, module: nn.Module, example: Tensor) -> bool:
+    """Whether what was seen on one batch holds for one of another size and with other images."""
+    inputs = torch.cat([example, example.flip(-1)])
+    known: dict[fx.Node, Any] = {}
+    for node in graph.nodes:
+        known[node] = graph.run(node, known, inputs)
+    found, expected = known[graph.output], module(inputs)
+    if not (isinstance(found, Tensor) and isinstance(expected, Tensor) and found.shape == expected.shape):
+        return False
+    return torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * max(1e-3, float(expected.abs().max())))

@@ -101,7 +101,7 @@ def _moved(
 
 
 def _padded(index: Tensor, padding: list[int]) -> Tensor:
-    """What is put around along the index's own dimensions is no place; along the others nothing changes."""
+    """Padding along the index's own dimensions is not a place; along the others nothing changes."""
     own = list(padding)
     for pair in range(len(own) // 2):
         if index.shape[index.ndim - 1 - pair] == 1:

@@ -44,7 +44,7 @@ class ReceptiveField:
     """Where every place of a layer looks.
 
     All channels of a place share one box; where branches meet (a skip connection, Inception), it is the
-    smallest box around what each of them sees. Boxes end at the image's border, since padding is no pixel.
+    smallest box around what each of them sees. Boxes end at the image's border, since padding is not a pixel.
 
     Attributes:
         layer: Name in `named_modules()`.
@@ -220,7 +220,7 @@ def gradient_box(module: nn.Module, layer: str, inputs: Tensor, y: int, x: int) 
         inputs: (1, C, H, W), normalized
     Raises:
         UnknownName: There is no such layer.
-        UnknownReceptiveField: Its output is no map, has no such place, or its gradient is zero everywhere.
+        UnknownReceptiveField: Its output is not a map, has no such place, or its gradient is zero everywhere.
     """
     twin = twin_of(module, str(inputs.device))
     parts = dict(twin.named_modules())
@@ -239,13 +239,16 @@ def gradient_box(module: nn.Module, layer: str, inputs: Tensor, y: int, x: int) 
         twin(inputs)
         output = outputs[-1] if outputs else None
         if not isinstance(output, Tensor) or output.ndim != 4:
-            raise UnknownReceptiveField(f"The output of {layer!r} is no map with rows and columns.")
+            raise UnknownReceptiveField(f"The output of {layer!r} is not a map with rows and columns.")
         if not (0 <= y < output.shape[2] and 0 <= x < output.shape[3]):
             raise UnknownReceptiveField(
                 f"The place ({y}, {x}) is not in the output of {layer!r}, which has {output.shape[2]} rows "
                 f"and {output.shape[3]} columns."
             )
-        (gradient,) = torch.autograd.grad(output[0, :, y, x].sum(), inputs)
+        # Weighed at random: behind a norm over the channels their plain sum is the same for every image.
+        place = output[0, :, y, x]
+        weights = torch.randn(place.shape, generator=torch.Generator().manual_seed(0)).to(place)
+        (gradient,) = torch.autograd.grad((place * weights).sum(), inputs)
     seen = gradient[0].abs().sum(0) > 0
     if not bool(seen.any()):
         raise UnknownReceptiveField(

@@ -14,6 +14,7 @@ from torch import Tensor, fx, nn
 from core.compute.packed_matrix import PackedMatrix
 from core.compute.torch_internals import version_of
 from core.models.classifier import Classifier
+from core.network.fused_graph import ByPlace
 from core.occlusion.local_layers import LocalLayer, NetworkDescription, Reach, padded
 from core.occlusion.toom_cook import ProductConvolution, largest_piece, number_of_points
 
@@ -21,6 +22,8 @@ PRODUCT_BYTES = 600 << 20  # that the products of all weights may take
 WEIGHTS_WORTH_PACKING = 1 << 12  # weights of a 1×1 convolution from which they are made ready
 # A multiplication in a product, with its changes of space, takes about so much longer than in a convolution.
 COST_OF_A_PRODUCT = 1.5
+# To make the products of one weight ready takes as long as about so many multiplications.
+PRICE_OF_PRODUCTS = 1000
 
 
 @dataclass(eq=False)
@@ -60,6 +63,8 @@ class LocalNetwork:
         part, output = self.description.graph.part(node), self.description.outputs[node]
         if isinstance(part, nn.Conv2d):
             return float(part.weight[0].numel() * output[0].numel())
+        if isinstance(part, ByPlace):
+            return float(part.multiplications * output[0, 0].numel())
         return float(part.in_features * output[0].numel()) if isinstance(part, nn.Linear) else 0.0
 
     def product(self, node: fx.Node) -> ProductConvolution | None:
@@ -71,6 +76,11 @@ class LocalNetwork:
             if part not in _kept and held + (largest + 2) ** 2 / 9 * part.weight.nbytes > PRODUCT_BYTES:
                 return None
             return _keep(part, lambda: ProductConvolution(part.weight, largest))
+
+    def is_worth_products(self, node: fx.Node, saved: float) -> bool:
+        """Whether so many multiplications less pay for making the products ready, or they are ready."""
+        part = self._weights_of(node)
+        return part in _kept or saved > PRICE_OF_PRODUCTS * part.weight.numel()
 
     def largest_piece(self, node: fx.Node) -> int:
         """Of a 3×3 convolution by products: on a small map fewer products serve."""
@@ -133,8 +143,18 @@ class Plan:
     by_products: frozenset[fx.Node]
 
     @staticmethod
-    def of(network: LocalNetwork, rows: dict[fx.Node, int], columns: dict[fx.Node, int]) -> "Plan":
-        """The plan for blocks of these sizes."""
+    def of(
+        network: LocalNetwork,
+        rows: dict[fx.Node, int],
+        columns: dict[fx.Node, int],
+        windows: int | None = None,
+    ) -> "Plan":
+        """The plan for blocks of these sizes.
+
+        Args:
+            windows: How many there are going to be: for a few, products of weights are not made ready. None
+                for more than enough.
+        """
         total, most, by_products = 0.0, 0.0, set()
         for node in network.description.graph.nodes:
             if node not in network.local:
@@ -157,11 +177,16 @@ class Plan:
                             points *= number_of_points(min(lengths[source], lengths[node]), largest)
                         products = float(points * inputs * channels)
                         transforms = float(points * (16 * inputs + 36 * channels))
-                        if COST_OF_A_PRODUCT * (products + transforms) < cost:
+                        saved = cost - COST_OF_A_PRODUCT * (products + transforms)
+                        if saved > 0 and (
+                            windows is None or network.is_worth_products(node, windows * saved)
+                        ):
                             cost = products
                             by_products.add(node)
                             size += 2.0 * points * (inputs + channels)
                     total += cost
+            elif isinstance(part := network.description.graph.part(node), ByPlace):
+                total += part.multiplications * area
             most = max(most, 4 * size)
         return Plan(total, most, frozenset(by_products))
 
@@ -181,7 +206,7 @@ def plan_of(network: LocalNetwork, corners: np.ndarray, window: int) -> Plan:
         {node: max(each[node] for each in lengths) for node in lengths[0]}
         for lengths in (_lengths(network, corners, window, axis)[0] for axis in (0, 1))
     )
-    return Plan.of(network, rows, columns)
+    return Plan.of(network, rows, columns, len(corners))
 
 
 def multiplications(network: LocalNetwork, corners: np.ndarray, window: int) -> float:

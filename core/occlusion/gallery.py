@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from core.occlusion.occlusion import occlusion_logits
 from core.occlusion.picture import Scale, scale_of, sheet
 from core.occlusion.windows import number_of_places
 from core.progress import Progress, no_progress
+from core.settings import JsonObject
 
 if TYPE_CHECKING:
     from core.models.classifier import Classifier
@@ -118,7 +119,7 @@ def gallery_sheet(rows: Sequence[GalleryRow], windows: Sequence[int], class_name
     return sheet(pictures, ["image", *(f"{w} × {w}" for w in windows)], labels, side=side)
 
 
-def gallery_archive(rows: Sequence[GalleryRow], windows: Sequence[int], about: dict[str, Any]) -> bytes:
+def gallery_archive(rows: Sequence[GalleryRow], windows: Sequence[int], about: JsonObject) -> bytes:
     """The same as a compressed .npz: images, maps, targets and figures, and `about` as JSON."""
     out = io.BytesIO()
     np.savez_compressed(

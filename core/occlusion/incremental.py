@@ -43,7 +43,7 @@ from core.occlusion.changed_block import (
     whole_map,
 )
 from core.occlusion.full_forwards import Engine, full_forwards
-from core.occlusion.local_layers import describe, known_description
+from core.occlusion.local_layers import describe
 from core.progress import Progress, no_progress
 
 # Of one batch, about, and of what waits for the last layers. There are as many batches as threads, and the
@@ -54,20 +54,50 @@ LARGEST_BATCH = 256  # windows of one batch: larger ones are no quicker, and can
 MULTIPLICATIONS_PER_MOVED_NUMBER = (
     128  # multiplications per number that is moved, from which places that do not change are left out
 )
-SMALLEST_SAVING = 1.2  # times fewer multiplications than whole forward passes; below, those are run
+SMALLEST_SAVING = 1.1  # times fewer multiplications than whole forward passes; below, those are run
 
 
-def incremental_engine(
-    classifier: Classifier, image: np.ndarray, filled: np.ndarray, corners: np.ndarray, window: int
-) -> Engine | None:
-    """The engine for one image; None where whole forward passes serve as well, or better.
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """Occlusion from blocks, ready for one image.
 
-    That is on a GPU, which is idle on small blocks; for a network that cannot be followed or whose maps
-    change everywhere at once; and wherever the answers for two windows differ from those of whole passes.
+    Attributes:
+        saving: How many times fewer multiplications than whole passes take.
+    """
+
+    network: LocalNetwork
+    saving: float
+
+    def incremental(
+        self, classifier: Classifier, image: np.ndarray, filled: np.ndarray, corners: np.ndarray, window: int,
+        progress: Progress = no_progress,
+    ) -> np.ndarray:  # fmt: skip
+        """An `Engine`."""
+        return _run(self.network, filled, corners, window, progress)
+
+    def is_proven(
+        self, classifier: Classifier, image: np.ndarray, filled: np.ndarray, corners: np.ndarray, window: int
+    ) -> bool:
+        """Whether the answers for two windows are those of whole passes: compared before, or now."""
+        proven = self.network.description.proven
+        if window not in proven:
+            probe = corners[[len(corners) // 2, 0]]
+            expected = full_forwards(classifier, image, filled, probe, window)
+            found = _run(self.network, filled, probe, window, no_progress, plan_for=corners)
+            near = 1e-4 * max(1e-3, float(np.abs(expected).max()))
+            if np.isfinite(expected).all() and np.allclose(found, expected, rtol=1e-4, atol=near):
+                proven.add(window)
+        return window in proven
+
+
+def blocks_of(classifier: Classifier, image: np.ndarray, corners: np.ndarray, window: int) -> Blocks | None:
+    """What is needed to occlude one image by blocks; None where that saves no multiplications.
+
+    That is on a GPU, which is idle on small blocks, and for a network that cannot be followed or whose maps
+    change everywhere at once.
 
     Shape:
         image: (H, W, C) uint8
-        filled: (H, W, C) uint8, what stands in the window
         corners: (P, 2) where the window is going to be
     """
     if classifier.device.type != "cpu" or classifier.module.training:
@@ -79,30 +109,22 @@ def incremental_engine(
         network = LocalNetwork(classifier, description)
         # The price of a window in the middle, where blocks are largest.
         middle = corners[len(corners) // 2 :][:1]
-        if multiplications(network, middle, window) * SMALLEST_SAVING > network.multiplications:
-            return None
-
-    def incremental(
-        classifier: Classifier, image: np.ndarray, filled: np.ndarray, corners: np.ndarray, window: int,
-        progress: Progress = no_progress,
-    ) -> np.ndarray:  # fmt: skip
-        return _run(network, filled, corners, window, progress)
-
-    if window not in description.proven:
-        probe = np.concatenate([middle, corners[:1]])
-        expected = full_forwards(classifier, image, filled, probe, window)
-        found = _run(network, filled, probe, window, no_progress)
-        near = 1e-4 * max(1e-3, float(np.abs(expected).max()))
-        if not (np.isfinite(expected).all() and np.allclose(found, expected, rtol=1e-4, atol=near)):
-            return None
-        description.proven.add(window)
-    return incremental
+        saving = network.multiplications / max(1.0, multiplications(network, middle, window))
+    return Blocks(network, saving) if saving >= SMALLEST_SAVING else None
 
 
-def is_prepared(classifier: Classifier, window: int) -> bool:
-    """Whether the engine served this network and this window before, and is ready for the next image."""
-    found = known_description(classifier.module)
-    return found is not None and window in found.proven
+def incremental_engine(
+    classifier: Classifier, image: np.ndarray, filled: np.ndarray, corners: np.ndarray, window: int
+) -> Engine | None:
+    """The engine for one image; None where whole forward passes serve as well, or give other answers.
+
+    Shape:
+        filled: (H, W, C) uint8, what stands in the window
+    """
+    blocks = blocks_of(classifier, image, corners, window)
+    if blocks is None or not blocks.is_proven(classifier, image, filled, corners, window):
+        return None
+    return blocks.incremental
 
 
 @torch.inference_mode()
@@ -118,14 +140,19 @@ def share_of_multiplications(
 
 
 def _run(
-    network: LocalNetwork, filled: np.ndarray, corners: np.ndarray, window: int, progress: Progress
-) -> np.ndarray:
-    """(P, K) float32: the logits with the window at each of the (P, 2) corners."""
+    network: LocalNetwork, filled: np.ndarray, corners: np.ndarray, window: int, progress: Progress,
+    plan_for: np.ndarray | None = None,
+) -> np.ndarray:  # fmt: skip
+    """(P, K) float32: the logits with the window at each of the (P, 2) corners.
+
+    Args:
+        plan_for: All corners that are going to be asked for, where those given are only some.
+    """
     out = np.empty((len(corners), network.classifier.number_of_classes), np.float32)
     head = head_of(network)
     with torch.inference_mode():
         inside = network.classifier.inputs(filled[None])[0].permute(1, 2, 0).contiguous()  # (H, W, C)
-    plan = plan_of(network, corners, window)
+    plan = plan_of(network, corners if plan_for is None else plan_for, window)
     batches = np.array_split(corners, _number_of_batches(plan, len(corners)))
     computed = done = 0  # windows
     waiting: list[Tensor] = []  # what the head is given

@@ -1,7 +1,7 @@
 """What a network is made of, as far as every place of a map depends on few places of the map before.
 
-The network is traced once (torch.fx); each step is either a `LocalLayer` or left as it is. Nothing goes by
-the name of a network: a convolution is an `nn.Conv2d`, whatever holds it.
+The network is followed once and fused (`core.network.fused_classifier`); each step is either a `LocalLayer`
+or left as it is. Nothing goes by the name of a network: a convolution is an `nn.Conv2d`, whatever holds it.
 """
 
 import operator
@@ -14,16 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from core.compute.device_faults import is_device_fault
-from core.compute.torch_internals import has_hooks
-from core.network.graph import CANNOT_FOLLOW, NetworkGraph, traced
+from core.network.fused_classifier import FusedNetwork, fused_network, known_network, outputs_of
+from core.network.fused_graph import ByPlace
+from core.network.graph import NetworkGraph
 from core.network.in_place_steps import InPlace, in_place
 
 # One value in, one value out, place by place: batch norm in evaluation mode, activations, what does nothing.
 _POINTWISE = (
     nn.BatchNorm2d, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU,
     nn.Mish, nn.Sigmoid, nn.LogSigmoid, nn.Tanh, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.Softplus,
-    nn.Softsign, nn.Identity, nn.Dropout, nn.Dropout2d,
+    nn.Softsign, nn.Identity, nn.Dropout, nn.Dropout2d, ByPlace,
 )  # fmt: skip
 _POINTWISE_FUNCTIONS = {
     F.relu, F.relu6, F.leaky_relu, F.elu, F.selu, F.gelu, F.silu, F.mish, F.hardtanh, F.hardswish,
@@ -96,7 +96,7 @@ class NetworkDescription:
     """A network as steps, in order, with their outputs for one input.
 
     Attributes:
-        graph: Its steps; batch norm with an activation inside (timm's) is one.
+        graph: Its steps, fused.
         layers: The steps that look at a window.
         pointwise: The steps that work place by place, on one map or on several of one size.
         in_place: Those of them that can be done in the memory of a map (…, C).
@@ -114,53 +114,32 @@ class NetworkDescription:
     proven: set[int]
 
 
-# What was found out about a network, with the modules it had then and the size of its input.
-_known: WeakKeyDictionary[nn.Module, tuple[Any, NetworkDescription | None]] = WeakKeyDictionary()
+# What was found out about a network, as long as it is fused in the same way.
+_known: WeakKeyDictionary[FusedNetwork, NetworkDescription] = WeakKeyDictionary()
 
 
 def describe(module: nn.Module, inputs: Tensor) -> NetworkDescription | None:
     """Describe a network by one run on (1, C, H, W) inputs; None where its code cannot be followed.
 
-    Code that decides by what it computes cannot be; nor is a network that someone watches by hooks, who would
-    not be told of what happens in parts of maps.
+    Code that decides by the colors it sees cannot be; nor is a network that someone watches by hooks, who
+    would not be told of what happens in parts of maps.
     """
-    if has_hooks(module):
+    network = fused_network(module, inputs)
+    if network is None:
         return None
-    state = (tuple(inputs.shape), inputs.device, tuple(id(m) for m in module.modules()))
-    known = _known.get(module)
-    if known is None or known[0] != state:
-        found = _described(module, inputs)
-        _known[module] = (state, None if found is None else replace(found, outputs={}))
-        return found
-    if known[1] is None:
-        return None
-    return replace(known[1], outputs=_outputs(known[1].graph, inputs))
+    outputs = outputs_of(network.graph, inputs)
+    if network not in _known:
+        _known[network] = replace(_described(network.graph, outputs), outputs={})
+    return replace(_known[network], outputs=outputs)
 
 
 def known_description(module: nn.Module) -> NetworkDescription | None:
     """What was found out about a network before, without its outputs; None where nothing was."""
-    known = _known.get(module)
-    return None if known is None else known[1]
+    network = known_network(module)
+    return None if network is None else _known.get(network)
 
 
-def _outputs(graph: NetworkGraph, inputs: Tensor) -> dict[fx.Node, Any]:
-    """The output of every step."""
-    outputs: dict[fx.Node, Any] = {}
-    for node in graph.nodes:
-        outputs[node] = graph.run(node, outputs, inputs)
-    return outputs
-
-
-def _described(module: nn.Module, inputs: Tensor) -> NetworkDescription | None:
-    graph = traced(module)
-    if graph is None or not isinstance(graph.output.args[0], fx.Node):  # several answers, or none
-        return None
-    try:
-        outputs = _outputs(graph, inputs)
-    except CANNOT_FOLLOW as error:
-        if is_device_fault(error):
-            raise
-        return None
+def _described(graph: NetworkGraph, outputs: dict[fx.Node, Any]) -> NetworkDescription:
     changing: set[fx.Node] = set()
     layers: dict[fx.Node, LocalLayer] = {}
     pointwise: set[fx.Node] = set()

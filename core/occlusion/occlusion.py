@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from core.occlusion.full_forwards import Engine, full_forwards
+from core.occlusion.full_forwards import Engine
 from core.occlusion.occlusion_map import OcclusionMap
 from core.occlusion.windows import (
-    FEWEST_PLACES_TO_PREPARE_FOR,
     FILLS,
     check_size,
     default_stride,
@@ -50,7 +49,7 @@ def occlusion_logits(
         stride: Pixels from one place of the window to the next.
         fill: What stands in the window: gray 128, the image's mean color, black, white, the image blurred by
             a Gaussian of half a window, or noise.
-        seed: Of the noise.
+        seed: The seed of the noise.
         known: A map of the same question with a larger stride, whose places are not asked again.
         engine: How the logits are found; where it is not given, the quicker one that serves: only what the
             window changes is computed (`core.occlusion.incremental`), or one forward pass a place.
@@ -80,20 +79,14 @@ def occlusion_logits(
         _copy_known(known, window, fill, tops, lefts, logits, missing)
         base_logits = known.base_logits
     corners = np.stack([tops[np.nonzero(missing)[0]], lefts[np.nonzero(missing)[1]]], axis=1)
-    engine = engine or _quickest(classifier, image, filled, corners, window)
-    logits[missing] = engine(classifier, image, filled, corners, window, progress)
-    name = engine.__name__.replace("_", " ")
+    if engine is None:
+        from core.occlusion.quickest import quickest_logits
+
+        logits[missing], name = quickest_logits(classifier, image, filled, corners, window, progress)
+    else:
+        logits[missing] = engine(classifier, image, filled, corners, window, progress)
+        name = engine.__name__.replace("_", " ")
     return OcclusionMap(window, stride, fill, tops, lefts, logits, base_logits, (height, width), name)
-
-
-def _quickest(
-    classifier: Classifier, image: np.ndarray, filled: np.ndarray, corners: np.ndarray, window: int
-) -> Engine:
-    from core.occlusion.incremental import incremental_engine, is_prepared
-
-    if len(corners) <= FEWEST_PLACES_TO_PREPARE_FOR and not is_prepared(classifier, window):
-        return full_forwards
-    return incremental_engine(classifier, image, filled, corners, window) or full_forwards
 
 
 def _copy_known(

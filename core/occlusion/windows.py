@@ -14,7 +14,8 @@ else:
 
 FILLS = ("gray", "mean", "black", "white", "blur", "noise")
 
-FEWEST_PLACES_TO_PREPARE_FOR = 16  # places for which preparing the incremental engine is not worth it
+PLACES_OF_A_FIRST_MAP = 16  # so few that somebody who waits is sooner done without preparing an engine
+SMALL_PLACES_OF_A_FIRST_MAP = 64  # the same for small images, whose networks are quick
 SIDE_WITH_EVERY_PLACE = 64  # pixels of the shorter side up to which every place is tried by default
 
 
@@ -81,20 +82,22 @@ def window_choices(input_size: tuple[int, int]) -> list[int]:
     return sorted({window for window in (3, 5, 7, 9, *wide) if window <= side})
 
 
+def places_of_a_first_map(input_size: tuple[int, int]) -> int:
+    """How many places are answered at once, without preparing anything."""
+    small = min(input_size) <= SIDE_WITH_EVERY_PLACE
+    return SMALL_PLACES_OF_A_FIRST_MAP if small else PLACES_OF_A_FIRST_MAP
+
+
 def coarse_to_fine(
     input_size: tuple[int, int], window: int, stride: int, first: int | None = None
 ) -> list[int]:
     """Strides to ask one after the other: each half of the one before, the first with at most `first` places.
 
-    Where it is not given, `first` is 16 on large images and 64 on small ones, whose networks are quick. The
-    places of each are among the places of the next, so that none is asked twice (`known=`).
+    Where it is not given, `first` is what `places_of_a_first_map` says. The places of each are among the
+    places of the next, so that none is asked twice (`known=`).
     """
     if first is None:
-        first = (
-            FEWEST_PLACES_TO_PREPARE_FOR
-            if min(input_size) > SIDE_WITH_EVERY_PLACE
-            else 4 * FEWEST_PLACES_TO_PREPARE_FOR
-        )
+        first = places_of_a_first_map(input_size)
     strides = [stride]
     while number_of_places(input_size, window, strides[0]) > first:
         strides.insert(0, strides[0] * 2)

@@ -9,7 +9,7 @@ from typing import Any
 
 from core.errors import SettingError
 from core.history import FILE
-from core.paths import home, write_whole
+from core.paths import from_json, home, write_whole
 from core.runs.ablation_study import Change, PlannedRun, Row, ablation_table, plan_ablation
 from core.runs.run_list import follow
 
@@ -75,7 +75,7 @@ def forget_ablation(name: str) -> None:
 
 def _read(path: Path) -> Ablation | None:
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        held = from_json(path.read_bytes())
         changes = tuple(Change(**change) for change in held["changes"])
         return Ablation(path.stem, held["base_run"], held["base"], changes, tuple(held["seeds"]))
     except (OSError, ValueError, KeyError, TypeError):

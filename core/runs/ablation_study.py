@@ -8,7 +8,7 @@ from core.errors import SettingError
 from core.evaluation.paired_differences import PairedDifference, paired_difference
 from core.history import EndRecord, EpochRecord, Record, of_kind
 from core.runs.verdict import best_record
-from core.settings import assignments_in
+from core.settings import Settings, SettingValue, assignments_in
 
 BASE_RUN = "base"
 
@@ -26,8 +26,8 @@ class Change:
 
     name: str
     title: str
-    options: Mapping[str, Any]
-    network: Mapping[str, Any]
+    options: Settings
+    network: Settings
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -41,7 +41,7 @@ class PlannedRun:
     name: str
     change: str
     seed: int
-    options: Mapping[str, Any]
+    options: Settings
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Row:
     sentence: str
 
 
-def changes_for(base: Mapping[str, Any], network_settings: Mapping[str, Any]) -> list[Change]:
+def changes_for(base: Settings, network_settings: Settings) -> list[Change]:
     """What can be changed about a base run: everything here that is different in it.
 
     Args:
@@ -107,7 +107,7 @@ def changes_for(base: Mapping[str, Any], network_settings: Mapping[str, Any]) ->
 
 
 def plan_ablation(
-    name: str, base: Mapping[str, Any], changes: Sequence[Change], seeds: Sequence[int]
+    name: str, base: Settings, changes: Sequence[Change], seeds: Sequence[int]
 ) -> list[PlannedRun]:
     """The runs of an ablation, seed by seed, so that whole pairs are done early.
 
@@ -141,7 +141,7 @@ def plan_ablation(
     ]
 
 
-def with_settings(text: str, changed: Mapping[str, Any]) -> str:
+def with_settings(text: str, changed: Settings) -> str:
     """name=value settings in one line, some of them changed or added."""
     values = {**assignments_in(text), **{k: _written(v) for k, v in changed.items()}}
     return "; ".join(f"{name}={value}" for name, value in values.items())
@@ -204,7 +204,7 @@ def difference_sentence(difference: PairedDifference, metric: str = "validation_
     return f"{words} (95 % interval {low:+.2f} to {high:+.2f}): {noise}."
 
 
-def differing_settings(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def differing_settings(runs: Mapping[str, Settings]) -> dict[str, dict[str, SettingValue]]:
     """The settings in which some runs differ: {setting: {run: value}}; one-line settings are opened.
 
     Args:
@@ -220,8 +220,8 @@ def differing_settings(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[
     return found
 
 
-def _opened(settings: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _opened(settings: Settings) -> dict[str, SettingValue]:
+    flat: dict[str, SettingValue] = {}
     for key, value in settings.items():
         if key in ("architecture_settings", "dataset_settings"):
             prefix = key.removesuffix("_settings")

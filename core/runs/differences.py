@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from core.evaluation.intervals import difference_interval
 from core.runs.run_list import RunFigures
+from core.settings import Settings, SettingValue
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class RunDifference:
         of: "test" where both were measured on test images, else "validation".
     """
 
-    settings: Mapping[str, Any]
+    settings: Settings
     difference: float | None
     interval: tuple[float, float] | None
     of: str
@@ -41,7 +41,7 @@ class RunDifference:
         return f"{words} ({low:+.2f} to {high:+.2f}): {judged}".replace("-", "−")
 
 
-def base_of(settings: Mapping[str, Mapping[str, Any]]) -> str:
+def base_of(settings: Mapping[str, Settings]) -> str:
     """The run that differs from the others in the fewest settings: the one that one thing was changed about.
 
     Args:
@@ -55,14 +55,14 @@ def base_of(settings: Mapping[str, Mapping[str, Any]]) -> str:
     return min(names, key=distance)
 
 
-def changed_settings(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+def changed_settings(base: Settings, other: Settings) -> dict[str, SettingValue]:
     """The settings of `other` that are not those of `base`."""
     names = dict.fromkeys([*base, *other])
     return {name: other.get(name) for name in names if base.get(name) != other.get(name)}
 
 
 def run_difference(
-    base: Mapping[str, Any], other: Mapping[str, Any],
+    base: Settings, other: Settings,
     base_figures: RunFigures | None, figures: RunFigures | None,
 ) -> RunDifference:  # fmt: skip
     """One run against the base run.

@@ -1,6 +1,5 @@
 """All runs with their records: trainings of this server, shipped checkpoints, histories dropped in."""
 
-import json
 import math
 import threading
 import time
@@ -25,12 +24,12 @@ from core.history import (
     typed_records,
     variants,
 )
-from core.paths import PROJECT, home
+from core.paths import PROJECT, from_json, home
 from core.runs.verdict import Verdict, best_record, verdict
 from core.serving import jobs
 from core.serving.jobs import Job
+from core.settings import Settings, SettingValue
 
-Settings = dict[str, Any]  # of a run, by name, as settings.json and its history have them
 SHIPPED_PREFIX = "shipped/"
 _JOBS_AGE = 0.5  # seconds: thirty viewers who look once a second share one look at the folders
 
@@ -95,8 +94,8 @@ def families(runs: Iterable[Run], *, least: int = 3) -> dict[str, list[str]]:
         settings = settings_of_run(run) if run.name.startswith(SHIPPED_PREFIX) else {}
         if not settings:
             continue
-        name = settings.get("dataset", "")
-        title = datasets[name].title if name in datasets else str(name)
+        name = str(settings.get("dataset", ""))
+        title = datasets[name].title if name in datasets else name
         found.setdefault(title, []).append(run.name)
         found.setdefault(f"{title}, {settings.get('architecture')}", []).append(run.name)
     # A kind that holds all runs of its data set is not listed beside it.
@@ -149,11 +148,11 @@ def follow(path: Path) -> list[Record]:
 def settings_of_run(run: Run, history: Sequence[Record] | None = None) -> Settings:
     """What was asked for, flat: the network's and the data set's own settings stand beside the others."""
     starts = list(of_kind(run.history() if history is None else history, StartRecord))
-    settings: Settings = dict(starts[-1].settings) if starts else {}
+    settings: dict[str, SettingValue] = dict(starts[-1].settings) if starts else {}
     if not settings and run.folder is not None:
         try:
-            settings = dict(json.loads((run.folder / "settings.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError):
+            settings = dict(from_json((run.folder / "settings.json").read_bytes()))
+        except (OSError, ValueError, TypeError):
             settings = {}
     for option in ("architecture_settings", "dataset_settings"):
         settings |= _own_settings(settings, option)

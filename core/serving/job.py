@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from core.history import FILE, PlainRecord, read_plain_records
-from core.paths import write_whole
+from core.paths import read_json, write_whole
 from core.serving import processes
+from core.settings import JsonObject
 
 JOB, PROCESS, CHILD, LOG, EXIT, STOP = (
     "job.json", "process.json", "child.json", "log.txt", "exit.json", "stop",
@@ -93,7 +94,7 @@ def _look(folder: Path) -> Job:
     )
 
 
-def _state(folder: Path, process: dict[str, Any] | None, code: int | None) -> tuple[str, str]:
+def _state(folder: Path, process: JsonObject | None, code: int | None) -> tuple[str, str]:
     """The state, and what a failed job says."""
     asked = (folder / STOP).exists()
     if code is not None:
@@ -168,15 +169,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_whole(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:
-    """What a file holds; None where there is none, or it is not JSON."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-
-
-def _object(folder: Path, file: str) -> dict[str, Any] | None:
+def _object(folder: Path, file: str) -> JsonObject | None:
     if not os.path.lexists(folder / file):
         return None
     value = read_json(folder / file)
@@ -187,14 +180,14 @@ def _object(folder: Path, file: str) -> dict[str, Any] | None:
     return value
 
 
-def _text(about: dict[str, Any], key: str, default: str) -> str:
+def _text(about: JsonObject, key: str, default: str) -> str:
     value = about.get(key, default)
     if not isinstance(value, str):
         raise _Damaged(JOB)
     return value
 
 
-def _number(about: dict[str, Any], key: str, file: str, default: float | None = None) -> float:
+def _number(about: JsonObject, key: str, file: str, default: float | None = None) -> float:
     value = about.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _Damaged(file)

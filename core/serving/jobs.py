@@ -12,20 +12,20 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from core import roles
 from core.disk import require_room
 from core.errors import ConvoscopeError, SettingError, one_of
 from core.paths import PROJECT, home
+from core.paths import read_json as _read
 from core.serving import processes
 from core.serving.job import ACTIVE, CHILD, EXIT, JOB, LOG, PROCESS, RESULTS, STOP, Job, look, share_done
-from core.serving.job import read_json as _read
 from core.serving.job import write_json as _write
+from core.settings import Settings
 
 __all__ = [
     "CHILD", "EXIT", "JOB", "LOG", "PROCESS", "RESULTS", "STOP", "Job", "JobError", "as_job", "job", "jobs",
@@ -33,6 +33,13 @@ __all__ = [
 ]  # fmt: skip
 LONGEST_NAME = 100
 LEAST_ROOM = 20 * 2**20  # bytes: weights, their state and a history of a small network
+_NAMES_OF_DEVICES = {
+    "CON",
+    "PRN",
+    "AUX",
+    "NUL",
+    *(f"{port}{i}" for port in ("COM", "LPT") for i in range(10)),
+}
 _UNDER_A_WATCHER = "CONVOSCOPE_JOB"  # tells a command that its folder is looked after
 
 
@@ -51,6 +58,11 @@ def check_name(name: str) -> str:
         raise SettingError(
             f"The name {shown!r} cannot be that of a folder: use letters, digits, _ and -, and begin with "
             "a letter or a digit."
+        )
+    if name.endswith(".") or name.partition(".")[0].upper() in _NAMES_OF_DEVICES:
+        raise SettingError(
+            f"The name {shown!r} cannot be that of a folder on Windows: choose another, without a dot at its "
+            "end."
         )
     if len(name) > LONGEST_NAME:
         raise SettingError(f"The name {shown!r} is too long: use at most {LONGEST_NAME} characters.")
@@ -142,7 +154,7 @@ def as_job(folder: Path, command: Sequence[str], *, title: str = "", device: str
         for file in (STOP, EXIT, CHILD):
             (folder / file).unlink(missing_ok=True)
         _write(folder / JOB, {**about, "queued": time.time()})
-        mark = processes.mark_of(os.getpid()) or {}
+        mark: Mapping[str, object] = processes.mark_of(os.getpid()) or {}
         _write(folder / PROCESS, {**mark, "started": time.time(), "shell": True})
     code = 1
     try:
@@ -162,7 +174,7 @@ def stop_asked(folder: Path) -> bool:
     return (folder / STOP).exists()
 
 
-def train_command(name: str, options: dict[str, Any]) -> list[str]:
+def train_command(name: str, options: Settings) -> list[str]:
     """The command of a training, as a shell would run it too; `options` are settings of `train`."""
     words = [sys.executable, "-m", "core", "train", "--name", name]
     for option, value in options.items():
@@ -214,10 +226,10 @@ def stop(name: str, *, parent: Path | None = None) -> Job:
         (current.folder / STOP).touch()
         process = _read(current.folder / PROCESS)
         if current.state in ACTIVE and isinstance(process, dict) and not asked_before:
-            processes.ask_to_stop(process, group=not process.get("shell"))
+            processes.ask_to_stop(process["pid"], group=not process.get("shell"))
             child = _read(current.folder / CHILD)
             if not processes.HAS_GROUPS and processes.is_alive(child):
-                processes.ask_to_stop(child, group=False)
+                processes.ask_to_stop(child["pid"], group=False)
     return job(name, parent=parent)
 
 

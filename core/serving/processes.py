@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import IO, TypedDict
 
 import psutil
 from filelock import FileLock, Timeout
@@ -20,8 +20,19 @@ SAME_START = 1.0  # seconds by which the start of one process may seem to differ
 DESCRIPTORS = 8192  # wanted at least, where the system allows so many
 
 
-def mark_of(pid: int) -> dict[str, Any] | None:
-    """What a process is known by, also after its number was given to another; None where there is none."""
+class Mark(TypedDict):
+    """What a process is known by, also after its number was given to another.
+
+    Attributes:
+        born: When it started, in seconds: on Linux since the machine did.
+    """
+
+    pid: int
+    born: float
+
+
+def mark_of(pid: int) -> Mark | None:
+    """The mark of a process; None where there is none."""
     try:
         return {"pid": pid, "born": _born(psutil.Process(pid))}
     except psutil.Error:
@@ -49,14 +60,12 @@ def _born(process: psutil.Process) -> float:
 
 def start_apart(command: Sequence[str], folder: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     """Start a process that outlives this one, hears no Ctrl-C of this terminal, and has no window."""
-    apart: dict[str, Any] = {"start_new_session": True}
-    if WINDOWS:
-        flags = ("CREATE_NEW_PROCESS_GROUP", "CREATE_NO_WINDOW")
-        apart = {"creationflags": sum(getattr(subprocess, flag) for flag in flags)}
+    flags = ("CREATE_NEW_PROCESS_GROUP", "CREATE_NO_WINDOW") if WINDOWS else ()
     nothing = subprocess.DEVNULL
     return subprocess.Popen(
-        list(command), cwd=folder, env=environment, stdin=nothing, stdout=nothing, stderr=nothing, **apart
-    )
+        list(command), cwd=folder, env=environment, stdin=nothing, stdout=nothing, stderr=nothing,
+        start_new_session=not WINDOWS, creationflags=sum(getattr(subprocess, flag) for flag in flags),
+    )  # fmt: skip
 
 
 def start_child(command: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -64,7 +73,7 @@ def start_child(command: Sequence[str], log: IO[bytes]) -> subprocess.Popen[byte
     return subprocess.Popen(list(command), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
-def ask_to_stop(mark: dict[str, Any], *, group: bool) -> None:
+def ask_to_stop(pid: int, *, group: bool) -> None:
     """Ask a process politely to end. Windows has no such signal: there the file `stop` is all it hears of.
 
     Args:
@@ -72,12 +81,12 @@ def ask_to_stop(mark: dict[str, Any], *, group: bool) -> None:
     """
     with suppress(OSError, psutil.Error):
         if group and HAS_GROUPS:
-            os.killpg(mark["pid"], signal.SIGTERM)
+            os.killpg(pid, signal.SIGTERM)
         elif not WINDOWS:
-            os.kill(mark["pid"], signal.SIGTERM)
+            os.kill(pid, signal.SIGTERM)
 
 
-def end(mark: dict[str, Any]) -> None:
+def end(mark: Mark) -> None:
     """End a process and its children at once."""
     with suppress(psutil.Error):
         process = psutil.Process(mark["pid"])

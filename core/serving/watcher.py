@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from core.serving import processes
@@ -42,7 +43,7 @@ def watch(folder: Path, command: list[str]) -> int:
                 if mark is not None:
                     _note(folder / CHILD, mark)
                 if asked:
-                    processes.ask_to_stop({"pid": child.pid}, group=False)
+                    processes.ask_to_stop(child.pid, group=False)
                 code = _wait(child, folder, asked)
     _note(folder / EXIT, {"code": code, "ended": time.time()})
     return code
@@ -64,12 +65,12 @@ def _wait(child: "subprocess.Popen[bytes]", folder: Path, asked: list[int]) -> i
             (folder / STOP).touch()
         if told_at is None and (asked or (folder / STOP).exists()):
             told_at = now
-            processes.ask_to_stop({"pid": child.pid}, group=False)
+            processes.ask_to_stop(child.pid, group=False)
         if processes.WINDOWS and told_at is not None and now - told_at > SECONDS_TO_END:
             child.kill()
 
 
-def _note(path: Path, value: dict[str, object]) -> None:
+def _note(path: Path, value: Mapping[str, object]) -> None:
     """Write a file, also on a disk that is full for a while: an exit code must not be lost."""
     for _ in range(20):
         try:

@@ -12,9 +12,10 @@ import io
 import json
 import pickle
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -23,15 +24,18 @@ from core.errors import BadCheckpoint, SettingError
 from core.history import (
     FILE,
     EpochRecord,
+    PlainRecord,
     Record,
     StartRecord,
     append_record,
+    of_kind,
     plain_record,
+    read_history,
     rewrite_history,
     typed_record,
 )
 from core.models.card import CARD
-from core.paths import write_whole
+from core.paths import read_json, write_whole
 from core.settings import RENAMED
 from core.training.epoch_sums import EpochSums
 from core.training.step import StepperState
@@ -65,42 +69,61 @@ class RunState:
     finished: bool = False
 
 
+class _Saved(TypedDict, total=False):
+    """A state as its file has it."""
+
+    finished: bool
+    epoch: int
+    step: int
+    past: list[PlainRecord]
+    sums: dict[str, Any]
+    module: dict[str, Tensor] | None
+    best_part: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any]
+    slow: dict[str, Tensor] | None
+
+
 def claim_folder(folder: Path, settings: TrainingSettings) -> None:
     """Make the folder this run's, or check that it is.
 
     Raises:
         SettingError: It holds a run with other settings, of which the message names the first, or something
             that this run would overwrite.
-        BadCheckpoint: Its settings cannot be read.
+        BadCheckpoint: Its settings cannot be read, and its history does not tell them either.
     """
     path, values = folder / SETTINGS, settings.as_values()
-    if path.exists():
-        before = _settings_in(path)
-        for name, value in values.items():
-            if name not in MAY_CHANGE and name in before and before[name] != value:
-                raise SettingError(
-                    f"The folder {folder.name!r} holds a run with {name} = {before[name]!r}, and now {name} "
-                    f"is {value!r}: resume it with its own settings, or choose another name."
-                )
-        return
-    if (folder / FILE).exists() or (folder / CARD).exists():
+    held = read_json(path)
+    whole = isinstance(held, dict)
+    if not path.exists() and ((folder / FILE).exists() or (folder / CARD).exists()):
         raise SettingError(
             f"The folder {folder.name!r} holds a model or a run of another kind, which this run would "
             "overwrite: choose another name."
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    write_whole(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
+    before = held if whole else _settings_by_history(folder) if path.exists() else {}
+    before = {RENAMED.get(name, name): value for name, value in before.items()}
+    for name, value in values.items():
+        if name not in MAY_CHANGE and name in before and before[name] != value:
+            raise SettingError(
+                f"The folder {folder.name!r} holds a run with {name} = {before[name]!r}, and now {name} "
+                f"is {value!r}: resume it with its own settings, or choose another name."
+            )
+    if not whole:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def _settings_in(path: Path) -> dict[str, Any]:
-    try:
-        held: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError):
-        raise BadCheckpoint(
-            f"{path.parent.name}/{SETTINGS} cannot be read, so nothing tells what this run was begun with: "
-            "choose another name for a new run."
-        ) from None
-    return {RENAMED.get(name, name): value for name, value in held.items()}
+def _settings_by_history(folder: Path) -> Mapping[str, Any]:
+    """What a run was begun with, where the file that says so is damaged; empty if it had not begun."""
+    starts = list(of_kind(read_history(folder / FILE), StartRecord))
+    if starts and starts[-1].settings:
+        return starts[-1].settings
+    if not any((folder / file).exists() for file in (FILE, STATE, CARD)):
+        return {}
+    raise BadCheckpoint(
+        f"{folder.name}/{SETTINGS} cannot be read, and neither can the history that would tell what this run "
+        "was begun with: choose another name for a new run."
+    )
 
 
 def load_state(folder: Path) -> RunState:
@@ -125,7 +148,7 @@ def load_state(folder: Path) -> RunState:
         raise state_does_not_fit(folder, error) from None
 
 
-def _state_of(held: dict[str, Any]) -> RunState:
+def _state_of(held: _Saved) -> RunState:
     if held.get("finished"):
         return RunState(finished=True)
     past = [typed_record(plain) for plain in held["past"]]
@@ -148,7 +171,7 @@ def state_does_not_fit(folder: Path, error: Exception) -> BadCheckpoint:
 
 def save_state(folder: Path, state: RunState) -> None:
     """Write the state, whole or not at all."""
-    held: dict[str, Any] = {"finished": True}
+    held: _Saved = {"finished": True}
     if not state.finished:
         assert state.stepper is not None
         held = {

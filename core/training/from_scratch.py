@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from core.models.card import ModelCard
 from core.models.checkpoint import CARD, build, load_card, save_checkpoint
 from core.models.classifier import Classifier
 from core.paths import write_whole
+from core.settings import JsonObject
 from core.training import numpy_mlp
 from core.training.data import TrainingData, prepare
 from core.training.folder import versions
@@ -77,7 +77,7 @@ def train_from_scratch(
             best, kept = record, _copy(weights_now())
         if stopped := stop():
             break
-    metrics: dict[str, Any] = {}
+    metrics: JsonObject = {}
     if best is not None and kept is not None:
         metrics = _store(folder, task, kept, past, best, command)
     if not stopped:
@@ -156,7 +156,7 @@ def _task_of(settings: FromScratchSettings) -> _Task:
 def _store(
     folder: Path, task: _Task, network: numpy_mlp.NumpyMLP, past: Sequence[EpochRecord], best: EpochRecord,
     command: str,
-) -> dict[str, Any]:  # fmt: skip
+) -> JsonObject:  # fmt: skip
     """Save the best weights as a checkpoint; its metrics."""
     settings, opened = task.settings, task.opened
     card = ModelCard(

@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from core.settings import Choice, Range, Text, check_fields, check_settings, numbers_in, settings_of
+from core.settings import (
+    Choice,
+    Range,
+    SettingValue,
+    Text,
+    check_fields,
+    check_settings,
+    numbers_in,
+    settings_of,
+)
 from core.training.numpy_mlp import ACTIVATIONS, INITIALIZATIONS
 
 IMPLEMENTATIONS = ("numpy", "scikit-learn", "pytorch")
@@ -74,7 +83,7 @@ class FromScratchSettings:
     def hidden_widths(self) -> list[int]:
         return numbers_in(self.widths)
 
-    def as_values(self) -> dict[str, Any]:
+    def as_values(self) -> dict[str, SettingValue]:
         """All settings by name, as a history has them; the architecture is that of the checkpoint."""
         return {**dataclasses.asdict(self), "architecture": "mlp"}
 

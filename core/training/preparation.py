@@ -9,7 +9,7 @@ from core.models.architectures import models
 from core.models.batch_norm_folding import check_foldable
 from core.models.card import ModelCard
 from core.registry import Member
-from core.settings import assignments_in, check_settings
+from core.settings import Settings, assignments_in, check_settings
 from core.training.data import TrainingData, prepare
 from core.training.folder import versions
 from core.training.training_settings import TrainingSettings
@@ -51,7 +51,7 @@ def data_and_card(name: str, settings: TrainingSettings) -> tuple[TrainingData, 
     return data, card
 
 
-def network_of(settings: TrainingSettings) -> tuple[Member, dict[str, Any]]:
+def network_of(settings: TrainingSettings) -> tuple[Member, Settings]:
     """The network of a run, with all of its own settings.
 
     Raises:
@@ -65,13 +65,11 @@ def network_of(settings: TrainingSettings) -> tuple[Member, dict[str, Any]]:
     return member, network
 
 
-def _pretrained_preprocessing(
-    member: Member, network: dict[str, Any], side: int | None
-) -> Preprocessing | None:
+def _pretrained_preprocessing(member: Member, network: Settings, side: int | None) -> Preprocessing | None:
     """A pretrained network's own mean, std and size; None for a network that begins with nothing."""
     if "mean_std_from" not in member.facts:
         return None
     from core.models.pretrained import pretrained_card
 
-    own = pretrained_card(network[member.facts["mean_std_from"]]).preprocessing
+    own = pretrained_card(str(network[member.facts["mean_std_from"]])).preprocessing
     return dataclasses.replace(own, input_size=(side, side) if side else own.input_size, resize=None)

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -16,6 +15,7 @@ from core.models.checkpoint import load_checkpoint, save_checkpoint
 from core.models.classifier import Classifier
 from core.paths import write_whole
 from core.runs.verdict import verdict
+from core.settings import JsonObject
 from core.training.folder import LAST, machine
 from core.training.run_parts import RunParts
 
@@ -33,7 +33,7 @@ def store_results(
         broken: The loss is no longer a finite number.
     """
     settings = run.settings
-    metrics: dict[str, Any] = {}
+    metrics: JsonObject = {}
     if best is not None:
         run.weights.finish()
         if settings.fold_batch_norm:
@@ -48,7 +48,7 @@ def store_results(
 
 
 def end_record(
-    past: Sequence[EpochRecord], best: EpochRecord | None, metrics: dict[str, Any], broken: bool,
+    past: Sequence[EpochRecord], best: EpochRecord | None, metrics: JsonObject, broken: bool,
     planned_epochs: int, learning_rate: float,
 ) -> EndRecord:  # fmt: skip
     """The last record of a run."""
@@ -61,13 +61,13 @@ def end_record(
 def measured(
     classifier: Classifier, test: Split | None, past: Sequence[EpochRecord], best: EpochRecord, *,
     flips: bool = False,
-) -> dict[str, Any]:  # fmt: skip
+) -> JsonObject:  # fmt: skip
     """The metrics of a card: what the best weights reach, and what it took to get there."""
-    metrics: dict[str, Any] = {}
+    metrics: JsonObject = {}
     if test is not None:
-        metrics["test"] = measure(classifier, test)
+        metrics["test"] = measure(classifier, test).to_json()
         if flips:
-            metrics["test_flips_averaged"] = measure(classifier, test, flips=True)
+            metrics["test_flips_averaged"] = measure(classifier, test, flips=True).to_json()
     if best.validation_accuracy is not None:
         metrics["validation"] = {"accuracy": best.validation_accuracy, "loss": best.validation_loss}
     metrics["training"] = {

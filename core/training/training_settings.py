@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from core.settings import Choice, Range, Text, check_fields, check_settings, settings_of
+from core.settings import Choice, Range, SettingValue, Text, check_fields, check_settings, settings_of
 
 if TYPE_CHECKING:  # a form is drawn before PyTorch is needed
     from core.training.augmentation import Augmentation
@@ -99,7 +99,7 @@ class TrainingSettings:
         """
         return cls(**check_settings(settings_of(cls), values))
 
-    def as_values(self) -> dict[str, Any]:
+    def as_values(self) -> dict[str, SettingValue]:
         """All settings by name, as JSON has them."""
         return dataclasses.asdict(self)
 

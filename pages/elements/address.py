@@ -2,9 +2,39 @@
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass, field
 
 import streamlit as st
+
+
+@dataclass
+class AddressMemory:
+    """What a component knows of its part of the address; kept in the session.
+
+    Attributes:
+        address: As the component left it or took it up last; None before the first run.
+        left: What it was before, and until when.
+    """
+
+    address: dict[str, str] | None = None
+    left: list[tuple[float, dict[str, str] | None]] = field(default_factory=list)
+
+
+@dataclass
+class ChoiceMemory:
+    """What a widget that several pages have knows of its part of the address; kept in the session.
+
+    Attributes:
+        value: What was chosen last, on any page.
+        page: The page that was drawn last.
+        bare: What an address without the parameter means on that page.
+    """
+
+    link: AddressMemory
+    value: str
+    page: object = None
+    bare: str = ""
+
 
 _ON_ITS_WAY = 0.6  # seconds in which a browser may not have heard yet that its address has changed
 
@@ -69,52 +99,54 @@ def take_choice(key: str, default: str) -> None:
     Args:
         default: What an address without the parameter means before anyone has chosen.
     """
-    memory = st.session_state.setdefault(f"{key}_in_address", {"address": {}, "value": default})
+    memory: ChoiceMemory = st.session_state.setdefault(
+        f"{key}_in_address", ChoiceMemory(AddressMemory({}), default, bare=default)
+    )
     page = st.session_state.get("page")
-    entered = memory.get("page") != page
-    found = new_address(memory, [key])
+    entered = memory.page != page
+    found = new_address(memory.link, [key])
     if entered:
-        memory["page"], memory["bare"] = page, st.session_state.get(key, memory["value"])
+        memory.page, memory.bare = page, st.session_state.get(key, memory.value)
     if found:
         st.session_state[key] = found[key]
     elif entered or found is not None:
         # What it was when the page was opened: Back to before it was chosen here, or the page is just opened
         # and the choice must be given once more, or it stays that of the other page's widget.
-        st.session_state[key] = memory["bare"]
+        st.session_state[key] = memory.bare
 
 
 def keep_choice(key: str, value: str, default: str) -> None:
     """After that widget: make the address hold its value, unless it is the default."""
-    memory = st.session_state[f"{key}_in_address"]
-    memory["value"] = value
+    memory: ChoiceMemory = st.session_state[f"{key}_in_address"]
+    memory.value = value
     address = {} if value == default else {key: value}
-    if read_address([key]) != address or memory["address"] != address:
-        remember(memory, [key], address)
+    if read_address([key]) != address or memory.link.address != address:
+        remember(memory.link, [key], address)
 
 
-def remember(memory: dict[str, Any], names: Iterable[str], address: Mapping[str, str]) -> None:
+def remember(memory: AddressMemory, names: Iterable[str], address: Mapping[str, str]) -> None:
     """Make the address hold what was done in a component, and `memory` know that it was the component."""
-    memory["left"] = [*_just_left(memory), (time.monotonic(), memory["address"])]
-    memory["address"] = dict(address)
+    memory.left = [*_just_left(memory), (time.monotonic(), memory.address)]
+    memory.address = dict(address)
     keep_in_address(names, address)
 
 
-def new_address(memory: dict[str, Any], names: Iterable[str]) -> dict[str, str] | None:
+def new_address(memory: AddressMemory, names: Iterable[str]) -> dict[str, str] | None:
     """The address, where it was opened as a link or Back was pressed; else None.
 
     With every click the browser sends the address it has. If that click was made before it heard of the last
     change, it is an address from before, and following it would take back what was just done.
     """
     address = read_address(names)
-    if address == memory["address"]:
+    if address == memory.address:
         return None
     if any(address == left for _, left in _just_left(memory)):
-        keep_in_address(names, memory["address"])
+        keep_in_address(names, memory.address or {})
         return None
-    memory["address"], memory["left"] = address, []
+    memory.address, memory.left = address, []
     return address
 
 
-def _just_left(memory: dict[str, Any]) -> list[tuple[float, dict[str, str]]]:
+def _just_left(memory: AddressMemory) -> list[tuple[float, dict[str, str] | None]]:
     since = time.monotonic() - _ON_ITS_WAY
-    return [(at, address) for at, address in memory.get("left", []) if at > since]
+    return [(at, address) for at, address in memory.left if at > since]

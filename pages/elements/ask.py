@@ -103,15 +103,21 @@ def asked(
     Raises:
         ConvoscopeError: What the analysis raised.
     """
-    if question.fingerprint is None and catalogue.fingerprint_of(question.classifier) is None:
-        _fetch(question.classifier)
-        question = replace(question)  # its key is made anew, now that the weights are here
+    question = fetched(question)
     found = question.find()
     if found is not None:
         return found
     shown = Shown(message or question.label, cancel, watch)
     answer = _wait(question.key, question.label, question.classifier, analysis, shown, short, quick)
     return question.read(answer)
+
+
+def fetched(question: Question[T]) -> Question[T]:
+    """The question; its key is known. Weights that are not here yet are fetched first."""
+    if question.fingerprint is None and catalogue.fingerprint_of(question.classifier) is None:
+        _fetch(question.classifier)
+        return replace(question)  # its key is made anew, now that the weights are here
+    return question
 
 
 def question(label: str, classifier: str, depends_on: tuple[Any, ...] = ()) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 
 import streamlit as st
 
+from core.settings import JsonObject
+
 SHARED_FOLDER = Path(__file__).parent
 
 
@@ -28,7 +30,7 @@ def component(beside: str, name: str, *scripts: str) -> Any:
     )
 
 
-def with_head(head: dict[str, Any], body: bytes) -> bytes:
+def with_head(head: JsonObject, body: bytes) -> bytes:
     """Pack a description and raw bytes into one message; `unpacked` in controls.js reads it.
 
     Raw bytes travel as they are only when they are all there is, so the description goes before them: four

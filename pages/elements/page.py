@@ -12,6 +12,7 @@ from core.errors import ConvoscopeError
 from pages.elements import visitor  # noqa: F401  (importing it tells core who asks)
 from pages.elements.address import adopt_old_words
 from pages.elements.as_text import as_written
+from pages.elements.present import present_button
 
 log = logging.getLogger(__name__)
 ICON = str(Path(__file__).with_name("icon.svg"))
@@ -33,6 +34,8 @@ def page(title: str, lead: str) -> Iterator[None]:
     with st.container(key="head", horizontal=True, vertical_alignment="bottom"):
         st.title(title, anchor=False, width="content")
         st.markdown(f":small[:gray[{lead}]]", width="stretch")
+        with st.container(key="present_button", width="content"):
+            present_button()
     with errors_shown():
         yield
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import streamlit as st
 
 from core.errors import SettingError
-from core.settings import Choice, Range, Setting, Text
+from core.settings import Choice, Range, Setting, SettingValue, Text
 from pages.elements.page import errors_shown
 
 MOST_PLACES_OF_A_SLIDER = 100
@@ -23,14 +23,22 @@ class Filled:
         errors: What is wrong with the other fields, in words.
     """
 
-    values: dict[str, Any]
+    values: dict[str, SettingValue]
     errors: tuple[SettingError, ...]
+
+
+class _Shared(TypedDict):
+    """What every control is given."""
+
+    key: str
+    bind: Literal["query-params"]
+    help: str | None
 
 
 def settings_form(
     settings: Sequence[Setting], prefix: str, *, options: Mapping[str, Sequence[str]] | None = None,
     columns: int = 1,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, SettingValue]:  # fmt: skip
     """Draw the controls and return the settings that are chosen, checked.
 
     Args:
@@ -58,7 +66,7 @@ def filled_form(
         say_errors: Whether to say it here, or leave that to the caller.
     """
     words, empty = options or {}, placeholders or {}
-    values: dict[str, Any] = {}
+    values: dict[str, SettingValue] = {}
     errors = []
     for begin in range(0, len(settings), columns):
         row = st.columns(columns, vertical_alignment="bottom") if columns > 1 else [st.container()]
@@ -84,7 +92,7 @@ def field_value(setting: Setting, value: Any) -> Any:
 def _control(setting: Setting, key: str, words: Sequence[str] | None, empty: str) -> Any:
     """Draw one control; what stands in it, not checked yet."""
     label = setting.title.capitalize() + (f" ({setting.unit})" if setting.unit else "")
-    shared: dict[str, Any] = {"key": key, "bind": "query-params", "help": setting.help or None}
+    shared: _Shared = {"key": key, "bind": "query-params", "help": setting.help or None}
     if setting.type is bool:
         return st.toggle(label, setting.default, **shared)
     match setting.allowed:
@@ -103,7 +111,7 @@ def _control(setting: Setting, key: str, words: Sequence[str] | None, empty: str
     raise TypeError(f"There is no control for the setting {setting}.")
 
 
-def _number(setting: Setting, allowed: Range, label: str, shared: dict[str, Any], empty: str) -> Any:
+def _number(setting: Setting, allowed: Range, label: str, shared: _Shared, empty: str) -> Any:
     if _is_typed(setting):
         return st.text_input(label, field_value(setting, setting.default), **shared)
     kind = setting.type

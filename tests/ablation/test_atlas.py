@@ -10,6 +10,7 @@ from core.ablation.switch_off import REPLACEMENTS, ablated_logits
 from core.errors import SettingError, UnknownName
 from core.evaluation.intervals import paired_interval
 from core.network.hooks import hooks_left
+from core.stored import from_answer, to_answer
 from tests.ablation.test_switch_off import ROWS, pixels_of, plain
 from tests.filters.test_index import CLASSES, images_of, make
 
@@ -81,7 +82,7 @@ def test_the_costliest_come_first_and_the_store_keeps_all():
     assert (np.diff(atlas.change[order]) >= 0).all()
     same = np.flatnonzero(np.diff(atlas.change[order]) == 0)
     assert (atlas.loss[order][same] >= atlas.loss[order][same + 1]).all()
-    again = Atlas.of(atlas.answer())
+    again = from_answer(Atlas, to_answer(atlas))
     assert again.ranked().tolist() == order.tolist()
     low, high = atlas.interval
     assert ((low <= atlas.change) & (atlas.change <= high)).all()

@@ -155,9 +155,9 @@ def test_channels_are_read_as_they_are_written():
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("conv1", "'conv1' names no channels: write LAYER:NUMBERS"),
-        ("conv1:x", "'x' in 'conv1:x' is no channel"),
-        ("conv1:-3", "'-3' in 'conv1:-3' is no channel"),
+        ("conv1", "'conv1' does not name any channels: write LAYER:NUMBERS"),
+        ("conv1:x", "'x' in 'conv1:x' is not a channel"),
+        ("conv1:-3", "'-3' in 'conv1:-3' is not a channel"),
         ("conv1:0-99999999", "more channels than any layer"),
     ],
 )

@@ -16,7 +16,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 RESULTS = PROJECT / "test-results"
 
 
-# A wait costs nothing when things work, and a busy machine is no defect.
+# A wait costs nothing when things work, and a busy machine is not a defect.
 PATIENCE = 60_000
 
 

@@ -180,7 +180,7 @@ def test_settings_follow_at_once_and_presets_are_recognized(page, server):
         ("padding", "wide", '"same" or "valid"'),
         ("kernel_size", "7", "The kernel needs 7 rows, but the padded input has 4"),
         ("groups", "2", "choose a divisor of both 3"),
-        ("x.1.0.0", "two", '"two" is no number'),
+        ("x.1.0.0", "two", '"two" is not a number'),
     ],
 )
 def test_what_is_wrong_is_named_and_the_last_good_result_stays(page, server, field, text, message):

@@ -174,9 +174,9 @@ def test_a_residual_path_carries_the_gradient():
     ("text", "message"),
     [
         ("", "The stack is empty"),
-        ("conv 8 k3\nblur 3", "Line 2, 'blur 3': 'blur' is no layer"),
+        ("conv 8 k3\nblur 3", "Line 2, 'blur 3': 'blur' is not a layer"),
         ("conv k3", "how many filters"),
-        ("conv 8 k3 q2", "'q2' is no setting"),
+        ("conv 8 k3 q2", "'q2' is not a setting"),
         ("conv 8 s0", "stride is 0"),
         ("max 7 k2", "pooling keeps its 3 channels"),
         ("residual: conv 8 k3 p1", "ends with 3 channels, and it ends with 8"),

@@ -58,7 +58,7 @@ def test_the_mirror_images_are_averaged_where_the_card_says_so() -> None:
     from core.evaluation.accuracy import measure
     from core.models.checkpoint import load_checkpoint
 
-    averaged = measure(load_checkpoint(SHIPPED), open_dataset("digits").split("test"), flips=True)
+    averaged = measure(load_checkpoint(SHIPPED), open_dataset("digits").split("test"), flips=True).to_json()
     assert averaged["correct"] != 352
     check = check_checkpoint(a_copy("flipped", metrics={"test_flips_averaged": averaged}))
     assert [(f.what, f.correct) for f in check.figures] == [("test_flips_averaged", averaged["correct"])]

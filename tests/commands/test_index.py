@@ -21,7 +21,7 @@ SLOWLY = """
 import sys, time
 import core.filters.index as index
 from core.__main__ import main
-index.SAVE_EVERY, index.BATCH = 0.0, 1 << 21
+index.SECONDS_BETWEEN_SAVES, index.MOST_BATCH_BYTES = 0.0, 1 << 21
 add = index.LayerSums.add
 index.LayerSums.add = lambda *a: (time.sleep(float(sys.argv[1])), add(*a))
 sys.exit(main(sys.argv[2:]))
@@ -61,7 +61,7 @@ def killed_in_the_middle(folder):
 def test_a_killed_index_goes_on_from_its_last_part(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr("core.filters.index.BATCH", 1 << 21)
+    monkeypatch.setattr("core.filters.index.MOST_BATCH_BYTES", 1 << 21)
     store.forget_memory()
     killed, whole = checkpoint(tmp_path / "killed" / "tiny"), checkpoint(tmp_path / "whole" / "tiny")
     part = killed_in_the_middle(killed)

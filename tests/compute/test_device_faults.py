@@ -1,4 +1,4 @@
-"""A fault of the device is no network that cannot be followed."""
+"""A fault of the device is not a network that cannot be followed."""
 
 import pytest
 import torch

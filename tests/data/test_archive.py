@@ -57,7 +57,7 @@ def test_links_encrypted_and_double_entries_are_left_out(tmp_path):
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     with pytest.warns(UserWarning, match="Duplicate"):
         path = pack(
-            tmp_path / "a.zip", [("cat/0.png", picture()), (link, b"/etc/passwd"), ("cat/0.png", b"")]
+            tmp_path / "a.zip", [("cat/0.png", picture()), (link, b"/etc/passwd"), ("cat/0.png", b"x")]
         )
     reasons = _reasons(path)
     assert reasons["cat/link.png"] == "it is a symbolic link"
@@ -124,3 +124,8 @@ def test_names_are_shown_without_control_characters(tmp_path):
     path = pack(tmp_path / "a.zip", [("cat/\x1b[2Jx.txt", b""), ("y" * 500 + ".txt", b"")])
     shown = list(_reasons(path))
     assert all(name.isprintable() and len(name) <= 200 for name in shown)
+
+
+def test_empty_entries_are_left_out_before_one_of_them_is_opened(tmp_path):
+    reasons = _reasons(pack(tmp_path / "a.zip", [("cat/0.png", b""), ("cat/1.png", picture())]))
+    assert reasons == {"cat/0.png": "it is empty (0 bytes)"}

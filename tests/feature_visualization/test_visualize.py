@@ -11,12 +11,12 @@ from torch import nn
 from core.__main__ import main
 from core.data.preprocessing import Preprocessing
 from core.errors import Abandoned, BadImage, SettingError, TargetOutOfRange, UnknownName
-from core.feature_visualization.export import animation, facts_of, from_answer, npz_bytes, to_answer
+from core.feature_visualization.export import animation, facts_of, npz_bytes
 from core.feature_visualization.parameterization import colors_of
 from core.feature_visualization.presets import REPORT_SETTINGS, leaves, report_unit
 from core.feature_visualization.real_images import best_answers, compare, real_images, times_as_strong
 from core.feature_visualization.transforms import PADDING_OF_GRID_SAMPLE, Wobble, random_views
-from core.feature_visualization.visualize import PIXELS, visualize
+from core.feature_visualization.visualize import PIXELS, Visualization, visualize
 from core.models import catalogue
 from core.models.architectures import models
 from core.models.card import ModelCard
@@ -24,6 +24,7 @@ from core.models.classifier import Classifier
 from core.network.feature_maps import layer_shapes
 from core.network.hooks import hooks_left, opened_relus
 from core.network.unit import Unit, outputs
+from core.stored import from_answer, to_answer
 
 QUICK = {"steps": 12, "every": 4}
 
@@ -96,14 +97,14 @@ def test_it_climbs_and_reports_what_a_fresh_run_gives(name: str, picture: str) -
     make, unit = UNITS[name]
     classifier = make()
     before = state(classifier)
-    dream = visualize(classifier, unit, picture=picture, **QUICK)
+    made = visualize(classifier, unit, picture=picture, **QUICK)
     assert same(before, state(classifier))
     assert hooks_left() == 0
-    assert [frame.step for frame in dream.frames] == [0, 4, 8, 12]
-    assert dream.frames[-1].objective > dream.frames[0].objective
-    assert dream.objectives.shape == (12,)
-    assert len(dream.logits) == classifier.number_of_classes
-    for frame in dream.frames:
+    assert [frame.step for frame in made.frames] == [0, 4, 8, 12]
+    assert made.frames[-1].objective > made.frames[0].objective
+    assert made.objectives.shape == (12,)
+    assert len(made.logits) == classifier.number_of_classes
+    for frame in made.frames:
         with torch.no_grad():
             inputs = classifier.inputs(frame.pixels[None])
             if unit.layer is None:
@@ -115,7 +116,7 @@ def test_it_climbs_and_reports_what_a_fresh_run_gives(name: str, picture: str) -
                     value = mean = one[unit.place]
         assert frame.activation == pytest.approx(float(value), rel=1e-5, abs=1e-6)
         assert frame.objective == pytest.approx(float(mean), rel=1e-5, abs=1e-6)
-    assert dream.frames[-1].pixels.shape == inputs.permute(0, 2, 3, 1).shape[1:]
+    assert made.frames[-1].pixels.shape == inputs.permute(0, 2, 3, 1).shape[1:]
 
 
 def test_the_same_seed_gives_the_same_picture_and_another_seed_another() -> None:
@@ -128,8 +129,8 @@ def test_the_same_seed_gives_the_same_picture_and_another_seed_another() -> None
 
 def test_one_step_on_the_pixels_follows_the_sign_of_the_gradient() -> None:
     classifier, unit = color(), Unit(None, 1)
-    dream = visualize(classifier, unit, steps=1, every=1, picture=PIXELS, learning_rate=0.5, noise=0.5)
-    start, end = (classifier.inputs(frame.pixels[None]) for frame in dream.frames)
+    made = visualize(classifier, unit, steps=1, every=1, picture=PIXELS, learning_rate=0.5, noise=0.5)
+    start, end = (classifier.inputs(frame.pixels[None]) for frame in made.frames)
     point = start.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(classifier.logits(point)[0, 1], point)
     sure = (gradient.abs() > 0.05 * gradient.abs().max()) & (end > end.min()) & (end < end.max())
@@ -141,9 +142,9 @@ def test_one_step_on_the_pixels_follows_the_sign_of_the_gradient() -> None:
 @pytest.mark.parametrize("picture", ["Fourier", PIXELS])
 def test_it_begins_with_the_image_it_is_given(picture: str) -> None:
     given = photo((20, 24), 3)
-    dream = visualize(color(), Unit("3", 1), start=given, picture=picture, **QUICK)
+    made = visualize(color(), Unit("3", 1), start=given, picture=picture, **QUICK)
     tolerance = 6 if picture == "Fourier" else 1
-    assert np.abs(dream.frames[0].pixels.astype(int) - given).max() <= tolerance
+    assert np.abs(made.frames[0].pixels.astype(int) - given).max() <= tolerance
     with pytest.raises(BadImage, match=r"has the shape \(8, 8, 3\); color takes \(20, 24, 3\)"):
         visualize(color(), Unit("3", 1), start=photo((8, 8), 3))
 
@@ -184,28 +185,28 @@ def dead(bias: float) -> Classifier:
 
 
 def test_a_silent_channel_is_woken_through_its_relu_and_the_note_says_so() -> None:
-    dream = visualize(dead(-1.5), Unit("1", 0), steps=60, every=20, learning_rate=0.2)
-    assert dream.frames[0].activation == 0 < dream.frames[-1].activation
-    assert "was silent and its gradient 0" in dream.note
+    made = visualize(dead(-1.5), Unit("1", 0), steps=60, every=20, learning_rate=0.2)
+    assert made.frames[0].activation == 0 < made.frames[-1].activation
+    assert "was silent and its gradient 0" in made.note
 
 
 def test_a_channel_that_no_pixel_moves_is_said_to_be_dead() -> None:
     classifier = color()
     with torch.no_grad():
         classifier.module[0].weight[0] = 0
-    dream = visualize(classifier, Unit("0", 0), steps=40, every=10)
-    assert dream.frames[-1].step < 40
-    assert np.array_equal(dream.frames[0].pixels, dream.frames[-1].pixels)
-    assert "no pixel has any influence on 0, channel 0" in dream.note
+    made = visualize(classifier, Unit("0", 0), steps=40, every=10)
+    assert made.frames[-1].step < 40
+    assert np.array_equal(made.frames[0].pixels, made.frames[-1].pixels)
+    assert "no pixel has any influence on 0, channel 0" in made.note
 
 
 def test_a_channel_at_the_ceiling_of_its_relu6_is_said_to_be_full() -> None:
     classifier = color()
     with torch.no_grad():
         classifier.module[2].bias[1] = 50
-    dream = visualize(classifier, Unit("3", 1), steps=30, every=10)
-    assert dream.frames[-1].objective == 6
-    assert "is at 6, the most its ReLU6 lets through" in dream.note
+    made = visualize(classifier, Unit("3", 1), steps=30, every=10)
+    assert made.frames[-1].objective == 6
+    assert "is at 6, the most its ReLU6 lets through" in made.note
 
 
 def test_an_open_relu_blocks_only_what_pushes_further_out() -> None:
@@ -268,19 +269,19 @@ def test_the_best_real_image_is_what_a_plain_loop_finds() -> None:
     with torch.no_grad():
         maps = classifier.module.activation1(classifier.module.conv1(classifier.inputs(images.pixels)))
     for c in range(4):
-        assert best["activations"][c] == pytest.approx(float(maps[:, c].max()), rel=1e-5)
-        assert best["activation_rows"][c] == int(maps[:, c].amax((1, 2)).argmax())
-        assert best["objectives"][c] == pytest.approx(float(maps[:, c].mean((1, 2)).max()), rel=1e-5)
-    mean, most = (float(best[kind][1]) for kind in ("objectives", "activations"))
+        assert best.activation.values[c] == pytest.approx(float(maps[:, c].max()), rel=1e-5)
+        assert best.activation.images[c] == int(maps[:, c].amax((1, 2)).argmax())
+        assert best.objective.values[c] == pytest.approx(float(maps[:, c].mean((1, 2)).max()), rel=1e-5)
+    mean, most = (float(one.values[1]) for one in (best.objective, best.activation))
     found = compare(Unit("activation1", 1), 2 * mean, 3 * most, best)
-    assert found["times"] == "2.0 times the best of 40 images of Digits, test"
-    assert found["best_image"] == images.names[int(best["objective_rows"][1])]
-    assert found["largest"]["times"] == "3.0 times the best of 40 images of Digits, test"
+    assert found.times == "2.0 times the best of 40 images of Digits, test"
+    assert found.best_image == images.names[int(best.objective.images[1])]
+    assert found.largest.times == "3.0 times the best of 40 images of Digits, test"
     place = compare(Unit("activation1", 1, (0, 0)), 12 * most, 12 * most, best)
-    assert place["times"] == "12 times the best of 40 images of Digits, test"
-    assert place["largest"] is None
+    assert place.times == "12 times the best of 40 images of Digits, test"
+    assert place.largest is None
     logits = best_answers(classifier, None, images)
-    assert compare(Unit(None, 1), 1.0, 1.0, logits)["largest"] is None
+    assert compare(Unit(None, 1), 1.0, 1.0, logits).largest is None
     assert times_as_strong(1.0, -2.0, "x") == "+3 against the best of x"
     assert real_images(color().card).names[0] == "chelsea"
 
@@ -294,8 +295,8 @@ def test_presets_count_layers_as_they_run() -> None:
         report_unit(shapes, 24)
     with pytest.raises(SettingError, match=r"Layer 2 \(2\) has no filter 5"):
         report_unit(shapes, 2, 5)
-    dream = visualize(color(), report_unit(shapes), **REPORT_SETTINGS)
-    assert [frame.step for frame in dream.frames] == list(range(0, 41, 5))
+    made = visualize(color(), report_unit(shapes), **REPORT_SETTINGS)
+    assert [frame.step for frame in made.frames] == list(range(0, 41, 5))
 
 
 def test_what_is_stored_and_taken_away_comes_back(tmp_path) -> None:
@@ -304,23 +305,25 @@ def test_what_is_stored_and_taken_away_comes_back(tmp_path) -> None:
     from PIL import Image
 
     classifier = gray()
-    dream = visualize(classifier, Unit(None, 2), colors=colors_of([photo((8, 8), 1)]), **QUICK)
-    back = from_answer(dream.unit, to_answer(dream))
-    assert to_answer(back).keys() == to_answer(dream).keys()
-    assert np.array_equal(back.frames[2].pixels, dream.frames[2].pixels)
-    facts = json.loads(json.dumps(facts_of(dream, "tiny", classifier.card.class_names)))
+    made = visualize(classifier, Unit(None, 2), colors=colors_of([photo((8, 8), 1)]), **QUICK)
+    back = from_answer(Visualization, to_answer(made))
+    assert back.unit == made.unit
+    assert back.settings == made.settings
+    assert back.engine.startswith("gradients by automatic differentiation")
+    assert np.array_equal(back.frames[2].pixels, made.frames[2].pixels)
+    facts = json.loads(json.dumps(facts_of(made, "tiny", classifier.card.class_names)))
     assert facts["unit"] == "class class 2"
     assert facts["settings"]["jitter"] == 1.0
-    with np.load(io.BytesIO(npz_bytes(dream, facts))) as file:
+    with np.load(io.BytesIO(npz_bytes(made, facts))) as file:
         assert np.array_equal(file["frames"][-1], file["image"])
         assert json.loads(str(file["about"])) == facts
     for kind in ("webp", "gif"):
-        with Image.open(io.BytesIO(animation(dream.frames, kind))) as image:
+        with Image.open(io.BytesIO(animation(made.frames, kind))) as image:
             assert image.n_frames == 4
             if kind == "webp":
                 image.seek(3)
                 shown = np.asarray(image.convert("RGB"))[4::8, 4::8, 0]
-                assert np.array_equal(shown, dream.frames[-1].pixels[..., 0])
+                assert np.array_equal(shown, made.frames[-1].pixels[..., 0])
 
 
 def test_the_command_makes_the_same_picture(tmp_path, capsys) -> None:
@@ -346,9 +349,9 @@ def test_the_command_makes_the_same_picture(tmp_path, capsys) -> None:
     assert answer["settings"]["seed"] == 4
     assert "images of Digits, test" in answer["best_real"]["among"]
     assert all(file.stat().st_size > 50 for file in files.values())
-    dream = visualize(catalogue.load("digits_cnn"), Unit(None, 3), steps=6, every=3, seed=4)
+    made = visualize(catalogue.load("digits_cnn"), Unit(None, 3), steps=6, every=3, seed=4)
     with np.load(tmp_path / "a.npz") as file:
-        assert np.array_equal(file["image"], dream.frames[-1].pixels)
+        assert np.array_equal(file["image"], made.frames[-1].pixels)
     for wrong, words in (
         (["--class", "eleven"], "There is no class named 'eleven'"),
         (["--layer", "conv1", "--class", "3"], "A class and a layer were both given"),

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from core.filters.channel_layers import ChannelLayer
 from core.filters.channel_statistics import LayerSums
 from core.filters.map_statistics import Figures
+
+LAYER = ChannelLayer("conv", "conv", "", False, 2, (1, 1), (1, 1), 1)
 
 
 def batches(classes, seed, scale=1.0, n=40, channels=6, spoiled=False):
@@ -43,10 +46,10 @@ def test_lists_are_those_of_a_plain_sort():
     rows = torch.cat([rows for _, rows, _ in seen]).numpy()
     largest = torch.cat([figures.largest for figures, _, _ in seen]).numpy()
     labels = np.concatenate([labels for _, _, labels in seen])
-    found = sums.finished(np.bincount(labels), 1)
+    found = sums.finished(LAYER, torch.ones(2, 1, 1, 1), np.bincount(labels))
     for c in range(2):
         best = np.lexsort((rows, -largest[:, c]))[:3]
-        assert found["top_rows"][c].tolist() == rows[best].tolist()
-        assert found["top_values"][c].tolist() == largest[best, c].tolist()
+        assert found.top_rows[c].tolist() == rows[best].tolist()
+        assert found.top_values[c].tolist() == largest[best, c].tolist()
         worst = np.lexsort((rows, largest[:, c]))[:3]
-        assert found["weak_rows"][c].tolist() == rows[worst].tolist()
+        assert found.weak_rows[c].tolist() == rows[worst].tolist()

@@ -1,6 +1,7 @@
 """The filter index against a plain loop over all activations."""
 
 import sys
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,12 +14,14 @@ from core.data.preprocessing import Preprocessing
 from core.errors import SettingError, UnknownName
 from core.filters.channel_layers import NoConvolution, channel_layers, find_layer
 from core.filters.channel_statistics import BINS
-from core.filters.index import build_index, field_box, open_index
+from core.filters.filter_index import FilterIndex
+from core.filters.index import build_index
 from core.filters.similar_kernels import kernel_strengths
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
 from core.network.hooks import hooks_left
 from core.network.receptive_field import receptive_field
+from core.stored import from_answer, to_answer
 
 SIZE, CLASSES = 12, 3
 
@@ -62,6 +65,17 @@ def indexed(classifier, images, labels, classes=CLASSES, **settings):
     return build_index(classifier, lambda rows: images[rows], labels, classes, **settings)
 
 
+def assert_same(found, expected, *, rtol=0.0, atol=0.0):
+    """All arrays of two indexes within a tolerance, and everything else but the engine the same."""
+    one, other = to_answer(found), to_answer(replace(expected, engine=found.engine))
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        if isinstance(value, np.ndarray):
+            np.testing.assert_allclose(value, other[name], rtol=rtol, atol=atol, err_msg=name)
+        else:
+            assert value == other[name]
+
+
 def all_maps(classifier, images):
     """By convolution, what stands at its site, calculated by hand."""
     m = classifier.module
@@ -79,9 +93,9 @@ def ranked(values, k):
 @pytest.mark.parametrize("k", [1, 4, 60])
 def test_the_index_equals_a_loop_over_all_activations(k):
     classifier, (images, labels) = make(), images_of()
-    index = open_index(indexed(classifier, images, labels, k=k))
+    index = indexed(classifier, images, labels, k=k)
     for name, maps in all_maps(classifier, images).items():
-        one = index[name]
+        one = index.of(name)
         for c in range(maps.shape[1]):
             flat = maps[:, c].reshape(len(images), -1)
             strongest, norms = flat.max(1), np.sqrt((flat.astype(np.float64) ** 2).sum(1))
@@ -111,11 +125,21 @@ def test_the_index_equals_a_loop_over_all_activations(k):
     assert hooks_left() == 0
 
 
+def test_the_index_says_how_its_figures_were_taken():
+    classifier, (images, labels) = make(), images_of(6)
+    index = indexed(classifier, images, labels)
+    assert index.engine.startswith(
+        "normalization, activation, and figures in one pass over each map at 2 of 3"
+    )
+    assert index.engine.endswith("or it is read by several layers (1)")  # conv3: its ReLU is no layer
+    assert from_answer(FilterIndex, to_answer(index)).engine == index.engine
+
+
 def test_a_dead_channel_is_found_and_equal_values_keep_the_lower_row():
     classifier, (images, labels) = make(), images_of()
     with torch.no_grad():
         classifier.module.conv1.bias[2] = -100
-    one = open_index(indexed(classifier, images, labels, k=5))["conv1"]
+    one = indexed(classifier, images, labels, k=5).of("conv1")
     assert np.flatnonzero(one.dead()).tolist() == [2]
     assert one.top_rows[2].tolist() == one.weak_rows[2].tolist() == [0, 1, 2, 3, 4]
     assert one.zeros[2] == 1
@@ -133,7 +157,7 @@ def test_a_channel_that_knows_one_class_is_selective():
     labels = np.arange(30) % 3
     images = np.zeros((30, SIZE, SIZE, 1), np.uint8)
     images[labels == 1] = 255
-    one = open_index(indexed(classifier, images, labels))["0"]
+    one = indexed(classifier, images, labels).of("0")
     assert one.selectivity().tolist() == [1, 0]
     assert one.preferred(1)[0].tolist() == [1]
 
@@ -143,10 +167,7 @@ def test_the_batch_size_makes_no_difference():
     small, large = make(), make()
     small._memory_limit = 1
     a, b = indexed(small, images, labels), indexed(large, images, labels)
-    assert a["layers"] == b["layers"]
-    for name in a:
-        if isinstance(a[name], np.ndarray):
-            np.testing.assert_allclose(a[name], b[name], rtol=1e-4, atol=1e-6, err_msg=name)
+    assert_same(a, b, rtol=1e-4, atol=1e-6)
 
 
 def test_the_number_of_threads_makes_no_difference_at_all():
@@ -158,8 +179,7 @@ def test_the_number_of_threads_makes_no_difference_at_all():
             found.append(indexed(make(), images, labels))
     finally:
         torch.set_num_threads(before)
-    for name, value in found[0].items():
-        np.testing.assert_array_equal(value, found[1][name], err_msg=name)
+    assert_same(found[1], found[0])
 
 
 def test_an_index_without_compiled_loops_is_the_same(monkeypatch):
@@ -167,18 +187,18 @@ def test_an_index_without_compiled_loops_is_the_same(monkeypatch):
     expected = indexed(make(), images, labels)
     for name in ("core.filters.map_statistics_numba", "core.filters.channel_statistics_numba"):
         monkeypatch.setitem(sys.modules, name, None)  # as if it could not be imported
-    answer = indexed(make(), images, labels)
-    for name, value in expected.items():
-        if isinstance(value, np.ndarray):
-            np.testing.assert_allclose(answer[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+    found = indexed(make(), images, labels)
+    assert "because the maps are on a GPU or not channels last, or Numba is missing (2)" in found.engine
+    assert_same(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_many_classes_are_counted_together():
     images, labels = images_of()
-    answer = indexed(make(), images, labels * 70, classes=211)
-    assert answer["0/class_rows"].shape == (6, 0, 16)
-    assert answer["0/histograms"].shape == (6, 1, BINS + 1)
-    assert answer["0/histograms"].sum() == 6 * len(images)
+    one = indexed(make(), images, labels * 70, classes=211).layers[0]
+    assert one.class_rows.shape == (6, 0, 16)
+    assert not one.has_classes
+    assert one.histograms.shape == (6, 1, BINS + 1)
+    assert one.histograms.sum() == 6 * len(images)
 
 
 def test_channels_are_looked_at_after_their_activation_where_it_is_a_layer():
@@ -202,11 +222,11 @@ def test_channels_are_looked_at_after_their_activation_where_it_is_a_layer():
 
 def test_the_field_of_a_place_is_the_receptive_field_with_its_border():
     classifier, (images, labels) = make(), images_of(6)
-    answer = indexed(classifier, images, labels)
+    layer = indexed(classifier, images, labels).layers[2].layer
     field = receptive_field(classifier.module, "conv3", (SIZE, SIZE), 1)
     height, width = field.map_size
     for place in range(height * width):
-        top, left, tall, wide = field_box(answer, 2, place)
+        top, left, tall, wide = layer.box(place)
         box = field.box(*divmod(place, width))
         assert (tall, wide) == field.size
         assert (max(0, top), max(0, left)) == (box.top, box.left)
@@ -241,9 +261,9 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("batch", [1, 4 * 5 * SIZE * SIZE * 6])
 def test_a_killed_index_goes_on_and_ends_as_if_it_had_not_been(tmp_path, monkeypatch, batch):
-    monkeypatch.setattr("core.filters.index.SAVE_EVERY", 0.0)
-    monkeypatch.setattr("core.filters.index.BATCH", batch)
-    monkeypatch.setattr("core.filters.index.AT_ONCE", 2)
+    monkeypatch.setattr("core.filters.index.SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr("core.filters.index.MOST_BATCH_BYTES", batch)
+    monkeypatch.setattr("core.filters.index.MOST_BATCHES_A_CALL", 2)
     images, labels = images_of()
     expected = indexed(make(), images, labels)
     part, asked = tmp_path / "x.part", []
@@ -262,18 +282,13 @@ def test_a_killed_index_goes_on_and_ends_as_if_it_had_not_been(tmp_path, monkeyp
         make(), lambda rows: asked.extend(rows.tolist()) or images[rows], labels, CLASSES, part=part
     )
     assert len(asked) < 20  # what was saved is not looked at again
-    assert answer.keys() == expected.keys()
-    for name, value in expected.items():
-        if isinstance(value, np.ndarray):
-            np.testing.assert_array_equal(answer[name], value, err_msg=name)
-        else:
-            assert answer[name] == value
+    assert_same(answer, expected)
 
 
 @pytest.mark.parametrize("spoil", ["cut", "other settings", "nothing"])
 def test_a_part_that_cannot_be_used_is_begun_anew(tmp_path, monkeypatch, spoil):
-    monkeypatch.setattr("core.filters.index.SAVE_EVERY", 0.0)
-    monkeypatch.setattr("core.filters.index.BATCH", 4 * 5 * SIZE * SIZE * 6)
+    monkeypatch.setattr("core.filters.index.SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr("core.filters.index.MOST_BATCH_BYTES", 4 * 5 * SIZE * SIZE * 6)
     images, labels = images_of()
     part, asked = tmp_path / "x.part", []
     if spoil != "nothing":
@@ -286,13 +301,13 @@ def test_a_part_that_cannot_be_used_is_begun_anew(tmp_path, monkeypatch, spoil):
     )
     assert sorted(asked) == list(range(53))
     expected = indexed(make(), images, labels)
-    np.testing.assert_array_equal(answer["2/top_rows"], expected["2/top_rows"])
+    assert_same(answer, expected)
 
 
 def test_the_strength_of_a_kernels_places_is_its_norm_over_the_input_channels():
     weight = torch.randn(5, 7, 3, 2, generator=torch.Generator().manual_seed(0))
     weight[4] = 0
-    found = kernel_strengths(weight)
+    found = kernel_strengths(weight).pictures
     assert found.shape == (5, 3, 2, 1)
     for c in range(4):
         norms = np.array(

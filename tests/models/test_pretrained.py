@@ -1,104 +1,28 @@
 """Published weights: the ones that come along, and downloads from a stand-in of the publisher."""
 
 import hashlib
-import http.server
 import subprocess
 import sys
-import threading
-from typing import ClassVar
 
-import numpy as np
 import pytest
 import torch
 
 from core.data.preprocessing import fit
 from core.data.samples import sample_image
-from core.errors import BadCheckpoint, Unavailable, UnknownName
+from core.errors import BadCheckpoint, UnknownName
 from core.evaluation.probabilities import probabilities
 from core.models import pretrained
-from core.models.download import fetch
 from core.models.efficientnet_lite0 import EfficientNetLite0
 from core.paths import PROJECT
-
-
-class Publisher(http.server.BaseHTTPRequestHandler):
-    """Serves `files`; breaks off in the middle as often as `breaks` says."""
-
-    files: ClassVar[dict[str, bytes]] = {}
-    breaks = 0
-    ranges: ClassVar[list[str]] = []
-
-    def do_GET(self):
-        data = self.files.get(self.path)
-        if data is None:
-            self.send_error(404)
-            return
-        asked = self.headers.get("Range")
-        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
-        if asked:
-            self.ranges.append(asked)
-        self.send_response(206 if asked else 200)
-        self.send_header("Content-Length", str(len(data) - start))
-        self.end_headers()
-        if type(self).breaks:
-            type(self).breaks -= 1
-            self.wfile.write(data[start : (start + len(data)) // 2])
-            self.close_connection = True
-            return
-        self.wfile.write(data[start:])
-
-    def log_message(self, *args):
-        pass
+from tests.publisher import Publisher, published
 
 
 @pytest.fixture
 def publisher(tmp_path, monkeypatch):
     monkeypatch.setenv("CONVOSCOPE_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.setattr(Publisher, "files", {})
-    monkeypatch.setattr(Publisher, "breaks", 0)
-    monkeypatch.setattr(Publisher, "ranges", [])
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Publisher)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
-DATA = np.random.default_rng(0).integers(0, 256, 2_000_000, np.uint8).tobytes()
-
-
-def test_a_download_arrives_whole_with_progress(publisher, tmp_path):
-    Publisher.files["/w.pth"] = DATA
-    seen = []
-    path = fetch(
-        "Weights", f"{publisher}/w.pth", tmp_path / "w.pth", progress=lambda s, m: seen.append((s, m))
-    )
-    assert path.read_bytes() == DATA
-    assert seen[-1][0] == 1.0
-    assert "of 2 MB" in seen[-1][1]
-    assert not list(tmp_path.glob("*.part"))
-
-
-def test_a_broken_connection_goes_on_where_it_was(publisher, tmp_path):
-    Publisher.files["/w.pth"] = DATA
-    Publisher.breaks = 2
-    digits = hashlib.sha256(DATA).hexdigest()[:8]
-    path = fetch("Weights", f"{publisher}/w.pth", tmp_path / "w.pth", sha256_prefix=digits)
-    assert path.read_bytes() == DATA
-    assert Publisher.ranges[0] == "bytes=1000000-"
-
-
-def test_what_cannot_be_had_names_file_and_place(publisher, tmp_path):
-    target = tmp_path / "w.pth"
-    with pytest.raises(Unavailable, match=r"could not be downloaded \(Not Found\).*put it here as .*w\.pth"):
-        fetch("Weights", f"{publisher}/none.pth", target)
-    with pytest.raises(Unavailable, match="could not be downloaded"):
-        fetch("Weights", "http://127.0.0.1:9/w.pth", target)
-    Publisher.files["/w.pth"] = DATA
-    with pytest.raises(Unavailable, match="arrived broken"):
-        fetch("Weights", f"{publisher}/w.pth", target, sha256_prefix="00000000")
-    assert not target.exists()
+    with published({}) as address:
+        yield address
 
 
 def test_torchvision_weights_are_fetched_once_and_used(publisher, tmp_path, monkeypatch):

@@ -52,15 +52,15 @@ def test_it_is_the_gradient_of_all_channels(classifier):
 
 def test_the_network_is_left_as_it_was(classifier):
     before = {name: p.clone() for name, p in classifier.module.state_dict().items()}
+    forwards = [vars(part).get("forward") for part in classifier.module.modules()]
     effective_field(classifier, images, layer="0", draws=1)
-    assert all(
-        not part._forward_hooks and "forward" not in vars(part) for part in classifier.module.modules()
-    )
+    assert not any(part._forward_hooks for part in classifier.module.modules())
+    assert [vars(part).get("forward") for part in classifier.module.modules()] == forwards
     assert all(torch.equal(before[name], p) for name, p in classifier.module.state_dict().items())
 
 
 def test_layers_without_places_are_named(classifier):
-    with pytest.raises(UnknownReceptiveField, match="'4' is no map"):
+    with pytest.raises(UnknownReceptiveField, match="'4' is not a map"):
         effective_field(classifier, images, layer="4")
     with pytest.raises(UnknownName, match="no layer named 'conv'"):
         effective_field(classifier, images, layer="conv")

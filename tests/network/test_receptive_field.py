@@ -231,3 +231,18 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+def test_a_norm_over_the_channels_does_not_silence_what_is_measured():
+    """The sum of what it gives is the same whatever comes in: as a plain sum its gradient would be zero."""
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.GroupNorm(1, 8), nn.Conv2d(8, 8, 1), ChannelNorm()
+    )
+    box = gradient_box(module, "3", torch.rand(1, 3, 12, 12), 5, 5)
+    assert (box.height, box.width) == (12, 12)  # the group norm looks at all places
+
+
+class ChannelNorm(nn.Module):
+    def forward(self, x):
+        return nn.functional.layer_norm(x.permute(0, 2, 3, 1), x.shape[1:2]).permute(0, 3, 1, 2)

@@ -43,7 +43,7 @@ def test_how_many_inputs_outputs_look_at():
 
 def test_batch_norm_and_activations_work_place_by_place_and_pooling_over_everything_does_not():
     module = nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        nn.Conv2d(3, 4, 3), nn.GELU(), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten()
     )
     with torch.no_grad():
         found = describe(module.eval(), torch.randn(1, 3, 9, 9))

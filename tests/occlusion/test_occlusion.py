@@ -14,7 +14,7 @@ from core.errors import BadImage, SettingError, TargetOutOfRange, UnknownName
 from core.evaluation.probabilities import probabilities
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
-from core.occlusion.incremental import is_prepared
+from core.occlusion.quickest import is_prepared
 from core.occlusion.occlusion import occlusion_logits
 from core.occlusion.occlusion_map import OcclusionMap, relevant_classes
 from core.occlusion.windows import (

@@ -8,7 +8,8 @@ from streamlit.testing.v1 import AppTest
 
 from core.data import catalogue
 from core.data.catalogue import add_upload, dataset_names, open_dataset, open_for_training
-from core.errors import BadDataset, SettingError, Unavailable, UnknownName
+from core.disk import NoRoom
+from core.errors import BadDataset, SettingError, UnknownName
 from core.paths import PROJECT
 
 
@@ -137,9 +138,30 @@ def test_nothing_is_kept_of_what_is_refused(tmp_path, monkeypatch):
         add_upload(zip_of_images(), "a.zip")
     with pytest.raises(BadDataset, match=r"'a\.zip' is empty"):
         add_upload(io.BytesIO(), "a.zip")
-    monkeypatch.setattr(catalogue, "MAXIMUM_UPLOADS", 0)
-    with pytest.raises(Unavailable, match="The uploads fill their 0 GB"):
+    monkeypatch.setattr(catalogue, "MAXIMUM_UPLOAD", 2**30)
+    monkeypatch.setenv("CONVOSCOPE_UPLOADS_MB", "0")
+    with pytest.raises(NoRoom, match=r"The zip 'a\.zip' needs .* CONVOSCOPE_UPLOADS_MB"):
         add_upload(zip_of_images(), "a.zip")
+
+
+def test_the_same_zip_under_another_name_is_the_same_data_set(tmp_path):
+    first, _ = add_upload(zip_of_images(), "one.zip")
+    again, _ = add_upload(zip_of_images(), "two.zip")
+    assert first == again
+    assert [path.name for path in (tmp_path / "data" / "uploads").glob("*.zip")] == [f"{first}.zip"]
+
+
+def test_an_upload_that_is_canceled_leaves_nothing(tmp_path):
+
+    class Canceled(BaseException):
+        """As Streamlit ends a script whose visitor clicked on something else."""
+
+    def progress(share, text):
+        raise Canceled
+
+    with pytest.raises(Canceled):
+        add_upload(zip_of_images(), "a.zip", progress=progress)
+    assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
     assert list((tmp_path / "data" / "uploads").iterdir()) == []
 
 

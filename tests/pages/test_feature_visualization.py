@@ -20,7 +20,6 @@ from core.models.checkpoint import save_checkpoint
 from core.network.activations import activations, one_channel_of_each, order_of, painted
 from core.paths import PROJECT, home
 from core.serving import worker
-from pages.elements import ask
 from pages.elements.feature_visualization import parts
 
 
@@ -116,11 +115,11 @@ def test_a_large_picture_waits_for_a_click():
 def test_what_was_there_when_it_was_stopped_is_kept_and_it_can_start_again(monkeypatch):
     asked = []
 
-    def question(*arguments):
-        asked.append(ask.question(*arguments))
-        return asked[-1]
+    def fetched(question):
+        asked.append(question.key)
+        return question
 
-    monkeypatch.setattr(parts, "question", question)
+    monkeypatch.setattr(parts, "fetched", fetched)
     page = open_page(classifier="runs/large", dream_set_seed="9")
     frames = [Frame(step, np.full((72, 72, 1), step, np.uint8), 0.5, 1.0) for step in (0, 2)]
     monkeypatch.setitem(parts._growing, asked[-1], frames)
@@ -142,10 +141,10 @@ def test_the_stored_index_of_filters_says_which_image_is_the_best(capsys):
     known = indexed_best("runs/tiny", card, "activation2")
     images = real_images(card, 100_000)
     best = best_answers(catalogue.load("runs/tiny"), "activation2", images)
-    np.testing.assert_allclose(known["activations"], best["activations"], rtol=1e-4, atol=1e-6)
-    alive = best["activations"] > 0
-    named = [known["activation_names"][row] for row in known["activation_rows"]]
-    found = [images.names[row] for row in best["activation_rows"]]
+    np.testing.assert_allclose(known.values, best.activation.values, rtol=1e-4, atol=1e-6)
+    alive = best.activation.values > 0
+    named = [known.name_of(c) for c in range(120)]
+    found = [best.activation.name_of(c) for c in range(120)]
     assert alive.sum() > 20
     assert np.mean([a == b for a, b in zip(named, found, strict=True)], where=alive) > 0.9  # but for ties
     assert indexed_best("runs/tiny", card, "pool1") is None
@@ -180,7 +179,7 @@ def test_every_channel_has_its_map_on_one_scale():
         expected = module.activation2(module.conv2(module.pool1(module.activation1(module.conv1(
             classifier.inputs(image[None])
         )))))[0].numpy()  # fmt: skip
-    np.testing.assert_allclose(activations(classifier, image, "activation2"), expected, atol=1e-6)
+    np.testing.assert_allclose(activations(classifier, image, "activation2").maps, expected, atol=1e-6)
     levels = np.frombuffer(body, np.uint8).reshape(96, 4, 4)
     np.testing.assert_array_equal(levels, np.rint(255 * expected[:96] / expected.max()))
     page = open_page("activations", image="digits/test/0", act_layer="activation2", act_channel="3")
@@ -203,12 +202,12 @@ def test_one_number_in_every_layer():
     page = open_page(
         "activations", act_view="One filter of every layer", act_number="50", image="digits/test/0"
     )
-    assert "1 layers have fewer channels" in words(page)
+    assert "1 layer has fewer channels" in words(page)
     classifier = catalogue.load("runs/tiny")
     found = one_channel_of_each(classifier, store_image(), ["activation1", "activation2"], 50)
-    assert list(found) == ["activation2"]
+    assert list(found.maps) == ["activation2"]
     np.testing.assert_array_equal(
-        found["activation2"], activations(classifier, store_image(), "activation2")[50]
+        found.maps["activation2"], activations(classifier, store_image(), "activation2").maps[50]
     )
 
 
@@ -226,8 +225,7 @@ def test_scales_have_zero_in_one_place():
     assert order_of(stacked, "strongest first").tolist() == [1, 3, 2, 0]
     assert order_of(stacked, "least first").tolist() == [0, 2, 1, 3]
     classifier = catalogue.load("runs/tiny")
-    assert activations(classifier, store_image(), list(dict(classifier.module.named_modules()))[-1]).shape[
-        1:
-    ] == (1, 1)
+    last = list(dict(classifier.module.named_modules()))[-1]
+    assert activations(classifier, store_image(), last).maps.shape[1:] == (1, 1)
     with pytest.raises(UnknownName, match="There is no layer named 'nowhere'"):
         activations(classifier, store_image(), "nowhere")

@@ -12,6 +12,7 @@ from core.__main__ import main
 from core.ablation.channel_ranges import parse_channels
 from core.data.catalogue import open_dataset
 from core.data.preprocessing import Preprocessing
+from core.filters.channel_layers import ChannelLayer
 from core.filters.presets import random_filters, report_filters
 from core.models import catalogue
 from core.models.architectures import models
@@ -72,17 +73,20 @@ def test_every_view_is_drawn(view):
     page = open_page(view, fl_off="conv2:0,2", fl_layer="conv2", fl_channel="2")
     assert not page.error
     assert "200 images of Fashion" in words(page)
+    assert "Computed by normalization, activation, and figures in one pass over each map." in words(page)
 
 
 def test_the_channels_can_be_searched():
     page = open_page(fl_layer="conv2")
-    assert "6 of 6 channels, looked at after ReLU: the output of activation2" in words(page)
+    assert "6 of 6 channels, measured at the output of activation2, after the activation (ReLU)" in words(
+        page
+    )
     page.text_input(key="fl_search").set_value("1, 3-4").run()
     assert "3 of 6 channels" in words(page)
     page.text_input(key="fl_search").set_value("dead").run()
-    assert "No channel is like that" in words(page)
+    assert "No channel matches" in words(page)
     page.text_input(key="fl_search").set_value("the red one").run()
-    assert "is no channel: write a number such as 7" in page.error[0].value
+    assert "is not a channel: write a number such as 7" in page.error[0].value
 
 
 def test_the_cost_of_every_channel_is_measured_once_and_can_be_sorted_by():
@@ -125,7 +129,7 @@ def test_a_link_to_what_this_network_does_not_have_still_opens():
     assert not page.error
     assert page.number_input(key="fl_channel_number").value == 5  # the last of the layer it opens on
     page = open_page("Switch off", fl_off="<b>")
-    assert "names no channels" in page.error[0].value
+    assert "does not name any channels" in page.error[0].value
 
 
 def test_an_index_lies_beside_its_checkpoint_and_opens_from_there(monkeypatch):
@@ -188,14 +192,18 @@ def test_the_commands_print_what_the_page_shows(capsys):
     assert "Channel 9 of 'conv1' does not exist" in capsys.readouterr().err
 
 
+def a_layer(name, channels):
+    return ChannelLayer(name, name, "", False, channels, (1, 1), (1, 1), 1)
+
+
 def test_the_reports_filters_are_offered_for_the_full_wide_cnn_only():
-    layers = [{"name": f"conv{i}", "channels": n} for i, n in enumerate((256, 1024, 2048, 2048), 1)]
+    layers = [a_layer(f"conv{i}", n) for i, n in enumerate((256, 1024, 2048, 2048), 1)]
     found = report_filters("wide_cnn", layers)
     assert found == {
         "conv1": [100, 200, 240], "conv2": [400, 800, 1000], "conv3": [1000, 2000], "conv4": [1000, 2000]
     }  # fmt: skip
-    layers[0]["channels"] = 128
+    layers[0] = a_layer("conv1", 128)
     assert report_filters("wide_cnn", layers) == report_filters("vgg", layers) == {}
     for seed in range(5):
         assert sum(map(len, random_filters(layers, 10, seed).values())) == 10
-    assert sum(map(len, random_filters([{"name": "a", "channels": 3}], 10, 0).values())) == 3
+    assert sum(map(len, random_filters([a_layer("a", 3)], 10, 0).values())) == 3

@@ -137,7 +137,7 @@ def test_a_network_no_better_than_guessing_gets_amber(app: AppTest) -> None:
 def test_nothing_of_size_stays_in_the_session(app: AppTest) -> None:
     with_file(app, weights())
     app.button(key="import_try").click().run()
-    file = app.session_state["import_outline"]
+    _, file, _ = app.session_state["import_outline"]
     sizes = [t.numel() for s in file.sets for t in s.tensors.values() if not t.is_meta]
     assert max(sizes) <= 16
 

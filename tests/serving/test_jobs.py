@@ -215,7 +215,9 @@ def test_work_started_in_a_shell_is_a_job_like_any_other(parent):
     assert jobs.job("shell", parent=parent).state == "finished"
 
 
-@pytest.mark.parametrize("name", ["-rf", "--help", ".hidden", "", "a/b", "a\0b", "x" * 300, "<img>", ".."])
+@pytest.mark.parametrize(
+    "name", ["-rf", "--help", ".hidden", "", "a/b", "a\0b", "x" * 300, "<img>", "..", "CON", "nul.txt", "a."]
+)
 def test_a_name_that_is_none_on_some_system_is_refused_with_a_reason(parent, name):
     with pytest.raises(SettingError, match=r"cannot be that of a folder|too long"):
         jobs.submit(name, QUICK, parent=parent)

@@ -23,7 +23,7 @@ def test_pytorch_and_the_default_network_are_ready_afterwards(tmp_path):
         "from core.network.feature_maps import feature_maps\n"
         "feature_maps(worker._classifiers[DEFAULT_NETWORK][1])\n"
         "assert not [m for m in set(sys.modules) - before if m.startswith('torch._dynamo')]\n"
-        "from core.occlusion.incremental import is_prepared\n"
+        "from core.occlusion.quickest import is_prepared\n"
         "from core.occlusion.occlusion import default_window\n"
         "classifier = worker._classifiers[DEFAULT_NETWORK][1]\n"
         "assert is_prepared(classifier, default_window((224, 224)))\n"

@@ -78,9 +78,6 @@ def test_a_folder_is_for_one_run_whose_device_may_change(tmp_path):
     (folder / SETTINGS).write_text((folder / SETTINGS).read_text().replace("color", "colour"))
     with pytest.raises(SettingError, match=r"holds a run with color = 0\.5"):
         claim_folder(folder, TrainingSettings(color=0.1))
-    (folder / SETTINGS).write_text("{")
-    with pytest.raises(BadCheckpoint, match=r"settings\.json cannot be read"):
-        claim_folder(folder, TrainingSettings(color=0.1))
 
 
 @pytest.mark.parametrize("file", [FILE, "card.json"])
@@ -117,3 +114,29 @@ def test_a_network_that_is_not_there_is_named_before_the_folder_is_claimed(tmp_p
     with pytest.raises(SettingError, match="no setting 'color'"):
         list(train(tmp_path / "run", TrainingSettings(dataset="digits", architecture_settings="color=3")))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b'{"seed": 1, "arch', b"null", b"[1]", b"[" * 100_000, b"\xe9", b"\0" * 30], ids=repr
+)
+def test_damaged_settings_are_written_again_from_the_history(tmp_path, damage):
+    settings = TrainingSettings(dataset="digits", epochs=3)
+    claim_folder(tmp_path, settings)
+    whole = (tmp_path / SETTINGS).read_bytes()
+    append_record(tmp_path / FILE, StartRecord(settings=settings.as_values()))
+    save_state(tmp_path, STATE_OF_A_RUN)
+    (tmp_path / SETTINGS).write_bytes(damage)
+    with pytest.raises(SettingError, match="holds a run with seed = 0, and now seed is 5"):
+        claim_folder(tmp_path, TrainingSettings(dataset="digits", epochs=3, seed=5))
+    claim_folder(tmp_path, settings)
+    assert (tmp_path / SETTINGS).read_bytes() == whole
+
+
+def test_damaged_settings_of_a_run_whose_history_is_gone_are_refused_in_words(tmp_path):
+    settings = TrainingSettings(dataset="digits")
+    (tmp_path / SETTINGS).write_bytes(b"{")
+    claim_folder(tmp_path, settings)  # it had not begun: nothing is lost
+    (tmp_path / SETTINGS).write_bytes(b"{")
+    save_state(tmp_path, STATE_OF_A_RUN)
+    with pytest.raises(BadCheckpoint, match="cannot be read, and neither can the history"):
+        claim_folder(tmp_path, settings)

@@ -159,7 +159,7 @@ def test_a_run_becomes_a_checkpoint_that_answers_as_measured(implementation: str
     classifier = load_checkpoint(folder)
     test = open_dataset("digits").splits["test"]
     metrics = classifier.card.metrics
-    assert measure(classifier, test)["accuracy"] == metrics["test"]["accuracy"] > 0.9
+    assert measure(classifier, test).accuracy == metrics["test"]["accuracy"] > 0.9
     best = max(r.validation_accuracy for r in of_kind(records, EpochRecord))
     assert metrics["validation"]["accuracy"] == best
 

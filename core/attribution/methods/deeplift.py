@@ -39,13 +39,13 @@ def deeplift(
     output: Output = "logit",
     progress: Progress = no_progress,
 ) -> Attribution:
-    """Follows differences from the baseline through every layer, in one pass (rescale rule).
+    """Follows the differences from the baseline through every layer in one pass, by the rescale rule.
 
     Args:
-        baseline: The picture that stands for "nothing there".
-        noise_samples: Pictures of noise to average over, for the baseline "noise average".
+        baseline: The image that stands for "nothing there".
+        noise_samples: How many images of noise the baseline "noise average" averages over.
         seed: The seed of the noise.
-        output: Explain the logit, or the probability (its softmax is followed by the gradient only).
+        output: Whether to explain the logit or the probability (whose softmax is followed by its gradient).
     Shape:
         image: (H, W, C) uint8
         returns: (C, H, W), in units of the score; sums to score(image) − score(baseline) in networks of
@@ -56,6 +56,13 @@ def deeplift(
     Source:
         Shrikumar, Greenside, Kundaje 2017, "Learning Important Features Through Propagating Activation
         Differences", arXiv:1704.02685
+    Example:
+        >>> from core.data.catalogue import open_dataset
+        >>> from core.models.catalogue import load
+        >>> image = open_dataset("digits").split("test").images[0]
+        >>> found = deeplift(load("digits_cnn"), image, 2)
+        >>> found.values.shape
+        (1, 8, 8)
     """
     target = check_target(classifier, target)
     inputs = classifier.inputs(image[None])

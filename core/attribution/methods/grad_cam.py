@@ -28,13 +28,13 @@ def grad_cam(
     output: Output = "logit",
     progress: Progress = no_progress,
 ) -> Attribution:
-    """A coarse map: each channel of a layer, weighted by how much it would raise the score.
+    """A coarse map: the sum of a layer's channels, each weighted by how much it would raise the score.
 
     Args:
-        layer: The layer whose channels are weighted; empty for the last map with at least 7 places a side.
-        pooling: A channel's weight is the average of its gradients, or the largest.
-        positive_only: Keep what speaks for the class, as in the paper; otherwise what speaks against it too.
-        output: Explain the logit, or the probability.
+        layer: The layer whose channels are weighted; empty for the last one with at least 7 × 7 places.
+        pooling: Whether a channel's weight is the average or the largest of its gradients.
+        positive_only: Keep only what speaks for the class, as in the paper.
+        output: Whether to explain the logit or the probability.
     Shape:
         image: (H, W, C) uint8
         returns: (h, w), the places of the layer, whether it has channels first or last or tokens
@@ -43,6 +43,13 @@ def grad_cam(
         UnknownName: It has no such layer with a map.
     Source:
         Selvaraju, Cogswell, Das, Vedantam, Parikh, Batra 2017, "Grad-CAM", arXiv:1610.02391
+    Example:
+        >>> from core.data.catalogue import open_dataset
+        >>> from core.models.catalogue import load
+        >>> image = open_dataset("digits").split("test").images[0]
+        >>> found = grad_cam(load("digits_cnn"), image, 2, layer="activation2")
+        >>> found.values.shape
+        (4, 4)
     """
     target = check_target(classifier, target)
     chosen = feature_map(classifier, layer) if layer else default_map(classifier)

@@ -21,7 +21,7 @@ def gradient_x_input(
     """The gradient times the normalized input, whose zero is the mean color of the training images.
 
     Args:
-        output: Explain the logit, or the probability.
+        output: Whether to explain the logit or the probability.
     Shape:
         image: (H, W, C) uint8
         returns: (C, H, W), in units of the score
@@ -29,6 +29,13 @@ def gradient_x_input(
         TargetOutOfRange: The classifier has no such class.
     Source:
         Shrikumar, Greenside, Shcherbina, Kundaje 2016, "Not Just a Black Box", arXiv:1605.01713
+    Example:
+        >>> from core.data.catalogue import open_dataset
+        >>> from core.models.catalogue import load
+        >>> image = open_dataset("digits").split("test").images[0]
+        >>> found = gradient_x_input(load("digits_cnn"), image, 2)
+        >>> found.values.shape
+        (1, 8, 8)
     """
     target = check_target(classifier, target)
     inputs = classifier.inputs(image[None])

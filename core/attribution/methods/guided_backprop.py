@@ -19,18 +19,25 @@ def guided_backprop(
     output: Output = "logit",
     progress: Progress = no_progress,
 ) -> Attribution:
-    """Every ReLU also stops negative gradients: sharp, but it shows the image more than the class.
+    """Stops negative gradients at every ReLU as well: sharp, but it shows the image more than the class.
 
     Args:
-        output: Explain the logit, or the probability.
+        output: Whether to explain the logit or the probability.
     Shape:
         image: (H, W, C) uint8
-        returns: (C, H, W), in no unit: it is no gradient of anything
+        returns: (C, H, W), in no unit: it is not a gradient of anything
     Raises:
         TargetOutOfRange: The classifier has no such class.
     Source:
         Springenberg, Dosovitskiy, Brox, Riedmiller 2015, arXiv:1412.6806; Adebayo et al. 2018, "Sanity Checks
         for Saliency Maps", arXiv:1810.03292, on what it does not show
+    Example:
+        >>> from core.data.catalogue import open_dataset
+        >>> from core.models.catalogue import load
+        >>> image = open_dataset("digits").split("test").images[0]
+        >>> found = guided_backprop(load("digits_cnn"), image, 2)
+        >>> found.values.shape
+        (1, 8, 8)
     """
     target = check_target(classifier, target)
     with guided_relus(classifier.module) as relus:

@@ -22,7 +22,6 @@ from core.attribution.gradients import (
     input_gradients,
     path_rule,
     score_of,
-    scores,
     to_map,
     why_no_gradient,
 )
@@ -30,14 +29,19 @@ from core.attribution.methods import methods
 from core.attribution.result import Attribution
 from core.compute.threads import side_by_side
 from core.models.classifier import Classifier, is_out_of_memory
+from core.network.fused_classifier import fused_classifier
 from core.progress import Progress, no_progress
-from core.settings import Choice, Range
+from core.settings import Choice, Range, Settings
 
 MOST_STEPS = 1024
 LARGEST_GRADIENT_BATCH = 16  # gradients computed together, at most
 FEWEST_IMAGES_PER_THREAD = 4  # that a thread of the CPU computes together, however large the images
 PIXELS_PER_THREAD = FEWEST_IMAGES_PER_THREAD * 224**2  # of as many small images as it takes instead
+FEWEST_STEPS_TO_FUSE_FOR = 16
 KEPT_BYTES = 384 * 2**20  # of gradients that the adaptive rule keeps while it works
+
+
+Use = Callable[[int, torch.Tensor, float], object]
 
 
 @methods.register("integrated_gradients", title="Integrated gradients", order=10)
@@ -55,18 +59,18 @@ def integrated_gradients(
     output: Output = "logit",
     progress: Progress = no_progress,
 ) -> Attribution:
-    """Shares the difference between the scores of image and baseline among the pixels, to the last bit of it.
+    """Divides the difference between the scores of image and baseline among the pixels, with nothing left.
 
     Args:
-        baseline: The picture that stands for "nothing there"; a map answers "why this and not the baseline?".
-        n_steps: Steps of the path. More steps, smaller error.
-        tolerance: Double the steps until the sum is within this error (percent), and stop earlier where it
-            surely is; empty to keep `n_steps`.
-        rule: Short steps where the score bends; or equal ones that look at their middle or both ends; or the
-            places of Gauss and Legendre.
-        noise_samples: Pictures of noise to average over, for the baseline "noise average".
-        seed: Of the noise.
-        output: Explain the logit, or the probability.
+        baseline: The image that stands for "nothing there"; a map answers "why this and not the baseline?".
+        n_steps: The number of steps along the path; more steps make the error smaller.
+        tolerance: Double the steps until the sum is within this error (in percent), or stop earlier once it
+            certainly is; empty to keep `n_steps`.
+        rule: Where the score is evaluated on the path: more densely where it bends, in the middle or at both
+            ends of equal steps, or at the nodes of Gauss and Legendre.
+        noise_samples: How many images of noise to average over, with the baseline "noise average".
+        seed: The seed of the noise.
+        output: Whether to explain the logit or the probability.
     Shape:
         image: (H, W, C) uint8
         returns: (C, H, W), in units of the score; sums to score(image) − score(baseline)
@@ -74,25 +78,36 @@ def integrated_gradients(
         TargetOutOfRange: The classifier has no such class.
     Source:
         Sundararajan, Taly, Yan 2017, "Axiomatic Attribution for Deep Networks", arXiv:1703.01365
+    Example:
+        >>> from core.data.catalogue import open_dataset
+        >>> from core.models.catalogue import load
+        >>> image = open_dataset("digits").split("test").images[0]
+        >>> found = integrated_gradients(load("digits_cnn"), image, 2)
+        >>> found.values.shape
+        (1, 8, 8)
+        >>> found.completeness_error < 1
+        True
     """
     target = check_target(classifier, target)
-    settings = {
+    settings: Settings = {
         "baseline": baseline, "n_steps": n_steps, "tolerance": tolerance, "rule": rule,
         "noise_samples": noise_samples, "seed": seed, "output": output,
     }  # fmt: skip
     inputs = classifier.inputs(image[None])
     starts = classifier.inputs(baseline_images(baseline, image, samples=noise_samples, seed=seed))
     score = score_of(classifier, inputs, target, output)
-    differences = [score - score_of(classifier, start[None], target, output) for start in starts]
-    expected, steps = float(np.mean(differences)), 0
+    begins = [score_of(classifier, start[None], target, output) for start in starts]
+    expected, steps = score - float(np.mean(begins)), 0
     # Of the whole: where the differences of several baselines cancel, each path must be nearer.
     limit = None if tolerance is None else tolerance / 100 * max(abs(expected), 1e-6)
+    # To follow a network takes as long as a few steps; from then on each step is quicker.
+    quick = (fused_classifier(classifier) if n_steps >= FEWEST_STEPS_TO_FUSE_FOR else None) or classifier
     values = torch.zeros(inputs.shape[1:], dtype=torch.float64)
     for number, start in enumerate(starts):
-        path = _Path(classifier, inputs[0], start, target, output)
+        path = _Path(quick, inputs[0], start, target, output)
         told = _part_of(progress, number, len(starts))
         integrate = _adaptive if rule == "adaptive" else _regular
-        one, used = integrate(path, rule, n_steps, limit, differences[number], told)
+        one, used = integrate(path, rule, n_steps, limit, (begins[number], score), told)
         values += one / len(starts)
         steps = max(steps, used)
     result = to_map(values)
@@ -124,16 +139,16 @@ class _Path:
         shares = torch.as_tensor(places, dtype=torch.float32, device=self.image.device).reshape(-1, 1, 1, 1)
         return self.start + shares * (self.image - self.start)
 
-    def each(self, places: np.ndarray, use: Callable[[int, torch.Tensor], object], told: Progress) -> None:
-        """Give `use` the index of every place, and gradient × (image − baseline) there."""
+    def each(self, places: np.ndarray, use: Use, told: Progress) -> None:
+        """Give `use` the index of every place, gradient × (image − baseline) there, and the score."""
 
-        def answer(part: np.ndarray) -> torch.Tensor:
-            gradients, _ = input_gradients(self.classifier, self.points(part), self.target, self.output)
-            return (gradients * (self.image - self.start)).cpu()
+        def answer(part: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+            gradients, score = input_gradients(self.classifier, self.points(part), self.target, self.output)
+            return (gradients * (self.image - self.start)).cpu(), score.cpu()
 
-        def take(begin: int, found: torch.Tensor) -> None:
-            for i, part in enumerate(found, start=begin):
-                use(i, part)
+        def take(begin: int, found: tuple[torch.Tensor, torch.Tensor]) -> None:
+            for i, (part, score) in enumerate(zip(*found, strict=True), start=begin):
+                use(i, part, float(score))
 
         done = [0]
         if self.image.device.type == "cpu":
@@ -146,7 +161,7 @@ class _Path:
             try:
                 for found in side_by_side(answer, batches, lambda: told(done[0] / len(places), "")):
                     take(done[0], found)
-                    done[0] += len(found)
+                    done[0] += len(found[1])
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -160,24 +175,13 @@ class _Path:
         )
         told(1.0, "")
 
-    def scores(self, places: np.ndarray, told: Progress) -> np.ndarray:
-        found = np.empty(len(places))
-
-        @torch.no_grad()
-        def work(begin: int, end: int) -> None:
-            points = self.points(places[begin:end])
-            found[begin:end] = scores(self.classifier, points, self.target, self.output).cpu().numpy()
-
-        self.classifier.in_batches(len(places), work, told, largest=8)
-        return found
-
 
 def _is_enough(values: torch.Tensor, difference: float, limit: float | None) -> bool:
     return limit is None or abs(float(values.sum()) - difference) <= limit
 
 
 def _regular(
-    path: _Path, rule: str, n_steps: int, limit: float | None, difference: float, told: Progress
+    path: _Path, rule: str, n_steps: int, limit: float | None, ends: tuple[float, float], told: Progress
 ) -> tuple[torch.Tensor, int]:
     """Steps that depend on nothing but their number, doubled until the sum is near enough."""
 
@@ -185,12 +189,12 @@ def _regular(
         places, weights = path_rule(rule, steps)
         # In order and in float64, so that the size of a batch changes nothing.
         sums = torch.zeros(path.image.shape, dtype=torch.float64)
-        path.each(places, lambda i, part: sums.add_(part.double(), alpha=float(weights[i])), told)
+        path.each(places, lambda i, part, _: sums.add_(part.double(), alpha=float(weights[i])), told)
         return sums
 
     steps = n_steps
     values = total(rule, steps)
-    while steps * 2 <= MOST_STEPS and not _is_enough(values, difference, limit):
+    while steps * 2 <= MOST_STEPS and not _is_enough(values, ends[1] - ends[0], limit):
         # The ends of a trapezoid's new steps are the old ends and the middles between them.
         values = (values + total("midpoint", steps)) / 2 if rule == "trapezoid" else total(rule, steps * 2)
         steps *= 2
@@ -198,7 +202,7 @@ def _regular(
 
 
 def _adaptive(
-    path: _Path, rule: str, n_steps: int, limit: float | None, difference: float, told: Progress
+    path: _Path, rule: str, n_steps: int, limit: float | None, ends: tuple[float, float], told: Progress
 ) -> tuple[torch.Tensor, int]:
     """Steps that are short where the score bends, doubled until the sum is near enough, or it surely is."""
     most = max(n_steps, min(MOST_STEPS, KEPT_BYTES // (4 * path.image.numel())))
@@ -208,22 +212,23 @@ def _adaptive(
     def silent(share: float, message: str) -> None:
         told(min(1.0, len(pieces) / wanted), message or f"{len(pieces)} of {wanted} steps")
 
-    def parts(places: np.ndarray) -> list[torch.Tensor]:
-        kept: list[torch.Tensor] = [path.image] * len(places)
-        path.each(places, kept.__setitem__, silent)
+    def parts(places: np.ndarray) -> list[tuple[torch.Tensor, float]]:
+        kept: list[tuple[torch.Tensor, float]] = [(path.image, 0.0)] * len(places)
+
+        def keep(i: int, part: torch.Tensor, score: float) -> None:
+            kept[i] = part, score
+
+        path.each(places, keep, silent)
         return kept
 
-    def at(places: np.ndarray) -> np.ndarray:
-        return path.scores(places, silent)
-
-    pieces = first_pieces(max(1, n_steps // 4), parts, at)
+    pieces = first_pieces(max(1, n_steps // 4), parts)
     while True:
         while len(pieces) + 2 <= wanted:
-            if limit is not None and is_settled(pieces, limit):
+            if limit is not None and is_settled(pieces, ends, limit):
                 return integral(pieces), len(pieces)
-            pieces = cut_worst(pieces, cuts_at_once(len(pieces), wanted), parts, at)
+            pieces = cut_worst(pieces, cuts_at_once(len(pieces), wanted), parts, ends)
         values = integral(pieces)
-        if wanted * 2 > most or _is_enough(values, difference, limit):
+        if wanted * 2 > most or _is_enough(values, ends[1] - ends[0], limit):
             return values, len(pieces)
         wanted *= 2
 

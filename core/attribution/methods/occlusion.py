@@ -27,14 +27,14 @@ def occlusion(
     output: Output = "logit",
     progress: Progress = no_progress,
 ) -> Attribution:
-    """Hide a square and ask again: the mean fall of the score over the windows that hide a pixel.
+    """Hides a square and asks again: the mean drop of the score over the windows that hide a pixel.
 
     Args:
-        window: Side of the window; empty for about a seventh of the image.
-        stride: Pixels from one window to the next; empty for about 28 windows a side.
-        fill: What stands in the window, in pixel colors.
-        seed: Of the noise, where that is the fill.
-        output: Explain the logit, or the probability.
+        window: The side of the window; empty for about a seventh of the image.
+        stride: The pixels from one window to the next; empty for about 28 windows per side.
+        fill: What the window is filled with.
+        seed: The seed of the noise, where the fill is noise.
+        output: Whether to explain the logit or the probability.
     Shape:
         image: (H, W, C) uint8
         returns: (H, W), in units of the score
@@ -43,6 +43,13 @@ def occlusion(
         SettingError: The window is larger than the image.
     Source:
         Zeiler, Fergus 2014, "Visualizing and Understanding Convolutional Networks", arXiv:1311.2901
+    Example:
+        >>> from core.data.catalogue import open_dataset
+        >>> from core.models.catalogue import load
+        >>> image = open_dataset("digits").split("test").images[0]
+        >>> found = occlusion(load("digits_cnn"), image, 2, window=2)
+        >>> found.values.shape
+        (8, 8)
     """
     target = check_target(classifier, target)
     hidden = occlusion_logits(

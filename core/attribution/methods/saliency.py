@@ -21,7 +21,7 @@ def saliency(
     """How much the score rises when a pixel gets a little brighter: sensitivity, not contribution.
 
     Args:
-        output: Explain the logit, or the probability.
+        output: Whether to explain the logit or the probability.
     Shape:
         image: (H, W, C) uint8
         returns: (C, H, W), score per unit of the normalized input
@@ -29,6 +29,13 @@ def saliency(
         TargetOutOfRange: The classifier has no such class.
     Source:
         Simonyan, Vedaldi, Zisserman 2014, "Deep Inside Convolutional Networks", arXiv:1312.6034
+    Example:
+        >>> from core.data.catalogue import open_dataset
+        >>> from core.models.catalogue import load
+        >>> image = open_dataset("digits").split("test").images[0]
+        >>> found = saliency(load("digits_cnn"), image, 2)
+        >>> found.values.shape
+        (1, 8, 8)
     """
     target = check_target(classifier, target)
     gradients, score = input_gradients(classifier, classifier.inputs(image[None]), target, output)

@@ -33,14 +33,14 @@ def smoothgrad(
     output: Output = "logit",
     progress: Progress = no_progress,
 ) -> Attribution:
-    """Noise in the gradient averages out, and what holds for all the noisy copies stays.
+    """Averages the gradients of noisy copies of the image: the noise cancels, and what they share stays.
 
     Args:
-        n_samples: Noisy copies of the image.
-        noise: Standard deviation of the noise, in percent of the range of the normalized image.
-        average: Average the gradients, or their squares (which cannot cancel, and have no sign).
-        seed: Of the noise.
-        output: Explain the logit, or the probability.
+        n_samples: How many noisy copies of the image to average over.
+        noise: The standard deviation of the noise, in percent of the range of the normalized image.
+        average: Whether to average the gradients or their squares, which cannot cancel and have no sign.
+        seed: The seed of the noise.
+        output: Whether to explain the logit or the probability.
     Shape:
         image: (H, W, C) uint8
         returns: (C, H, W), score per unit of the normalized input (squared for "squares")
@@ -48,6 +48,13 @@ def smoothgrad(
         TargetOutOfRange: The classifier has no such class.
     Source:
         Smilkov, Thorat, Kim, Viégas, Wattenberg 2017, "SmoothGrad", arXiv:1706.03825
+    Example:
+        >>> from core.data.catalogue import open_dataset
+        >>> from core.models.catalogue import load
+        >>> image = open_dataset("digits").split("test").images[0]
+        >>> found = smoothgrad(load("digits_cnn"), image, 2, n_samples=4)
+        >>> found.values.shape
+        (1, 8, 8)
     """
     target = check_target(classifier, target)
     inputs = classifier.inputs(image[None])

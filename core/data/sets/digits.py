@@ -18,10 +18,14 @@ def digits(
     """Handwritten digits, 8 × 8 pixels: small enough to train on in seconds.
 
     Args:
-        test_share: Share of the images kept for the test.
-        seed: Which images those are.
+        test_share: The share of the images that is kept for the test.
+        seed: The seed that picks these images.
     Source:
         Alpaydin, Kaynak 1998, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository
+    Example:
+        >>> found = digits()
+        >>> found.splits["train"].images.shape, found.class_names[:3]
+        ((1438, 8, 8, 1), ('0', '1', '2'))
     """
     from sklearn.datasets import load_digits  # half a second that other data sets need not pay
 

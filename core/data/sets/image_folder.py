@@ -43,6 +43,17 @@ def image_folder(
         names: How the names in a zip are written that does not say so itself.
     Raises:
         BadDataset: No such folder, no class folders in it, or no image that can be read.
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from PIL import Image
+        >>> with TemporaryDirectory() as folder:
+        ...     for number, name in enumerate(["cat/0.png", "cat/1.png", "dog/0.png", "dog/1.png"]):
+        ...         Path(folder, name).parent.mkdir(exist_ok=True)
+        ...         Image.new("RGB", (16, 16), (50 * number, 0, 0)).save(Path(folder, name))
+        ...     found = image_folder(folder=folder, test_share=0.5)
+        >>> found.class_names
+        ('cat', 'dog')
     """
     if not folder:
         raise BadDataset(

@@ -34,11 +34,15 @@ def photos(
     from, and every photograph is in both splits.
 
     Args:
-        size: Side of the square crops.
+        size: The side of the square crops.
     Raises:
         Unavailable: scikit-image was installed without its photographs.
     Source:
         van der Walt et al. 2014, "scikit-image: image processing in Python", PeerJ 2:e453
+    Example:
+        >>> found = photos(size=32)
+        >>> found.splits["test"].images.shape[1:]
+        (32, 32, 3)
     """
     names = sample_names()
     if not names:

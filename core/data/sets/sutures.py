@@ -47,16 +47,20 @@ def sutures(
     the test set with the other grid under the same stitches: a network that looked at the grid fails there.
 
     Args:
-        images: Pictures to train on; a quarter as many for the test. Half are even.
-        size: Side of the square pictures.
-        grid_leak: Share of the pictures whose grid follows the label (narrow means even); that of the others
-            is drawn by lot.
-        unevenness: How far uneven stitches stray; at 1 nobody misses it, at 0.3 one has to measure.
-        seed: Another seed, other pictures.
+        images: The number of images to train on; a quarter as many are for the test. Half are even.
+        size: The side of the square images.
+        grid_leak: The share of the images whose grid follows the label (narrow means even); the grid of the
+            others is drawn at random.
+        unevenness: How far uneven stitches stray: at 1 everyone sees it, at 0.3 one has to measure.
+        seed: The seed of the drawings.
     Raises:
         SettingError: So many so large pictures would fill the disk.
     Shape:
         masks: "grid", "wound", "stitches", each (N, size, size) bool: what is visible there, without overlap
+    Example:
+        >>> found = sutures(images=40, size=32)
+        >>> found.splits["train"].images.shape, found.class_names
+        ((40, 32, 32, 3), ('uneven', 'even'))
     """
     length = (images + 2 * (images // 4)) * size * size * (3 + len(MASKS))
     if length > MAXIMUM_BYTES:

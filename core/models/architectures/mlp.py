@@ -25,13 +25,18 @@ def mlp(
     """Fully connected layers one after another.
 
     Args:
-        widths: Neurons of each hidden layer, separated by commas; empty for none (logistic regression).
-        activation: What follows every hidden layer. With "linear" the whole network is one linear map.
-        dropout: Share of hidden neurons switched off at random in every training step.
-        single_logit: One output for two classes, read by a sigmoid.
+        widths: The neurons of each hidden layer, separated by commas; empty for none (logistic regression).
+        activation: The activation after every hidden layer. With "linear" all of it is one linear map.
+        dropout: The share of hidden neurons switched off at random in every training step.
+        single_logit: Use a single output, with a sigmoid, for two classes.
     Shape:
         input: (N, C, H, W) float32, normalized
         returns: (N, number_of_classes) logits, or (N, 1) with `single_logit`
+    Example:
+        >>> import torch
+        >>> network = mlp(channels=1, number_of_classes=10, input_size=(8, 8), widths="16")
+        >>> network(torch.zeros(2, 1, 8, 8)).shape
+        torch.Size([2, 10])
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
     before = channels * input_size[0] * input_size[1]

@@ -1,6 +1,7 @@
 """Any architecture of torchvision or timm: to train from nothing, or for weights that people bring."""
 
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated
 
 import torch
 from torch import nn
@@ -27,19 +28,26 @@ def published(
     transform_input: bool = False,
     single_logit: bool = False,
 ) -> nn.Module:
-    """The architecture of that name, its activations made modules used once and not in place.
+    """Any architecture of torchvision or timm, with a module of its own for every activation.
 
     Args:
-        network: "torchvision/resnet50", "timm/mobilenetv3_small_100"; a name in torchvision or timm.
-        transform_input: Let GoogLeNet or Inception scale each color anew, as their published weights need it
-            and everything that was trained from these.
-        single_logit: One output for two classes, read by a sigmoid.
+        network: A name in torchvision or timm: "torchvision/resnet50", "timm/mobilenetv3_small_100".
+        transform_input: Let GoogLeNet or Inception scale each color anew. Their published weights need it,
+            and so does everything trained from them.
+        single_logit: Use a single output, with a sigmoid, for two classes.
     Shape:
         input: (N, C, H, W) float32, normalized
         returns: (N, number_of_classes) logits, or (N, 1) with `single_logit`
     Raises:
         UnknownName: There is no network of that name.
         SettingError: It cannot be built for these images.
+    Example:
+        >>> import torch
+        >>> network = published(
+        ...     channels=3, number_of_classes=5, input_size=(32, 32), network="torchvision/squeezenet1_1"
+        ... )
+        >>> network.eval()(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 5])
     """
     rows = outputs(number_of_classes, single_logit)
     library, _, name = network.partition("/")
@@ -64,11 +72,15 @@ def _torchvision(name: str, channels: int, rows: int, input_size: tuple[int, int
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
         raise UnknownName("torchvision classifier", name, known)
-    extra: dict[str, Any] = {}
+    extra: dict[str, bool] = {}
     if f"torchvision/{name}" in SCALES_INPUT:
         extra = {"init_weights": True, "aux_logits": False}
     # Transformers are built for one size of image; the other networks know neither of the two words.
-    sizes: tuple[dict[str, Any], ...] = ({"image_size": input_size[0]}, {"input_size": input_size}, {})
+    sizes: tuple[dict[str, int | tuple[int, int]], ...] = (
+        {"image_size": input_size[0]},
+        {"input_size": input_size},
+        {},
+    )
     for size in sizes if input_size[0] == input_size[1] else sizes[-1:]:
         try:
             module: nn.Module = torchvision.models.get_model(
@@ -91,12 +103,11 @@ def _timm(name: str, channels: int, rows: int, input_size: tuple[int, int]) -> n
     usual = timm.get_pretrained_cfg(name, allow_unregistered=True)
     # Transformers are built for one size of image; convolutional networks do not know the word.
     fixed = usual is not None and tuple(usual.input_size[1:]) == tuple(input_size)
-    sizes: tuple[dict[str, Any], ...] = ({},) if fixed else ({"img_size": input_size}, {})
+    sizes: tuple[tuple[int, int] | None, ...] = (None,) if fixed else (input_size, None)
+    create = partial(timm.create_model, name, pretrained=False, num_classes=rows, in_chans=channels)
     for size in sizes:
         try:
-            module: nn.Module = timm.create_model(
-                name, pretrained=False, num_classes=rows, in_chans=channels, **size
-            )
+            module: nn.Module = create() if size is None else create(img_size=size)
         except TypeError as error:
             if not size or "unexpected keyword argument" not in str(error):
                 raise

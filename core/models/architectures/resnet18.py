@@ -83,13 +83,18 @@ def resnet18(
     Args:
         stem: "imagenet" begins with a 7×7 convolution and a pool that shrink the image four times, and takes
             torchvision's weights; "small" with one 3×3 convolution; "auto" is "imagenet" from 96 pixels on.
-        width: Number of filters, as a share of the published network's.
-        single_logit: One output for two classes, read by a sigmoid.
+        width: The number of filters, as a share of the published network's.
+        single_logit: Use a single output, with a sigmoid, for two classes.
     Shape:
         input: (N, C, H, W) float32, normalized
         returns: (N, number_of_classes) logits, or (N, 1) with `single_logit`
     Source:
         He et al. 2015, "Deep Residual Learning for Image Recognition", arXiv:1512.03385
+    Example:
+        >>> import torch
+        >>> network = resnet18(channels=3, number_of_classes=10, input_size=(32, 32), width=0.1)
+        >>> network(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
     """
     large = stem == "imagenet" or (stem == "auto" and min(input_size) >= IMAGENET_FROM)
     filters = [max(1, round(n * width)) for n in FILTERS]

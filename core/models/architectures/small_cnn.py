@@ -24,18 +24,23 @@ def small_cnn(
     dropout: Annotated[float, Range(0, 0.95, 0.05)] = 0.0,
     single_logit: bool = False,
 ) -> nn.Module:
-    """3×3 convolutions that each halve the map, one hidden layer, the classes. Made for 64×64.
+    """3×3 convolutions that each halve the map, and one hidden layer. Made for images of 64×64.
 
     Args:
-        widths: Filters of each convolution, separated by commas.
-        hidden: Neurons between the last map and the classes.
-        activation: What follows every convolution and the hidden layer.
+        widths: The filters of each convolution, separated by commas.
+        hidden: The number of neurons between the last map and the classes.
+        activation: The activation after every convolution and the hidden layer.
         batch_norm: Normalize each filter's output over the batch, before the activation.
-        dropout: Share of hidden neurons switched off at random in every training step.
-        single_logit: One output for two classes, read by a sigmoid.
+        dropout: The share of hidden neurons switched off at random in every training step.
+        single_logit: Use a single output, with a sigmoid, for two classes.
     Shape:
         input: (N, C, H, W) float32, normalized
         returns: (N, number_of_classes) logits, or (N, 1) with `single_logit`
+    Example:
+        >>> import torch
+        >>> network = small_cnn(channels=1, number_of_classes=10, input_size=(16, 16), widths="4,8")
+        >>> network(torch.zeros(2, 1, 16, 16)).shape
+        torch.Size([2, 10])
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     before, (height, width) = channels, input_size

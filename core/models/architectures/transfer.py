@@ -58,22 +58,29 @@ def transfer(
     dropout: Annotated[float, Range(0, 0.95, 0.05)] = 0.2,
     single_logit: bool = False,
 ) -> nn.Module:
-    """A pretrained classifier of torchvision, timm or PyPI without its last layers, and new ones.
+    """A pretrained classifier of torchvision, timm or PyPI whose last layers are replaced with new ones.
 
     Which part learns (everything, the last block, the head) is a setting of training.
 
     Args:
         backbone: The pretrained classifier: "torchvision/resnet18", "timm/mobilenetv3_small_100",
             "efficientnet_lite0".
-        hidden: Neurons between the features and the classes; 0 for none.
-        dropout: Share of the features switched off at random in every training step.
-        single_logit: One output for two classes, read by a sigmoid.
+        hidden: The number of neurons between the features and the classes; 0 for none.
+        dropout: The share of the features switched off at random in every training step.
+        single_logit: Use a single output, with a sigmoid, for two classes.
     Shape:
         input: (N, C, H, W) float32, normalized as the backbone's own images were; C is 3, or 1 for gray
         returns: (N, number_of_classes) logits, or (N, 1) with `single_logit`
     Raises:
         UnknownName: There is no such backbone.
         SettingError: It takes no such images, or `single_logit` with other than two classes.
+    Example:
+        >>> import torch
+        >>> network = transfer(
+        ...     channels=3, number_of_classes=5, input_size=(32, 32), backbone="torchvision/squeezenet1_1"
+        ... )
+        >>> network.eval()(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 5])
     """
     if channels not in (1, 3):
         raise SettingError(

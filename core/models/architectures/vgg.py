@@ -44,17 +44,17 @@ def vgg(
     activation: Annotated[str, Choice("relu", "leaky_relu", "sigmoid", "tanh")] = "relu",
     single_logit: bool = False,
 ) -> nn.Module:
-    """Five groups of 3×3 convolutions, each ended by a pool, then three linear layers.
+    """Five groups of 3×3 convolutions, each with a pool at its end, then three linear layers.
 
     Args:
-        depth: Layers with weights: 8, 10, 13 or 16 convolutions, and three linear layers.
+        depth: The number of layers with weights: 8, 10, 13 or 16 convolutions, and three linear layers.
         layout: "imagenet" keeps 7×7 places and 4096 neurons, and takes torchvision's weights; "small" (for 32
             to 64 pixels) keeps one place and 512 neurons; "auto" is "imagenet" from 128 pixels on.
-        width: Number of filters and neurons, as a share of the published network's.
+        width: The number of filters and neurons, as a share of the published network's.
         batch_norm: Normalize each filter's output over the batch, before the activation.
-        dropout: Share of the linear layers' neurons switched off at random in every training step.
-        activation: What follows every convolution and every linear layer but the last.
-        single_logit: One output for two classes, read by a sigmoid.
+        dropout: The share of the linear layers' neurons switched off at random in every training step.
+        activation: The activation after every convolution and every linear layer but the last.
+        single_logit: Use a single output, with a sigmoid, for two classes.
     Shape:
         input: (N, C, H, W) float32, normalized; ImageNet's layout needs 32×32 or more
         returns: (N, number_of_classes) logits, or (N, 1) with `single_logit`
@@ -62,6 +62,11 @@ def vgg(
         SettingError: `single_logit` with other than two classes, or images too small for the layout.
     Source:
         Simonyan, Zisserman 2014, "Very Deep Convolutional Networks …", arXiv:1409.1556
+    Example:
+        >>> import torch
+        >>> network = vgg(channels=3, number_of_classes=10, input_size=(32, 32), width=0.1)
+        >>> network(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
     """
     rows = outputs(number_of_classes, single_logit)
     large = layout == "imagenet" or (layout == "auto" and min(input_size) >= IMAGENET_FROM)

@@ -28,22 +28,27 @@ def wide_cnn(
     dropout: Annotated[float, Range(0, 0.95, 0.05)] = 0.0,
     single_logit: bool = False,
 ) -> nn.Module:
-    """Four convolutions (5×5 256, 3×3 1024, 3×3 2048, 1×1 2048), each pooled, then 1024, 256 and the classes.
+    """Four convolutions (5×5 256, 3×3 1024, 3×3 2048, 1×1 2048), each pooled, then 1024 and 256 neurons.
 
     On 32×32 images the layers' outputs after pooling are 256×14×14, 1024×6×6, 2048×2×2 and 2048×1×1, with
     28 million weights and 676 million multiplications an image.
 
     Args:
-        width: Number of filters and neurons, as a share of the full network's.
-        activation: What follows every convolution and hidden layer.
+        width: The number of filters and neurons, as a share of the full network's.
+        activation: The activation after every convolution and hidden layer.
         batch_norm: Normalize each filter's output over the batch, before the activation.
-        dropout: Share of hidden neurons switched off at random in every training step.
-        single_logit: One output for two classes, read by a sigmoid.
+        dropout: The share of hidden neurons switched off at random in every training step.
+        single_logit: Use a single output, with a sigmoid, for two classes.
     Shape:
         input: (N, C, H, W) float32, normalized; 24×24 or larger
         returns: (N, number_of_classes) logits, or (N, 1) with `single_logit`
     Raises:
         SettingError: The images are so small that no place is left after the third pool.
+    Example:
+        >>> import torch
+        >>> network = wide_cnn(channels=3, number_of_classes=10, input_size=(32, 32), width=0.02)
+        >>> network(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
     """
     if min(input_size) < SMALLEST_SIDE:
         raise SettingError(

@@ -25,7 +25,7 @@ _HARMLESS = {
     "ce", "multiclass", "percent", "pct", "classification", "model", "logs", "performance", "set", "data",
     "images", "top1", "vs", "value", "at",
 }  # fmt: skip
-# They make another quantity of it: the loss's scale is no loss, and the best accuracy so far no accuracy.
+# They make another quantity of it: the loss's scale is not a loss, and the best accuracy so far no accuracy.
 _CHANGING = {
     "best", "min", "max", "minimum", "maximum", "lowest", "highest", "std", "stdev", "var", "variance", "sem",
     "delta", "diff", "gap", "ratio", "scale", "scaler", "weight", "weights", "coef", "lambda", "factor",

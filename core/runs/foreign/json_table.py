@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Any
 
 from core.runs.foreign.table import BadHistory, Cell, Row, Table, unique
+from core.settings import JsonObject
 
 _HOLDERS = (
     "log_history",
@@ -105,11 +106,11 @@ def _where(error: ValueError) -> str:
     return "a number in it has too many digits"
 
 
-def _is_record(value: dict[str, Any]) -> bool:
+def _is_record(value: JsonObject) -> bool:
     return bool(value) and not any(isinstance(v, list | dict) for v in value.values())
 
 
-def _records(value: Any, depth: int) -> list[tuple[int, dict[str, Any]]] | None:
+def _records(value: Any, depth: int) -> list[tuple[int, JsonObject]] | None:
     """The records of a table in any of its shapes, numbered from 1; None where there is no table."""
     if depth > _DEEPEST:
         return None
@@ -137,7 +138,7 @@ def _records(value: Any, depth: int) -> list[tuple[int, dict[str, Any]]] | None:
     return [(i, {c: v[p] for c, v in columns.items() if p in v}) for i, p in enumerate(places, 1)]
 
 
-def _columns(value: dict[str, Any], prefix: str, depth: int, found: dict[str, dict[int, Any]]) -> None:
+def _columns(value: JsonObject, prefix: str, depth: int, found: dict[str, dict[int, Any]]) -> None:
     """Lists, and objects whose keys count, under their names; names within names are joined by "/"."""
     for key, held in value.items():
         name = f"{prefix}{key}"
@@ -150,11 +151,11 @@ def _columns(value: dict[str, Any], prefix: str, depth: int, found: dict[str, di
                 _columns(held, f"{name}/", depth + 1, found)
 
 
-def _counted(value: dict[str, Any]) -> bool:
+def _counted(value: JsonObject) -> bool:
     return bool(value) and all(key.isascii() and key.isdigit() and len(key) < 10 for key in value)
 
 
-def _flatten(record: dict[str, Any], prefix: str, depth: int, cells: dict[str, Cell]) -> None:
+def _flatten(record: JsonObject, prefix: str, depth: int, cells: dict[str, Cell]) -> None:
     """The cells of a record; those of records within it are called "outer/inner". Lists are left out."""
     for key, value in record.items():
         name = f"{prefix}{key}"

@@ -1,10 +1,11 @@
 """Histories that this project wrote: its history.jsonl, and the CSV of Train monitor."""
 
-import json
 import math
 from collections.abc import Iterable
 from typing import Any
 
+from core.history import PlainRecord
+from core.paths import from_json
 from core.runs.foreign.table import BadHistory, Row, Table, numbers_of
 
 _KINDS = ("start", "features", "step", "epoch", "end")
@@ -20,8 +21,8 @@ def looks_like_own_lines(text: str) -> bool:
     """Whether the first line is a record of a kind of ours."""
     first = next((line for line in text.splitlines() if line.strip()), "")
     try:
-        record = json.loads(first)
-    except (ValueError, RecursionError):
+        record = from_json(first)
+    except ValueError:
         return False
     return isinstance(record, dict) and record.get("kind") in _KINDS
 
@@ -31,7 +32,7 @@ def looks_like_own_table(table: Table) -> bool:
     return "kind" in table.columns and kinds <= {"epoch", "step"}
 
 
-def own_lines(name: str, text: str) -> tuple[tuple[dict[str, Any], ...], tuple[str, ...]]:
+def own_lines(name: str, text: str) -> tuple[tuple[PlainRecord, ...], tuple[str, ...]]:
     """The records of our own file, and what was left out.
 
     Raises:
@@ -42,8 +43,8 @@ def own_lines(name: str, text: str) -> tuple[tuple[dict[str, Any], ...], tuple[s
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
+            record = from_json(line)
+        except ValueError:
             damaged.append(number)
             continue
         if isinstance(record, dict) and record.get("kind") in _KINDS:
@@ -56,18 +57,20 @@ def own_lines(name: str, text: str) -> tuple[tuple[dict[str, Any], ...], tuple[s
     return tuple(records), notes
 
 
-def own_runs(name: str, table: Table) -> dict[str, tuple[dict[str, Any], ...]]:
+def own_runs(name: str, table: Table) -> dict[str, tuple[PlainRecord, ...]]:
     """The records of each run in the CSV of Train monitor."""
     numbers = numbers_of(table)
-    runs: dict[str, list[dict[str, Any]]] = {}
+    runs: dict[str, list[PlainRecord]] = {}
     for place, row in enumerate(table.rows):
-        record: dict[str, Any] = {"kind": row.cells["kind"]}
+        record: PlainRecord = {"kind": row.cells["kind"]}
         for column in table.columns:
             word = numbers[column].word
             if column in ("kind", "run"):
                 continue
             if word is not None:
-                raise BadHistory(f"{name}, line {word[0]}: {column} is {word[1][:40]!r}, which is no number.")
+                raise BadHistory(
+                    f"{name}, line {word[0]}: {column} is {word[1][:40]!r}, which is not a number."
+                )
             if place in numbers[column].values:
                 record[column] = numbers[column].values[place]
         runs.setdefault(_run_of(row), []).append(_checked(f"{name}, line {row.line}", record))
@@ -78,7 +81,7 @@ def _run_of(row: Row) -> str:
     return str(row.cells.get("run") or "")
 
 
-def _checked(where: str, record: dict[str, Any]) -> dict[str, Any]:
+def _checked(where: str, record: PlainRecord) -> PlainRecord:
     """A record of the figures that we know; the settings of a start and the words of an end stay."""
     kind = record["kind"]
     if kind in ("start", "features", "end"):
@@ -88,7 +91,7 @@ def _checked(where: str, record: dict[str, Any]) -> dict[str, Any]:
             if key in ("epochs", "steps_an_epoch", "train_images", "validation_images", "done", "of"):
                 record[key] = _whole(where, key, value)
         return record
-    checked: dict[str, Any] = {"kind": kind}
+    checked: PlainRecord = {"kind": kind}
     for key, value in record.items():
         if key in _WHOLE:
             checked[key] = _whole(where, key, value)
@@ -118,13 +121,13 @@ def _float(where: str, key: str, value: Any) -> float:
             return float(value)
         except OverflowError:  # a whole number of more than 308 digits
             pass
-    raise BadHistory(f"{where}: {key} is {_short(value)}, which is no number.")
+    raise BadHistory(f"{where}: {key} is {_short(value)}, which is not a number.")
 
 
 def _short(value: Any) -> str:
     return repr(value)[:40]
 
 
-def has_figures(records: Iterable[dict[str, Any]]) -> bool:
+def has_figures(records: Iterable[PlainRecord]) -> bool:
     names = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy", "loss", "accuracy")
     return any(name in r for r in records if r["kind"] in ("epoch", "step") for name in names)

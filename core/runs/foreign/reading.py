@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import Any
 
+from core.history import PlainRecord
 from core.runs.foreign.column_choice import CURVES, Column, choose_columns
 from core.runs.foreign.epochs import STEPS_ARE, Placed, placed
 from core.runs.foreign.event_table import event_table, looks_like_events
@@ -51,7 +51,7 @@ class ReadRun:
 
     name: str
     placed: Placed | None = None
-    own: tuple[dict[str, Any], ...] = ()
+    own: tuple[PlainRecord, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def _decoded(name: str, data: bytes) -> str:
     """The text of a file: UTF-8, UTF-16 with its mark, or what Windows wrote for western languages.
 
     Raises:
-        BadHistory: It is no text.
+        BadHistory: It is not text.
     """
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") and len(data) % 2 == 0:
         encodings = ["utf-16"]
@@ -217,7 +217,7 @@ def _decoded(name: str, data: bytes) -> str:
         )
     if (line := _line_of_strange_byte(data)) is not None:
         raise BadHistory(
-            f"{name}, line {line} holds a byte that is no text. Correct the line, or copy the file again."
+            f"{name}, line {line} holds a byte that is not text. Correct the line, or copy the file again."
         )
     raise BadHistory(
         f"{name} is neither text nor a TensorBoard event file. Choose a CSV, a JSON, an event file "
@@ -231,7 +231,7 @@ def _could_be_text(data: bytes) -> bool:
 
 
 def _line_of_strange_byte(data: bytes) -> int | None:
-    """The line of the first byte that text has not, counted from 1; None where the file is no text at all."""
+    """The line of the first byte that text has not, counted from 1; None where none of it is text."""
     strange = [match.start() for match in _STRANGE.finditer(data)]
     if not strange or len(strange) > 0.1 * len(data):
         return None

@@ -1,15 +1,15 @@
 """The border to `core.history`: what was read, as the plain records that a run keeps."""
 
 from collections.abc import Mapping
-from typing import Any
 
+from core.history import PlainRecord
 from core.runs.foreign.reading import HistoryReading, ReadRun, read_history
 from core.runs.foreign.table import BadHistory
 
 _OF_STEPS = {"train_loss": "loss", "train_accuracy": "accuracy"}  # what a record of a step calls them
 
 
-def plain_records(run: ReadRun) -> list[dict[str, Any]]:
+def plain_records(run: ReadRun) -> list[PlainRecord]:
     """The records of one run, as `core.history` writes them: its steps, then its epochs."""
     if run.placed is None:
         return [dict(record) for record in run.own]
@@ -25,7 +25,7 @@ def plain_records(run: ReadRun) -> list[dict[str, Any]]:
     return [*steps, *epochs]
 
 
-def plain_histories(reading: HistoryReading) -> Mapping[str, list[dict[str, Any]]]:
+def plain_histories(reading: HistoryReading) -> Mapping[str, list[PlainRecord]]:
     """The records of every run of a file, by name.
 
     Raises:
@@ -36,6 +36,6 @@ def plain_histories(reading: HistoryReading) -> Mapping[str, list[dict[str, Any]
     return {run.name: plain_records(run) for run in reading.runs}
 
 
-def records_of(name: str, data: bytes) -> list[dict[str, Any]]:
+def records_of(name: str, data: bytes) -> list[PlainRecord]:
     """The records of the first run of a file."""
     return next(iter(plain_histories(read_history(name, data)).values()))

@@ -203,7 +203,7 @@ def _refuse_words(table: Table, numbers: Mapping[str, Numbers], columns: tuple[C
         if word is None or column.taken_for in ("other", "run"):
             continue
         raise BadHistory(
-            f"{table.file}, {table.line_word} {word[0]}: {column.name} is {word[1][:40]!r}, which is no "
+            f"{table.file}, {table.line_word} {word[0]}: {column.name} is {word[1][:40]!r}, which is not a "
             f"number. Correct the {table.line_word}, or say that the column is something else."
         )
 

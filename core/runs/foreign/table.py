@@ -26,7 +26,7 @@ _LONGEST_NUMBER = 100  # letters
 
 
 class BadHistory(ConvoscopeError):
-    """A file that is no history, or one in which nothing can be recognized."""
+    """A file that is not a history, or one in which nothing can be recognized."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Numbers:
 
     Attributes:
         values: The number of each row that has one, by the row's place in the table.
-        word: The first cell that is no number, and its line; None where there is none.
+        word: The first cell that is not a number, and its line; None where there is none.
     """
 
     values: dict[int, float]

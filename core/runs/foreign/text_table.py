@@ -83,7 +83,7 @@ def _named_download(name: str, columns: list[str], rows: list[Row]) -> tuple[lis
     for row in rows:
         if isinstance(word := cell_number(row.cells.get("Value")), str):
             raise BadHistory(
-                f"{name}, line {row.line}: Value is {word[:40]!r}, which is no number. Correct the line."
+                f"{name}, line {row.line}: Value is {word[:40]!r}, which is not a number. Correct the line."
             )
     stem = re.sub(r"\s*\(\d+\)$", "", PurePath(name).stem)
     before, found, tag = stem.rpartition("-tag-")

@@ -12,15 +12,24 @@ from core.attribution.heatmap import colors, overlay
 from core.data.images import enlarge
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
-from core.network.activations import ORDERS, SCALES, activations, one_channel_of_each, order_of, painted
+from core.models.question import Question
+from core.network.activations import (
+    ORDERS,
+    SCALES,
+    ChannelMaps,
+    LayerActivations,
+    activations,
+    one_channel_of_each,
+    order_of,
+    painted,
+)
 from core.progress import Progress
-from core.store import Answer
 from pages.elements.activations.map_grid import map_grid
-from pages.elements.ask import ask
+from pages.elements.ask import asked
 from pages.elements.pickers.unit_picker import Layers
 
 CHANNEL, NUMBER, PAGE = "act_channel", "act_number", "act_page"
-A_PAGE = 96
+MAPS_PER_PAGE = 96
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,19 +54,21 @@ def layer_view(seen: Seen, layer: str, controls: Any) -> None:
         controls: The container for order and scale.
     """
 
-    def analysis(classifier: Classifier, progress: Progress) -> Answer:
-        return {"maps": activations(classifier, seen.pixels, layer)}
+    def analysis(classifier: Classifier, progress: Progress) -> LayerActivations:
+        return activations(classifier, seen.pixels, layer)
 
-    maps = ask("activations 1", seen.classifier, analysis, depends_on=(seen.sha256, layer))["maps"]
+    maps = asked(
+        Question("activations", seen.classifier, LayerActivations, (seen.sha256, layer)), analysis
+    ).maps
     with controls:
         order = st.selectbox("Order", ORDERS, key="act_order", bind="query-params", width=160)
         scale = _scale()
-    pages = -(-len(maps) // A_PAGE)
+    pages = -(-len(maps) // MAPS_PER_PAGE)
     if st.session_state.get(PAGE, 1) > pages:
         st.session_state[PAGE] = 1
     number = st.pagination(pages, key=PAGE) if pages > 1 else 1
     flat = maps.reshape(len(maps), -1)
-    some = order_of(maps, order or ORDERS[0])[(number - 1) * A_PAGE : number * A_PAGE]
+    some = order_of(maps, order or ORDERS[0])[(number - 1) * MAPS_PER_PAGE : number * MAPS_PER_PAGE]
     chosen = chosen_channel(len(maps))
     if chosen is not None:
         _large(seen, layer, maps, chosen)
@@ -80,11 +91,11 @@ def number_view(seen: Seen, controls: Any) -> None:
     Args:
         controls: The container for number and scale.
     """
-    places = list(dict.fromkeys(layer["site"] for layer in seen.layers.convolutions))
+    places = list(dict.fromkeys(layer.site for layer in seen.layers.convolutions))
     if not places:
         st.info("This network has no convolution, so no layer has channels with a map.")
         return
-    most = max(layer["channels"] for layer in seen.layers.convolutions)
+    most = max(layer.channels for layer in seen.layers.convolutions)
     with controls:
         if int(st.session_state.get(NUMBER) or 0) >= most:
             del st.session_state[NUMBER]
@@ -96,18 +107,21 @@ def number_view(seen: Seen, controls: Any) -> None:
         )
         scale = _scale("own")
 
-    def analysis(classifier: Classifier, progress: Progress) -> Answer:
+    def analysis(classifier: Classifier, progress: Progress) -> ChannelMaps:
         return one_channel_of_each(classifier, seen.pixels, places, channel)
 
-    maps = ask("activations of a number 1", seen.classifier, analysis, depends_on=(seen.sha256, channel))
+    question = Question(
+        "activations of a number", seen.classifier, ChannelMaps, (seen.sha256, channel, places)
+    )
+    maps = asked(question, analysis).maps
     found = [place for place in places if place in maps]
     left_out = len(places) - len(found)
-    words = f" {left_out} layers have fewer channels." if left_out else ""
+    words = f" {left_out} layer{'s have' if left_out != 1 else ' has'} fewer channels." if left_out else ""
     signed = any(bool((maps[place] < 0).any()) for place in found)
     st.caption(
         f"Channel {channel} of every convolution after its activation, from the first to the last.{words} "
-        f"{_legend(signed, scale)} Channels of one number have nothing to do with each other: the number is "
-        "where they stand in the weights."
+        f"{_legend(signed, scale)} Channels with the same number in different layers have nothing in "
+        "common: the number is only their position in the weights."
     )
     map_grid(
         painted([maps[place] for place in found], scale), range(len(found)), found,
@@ -159,7 +173,7 @@ def _large(seen: Seen, layer: str, maps: np.ndarray, channel: int) -> None:
                         "pages/filters.py", label="Its filter: strongest images, switch it off",
                         icon=":material/tune:",
                         query_params=shared | {
-                            "fl_layer": convolution["name"], "fl_channel": str(channel),
+                            "fl_layer": convolution.name, "fl_channel": str(channel),
                             "fl_view": "One channel",
                         },
                     )  # fmt: skip

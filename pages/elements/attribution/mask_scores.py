@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -14,13 +13,14 @@ from core.data.dataset import Split
 from core.models.classifier import Classifier
 from core.models.question import Question
 from core.progress import Progress
+from core.settings import Settings
 from pages.elements.ask import asked
 from pages.elements.pickers.choose import Chosen
 
 IMAGES_PER_SCORE = 40
 
 
-def mask_scores(chosen: Chosen, settings: Mapping[str, dict[str, Any]]) -> None:
+def mask_scores(chosen: Chosen, settings: Mapping[str, Settings]) -> None:
     """Below the maps of an image with masks: the same methods over many images of its split.
 
     Args:
@@ -65,7 +65,7 @@ class MaskShares:
     shares: tuple[MaskShare, ...]
 
 
-def _scores(classifier: str, split: Split, method: str, settings: dict[str, Any]) -> tuple[MaskShare, ...]:
+def _scores(classifier: str, split: Split, method: str, settings: Settings) -> tuple[MaskShare, ...]:
     def analysis(classifier: Classifier, progress: Progress) -> MaskShares:
         found = score_method(
             methods[method], classifier, split, settings, images=IMAGES_PER_SCORE, progress=progress

@@ -1,6 +1,6 @@
 """Maps over their image, in the browser: one large map that wipes against the photo, the others beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from core.attribution.rendering import (
     signed_table,
 )
 from core.data.images import encode
+from core.settings import JsonObject
 from pages.elements.address import keep_in_address, read_address
 from pages.elements.component import component, with_head
 
@@ -61,6 +62,15 @@ class View:
         return Look(self.view, default_sigma(size) if self.sigma is None else self.sigma, self.share)
 
 
+@dataclass
+class _Memory:
+    """What is kept in the session; `first` is the view that the browser was given."""
+
+    view: View
+    sent: object = None
+    first: View | None = None
+
+
 def attribution_view(image: np.ndarray, panels: Sequence[Panel], *, photo: np.ndarray, prefix: str) -> View:
     """Draw the maps over the image; return how the user looks at them.
 
@@ -69,22 +79,23 @@ def attribution_view(image: np.ndarray, panels: Sequence[Panel], *, photo: np.nd
         photo: (h, w, 3) uint8, the same cut of the photo at a resolution for the eye.
         prefix: Of what is kept in the address.
     """
-    memory: dict[str, Any] = st.session_state.setdefault(f"{prefix}_view_memory", {"view": _read(prefix)})
+    memory: _Memory = st.session_state.setdefault(f"{prefix}_view_memory", _Memory(_read(prefix)))
     sent = (st.session_state.get(f"{prefix}_view") or {}).get("view")
-    if sent and sent != memory.get("sent"):
-        memory["sent"], memory["view"] = sent, _checked(sent)
-        _keep(prefix, memory["view"])
+    if sent and sent != memory.sent:
+        memory.sent, memory.view = sent, _checked(sent)
+        _keep(prefix, memory.view)
     elif st.session_state.get(f"{prefix}_view") is None:
-        _keep(prefix, memory["view"])  # back from another page: what was chosen is still chosen
-    view: View = memory["view"]
+        _keep(prefix, memory.view)  # back from another page: what was chosen is still chosen
+    view = memory.view
     # The first view only: afterwards the browser knows better, and what is unchanged is not sent again.
     head, body = _packed(image, panels, photo)
-    head["view"] = asdict(memory.setdefault("first", view))
+    memory.first = memory.first or view
+    head["view"] = asdict(memory.first)
     _overlay(key=f"{prefix}_view", data=with_head(head, body), on_view_change=lambda: None)
     return view
 
 
-def _packed(image: np.ndarray, panels: Sequence[Panel], photo: np.ndarray) -> tuple[dict[str, Any], bytes]:
+def _packed(image: np.ndarray, panels: Sequence[Panel], photo: np.ndarray) -> tuple[JsonObject, bytes]:
     """The description, and the bytes: magnitudes and signed values of every map (float32), then the photo."""
     size = image.shape[:2]
     parts, described = [], []
@@ -101,7 +112,7 @@ def _packed(image: np.ndarray, panels: Sequence[Panel], photo: np.ndarray) -> tu
                 "places": list(panel.values.shape[-2:]),
             }
         )
-    head = {
+    head: JsonObject = {
         "height": size[0],
         "width": size[1],
         "panels": described,
@@ -113,7 +124,7 @@ def _packed(image: np.ndarray, panels: Sequence[Panel], photo: np.ndarray) -> tu
     return head, b"".join([*parts, encode(photo)])
 
 
-def _checked(sent: dict[str, Any]) -> View:
+def _checked(sent: Mapping[str, Any]) -> View:
     """What a browser sent, or an address holds, with what makes no sense left out."""
     main = _number(sent.get("main"), 0, 99)
     share = _number(sent.get("share"), 0.01, 0.99)

@@ -1,7 +1,7 @@
 """The parts of the attribution page: settings of the methods, the questions, the maps, what to take away."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ from core.models.classifier import Classifier
 from core.models.question import Question
 from core.network.feature_maps import feature_maps
 from core.progress import Progress
+from core.settings import Settings
 from pages.elements.as_text import plain
 from pages.elements.ask import asked
 from pages.elements.attribution.overlay import Panel, View, attribution_view
@@ -30,7 +31,7 @@ from pages.elements.pickers.choose import Chosen
 from pages.elements.settings_form import settings_form
 
 # What a percentage of nothing says nothing about.
-_ALIKE = "image and baseline score alike, so there is nothing to share out"
+_ALIKE = "the image and the baseline have the same score, so there is nothing to distribute"
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,12 @@ class Asked:
 
     method: str
     target: int
-    settings: dict[str, Any]
+    settings: Settings
 
 
-def settings_of_methods(chosen: Chosen, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def settings_of_methods(chosen: Chosen, names: Sequence[str]) -> dict[str, Settings]:
     """A form for every method, one tab each; methods with a bad setting are left out."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Settings] = {}
     if not names:
         return found
     for name, tab in zip(names, st.tabs([methods[name].title for name in names]), strict=True):
@@ -144,7 +145,7 @@ def _layers(chosen: Chosen) -> list[str]:
     return list(asked(Question("feature maps", chosen.classifier, FeatureMaps), analysis, quick=True).layers)
 
 
-def _show_baseline(chosen: Chosen, settings: dict[str, Any]) -> None:
+def _show_baseline(chosen: Chosen, settings: Mapping[str, Any]) -> None:
     """The baseline as a picture: the question is "why this, and not that?"."""
     images = baseline_images(
         settings["baseline"], chosen.pixels, samples=settings["noise_samples"], seed=settings["seed"]

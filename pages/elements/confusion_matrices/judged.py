@@ -4,19 +4,21 @@ import csv
 import io
 import zipfile
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import streamlit as st
 
+from core.data.catalogue import catalogue_entry
 from core.data.dataset import ImageDataset, Split
 from core.data.images import encode
 from core.evaluation.confusion import confusion_matrix
 from core.evaluation.prediction import Predictions, match_classes, predict_split, predictions_of
+from core.evaluation.stored_predictions import stored_predictions
 from core.models import catalogue
-from pages.elements.address import new_address, remember
+from pages.elements.address import AddressMemory, new_address, remember
 from pages.elements.as_text import plain
 from pages.elements.ask import ask
+from pages.elements.pickers.download_card import download_card
 from pages.elements.pickers.image_wall import image_wall
 
 CELL = "cm_cell"
@@ -29,6 +31,7 @@ class Judged:
     """What the parts of the page are drawn from.
 
     Attributes:
+        split: None where its images are not on this machine, and the predictions come with the classifier.
         classes: Indices of the classifier's classes that occur, as labels or as predictions; others are left
             out of `matrix` and `names`, or ImageNet's thousand would hide the ten that matter.
     """
@@ -36,7 +39,7 @@ class Judged:
     classifier: str
     dataset: str
     split_name: str
-    split: Split
+    split: Split | None
     predictions: Predictions
     classes: np.ndarray
     matrix: np.ndarray
@@ -63,6 +66,9 @@ def judged(classifier: str, dataset: ImageDataset, split_name: str) -> Judged:
         BadDataset: The data set's classes are not the classifier's.
     """
     split = dataset.split(split_name)
+    stored = stored_predictions(classifier, dataset.name)
+    if stored is not None and stored.images == split.fingerprint:
+        return judged_predictions(classifier, dataset.name, split_name, split, stored.predictions)
     card = catalogue.card_of(classifier)
     matching, _ = match_classes(dataset.class_names, card.class_names)  # before anything is computed
     rows = np.flatnonzero(matching[split.labels] >= 0)
@@ -82,8 +88,16 @@ def judged(classifier: str, dataset: ImageDataset, split_name: str) -> Judged:
     return judged_predictions(classifier, dataset.name, split_name, split, predictions)
 
 
+def judged_without_images(classifier: str, dataset: str) -> Judged | None:
+    """The predictions that come with a classifier; None where none do for this data set."""
+    stored = stored_predictions(classifier, dataset)
+    if stored is None:
+        return None
+    return judged_predictions(classifier, dataset, stored.split, None, stored.predictions)
+
+
 def judged_predictions(
-    classifier: str, dataset: str, split_name: str, split: Split, predictions: Predictions
+    classifier: str, dataset: str, split_name: str, split: Split | None, predictions: Predictions
 ) -> Judged:
     """The matrix of the classes that occur."""
     matrix = confusion_matrix(predictions.labels, predictions.predicted, predictions.number_of_classes)
@@ -99,7 +113,7 @@ def cell_of_address(number_of_classes: int) -> tuple[int, int] | None:
     """The cell that the address names as `cm_cell=6-0`, or None."""
     memory = _memory()
     new_address(memory, [CELL])
-    parts = str(memory["address"].get(CELL, "")).split("-")
+    parts = (memory.address or {}).get(CELL, "").split("-")
     if len(parts) != 2:
         return None
     cell = []
@@ -121,8 +135,8 @@ def forget_cell() -> None:
     remember(_memory(), [CELL], {})
 
 
-def _memory() -> dict[str, Any]:
-    memory: dict[str, Any] = st.session_state.setdefault("cm_cell_in_address", {"address": {}})
+def _memory() -> AddressMemory:
+    memory: AddressMemory = st.session_state.setdefault("cm_cell_in_address", AddressMemory({}))
     return memory
 
 
@@ -133,7 +147,7 @@ def cell_words(names: tuple[str, ...], cell: tuple[int, int]) -> str:
         return f"Other classes taken for “{predicted}”"
     if not predicted:
         return f"“{true}” taken for other classes"
-    return f"“{true}” rightly recognized" if true == predicted else f"“{true}” taken for “{predicted}”"
+    return f"“{true}” recognized correctly" if true == predicted else f"“{true}” taken for “{predicted}”"
 
 
 def cell_images(judged: Judged, cell: tuple[int, int] | None, *, key: str) -> None:
@@ -164,6 +178,11 @@ def wall(
     judged: Judged, positions: np.ndarray, *, key: str, zip_name: str = "", beside: bool = False
 ) -> None:
     """Images with their probabilities, and a button that saves them."""
+    if judged.split is None:
+        title = plain(catalogue_entry(judged.dataset).title)
+        what = f"The images of **{title}** are not on this machine: the predictions come with the network."
+        download_card(judged.dataset, key=key, what=what)
+        return
     image_wall(
         judged.predictions,
         positions,
@@ -188,6 +207,7 @@ def wall(
 
 def zip_of(judged: Judged, positions: np.ndarray) -> bytes:
     """PNG files named by rank, row in the split, label, prediction and confidence; at most 2,000."""
+    assert judged.split is not None, "offered where the images are"
     predictions, out = judged.predictions, io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for rank, position in enumerate(positions[:MOST_IN_ZIP].tolist(), 1):
@@ -206,13 +226,14 @@ def zip_of(judged: Judged, positions: np.ndarray) -> bytes:
 def predictions_csv(judged: Judged) -> str:
     """One line an image: where it is, its label, what it was taken for and all probabilities."""
     predictions, out = judged.predictions, io.StringIO()
+    files = judged.split.files if judged.split else None
     writer = csv.writer(out, lineterminator="\n")
     names = predictions.class_names
     writer.writerow(["index", "file", "true", "predicted", "confidence", *(f"p({name})" for name in names)])
     for position, row in enumerate(predictions.rows.tolist()):
         label, said = int(predictions.labels[position]), int(predictions.predicted[position])
         writer.writerow([
-            row, judged.split.files[row] if judged.split.files else "", names[label], names[said],
+            row, files[row] if files else "", names[label], names[said],
             f"{predictions.confidence[position]:.6f}",
             *(f"{p:.6g}" for p in predictions.probabilities[position]),
         ])  # fmt: skip

@@ -29,6 +29,7 @@ from pages.elements.confusion_matrices.judged import (
 )
 from pages.elements.figures.confusion_grid import confusion_grid
 from pages.elements.page import errors_shown
+from pages.elements.visitor import read_once
 
 NORMALIZE = {"Counts": None, "% of true": "true", "% of predicted": "pred", "% of all": "all"}
 ORDERS = ("As given", "By similarity", "By error")
@@ -50,7 +51,7 @@ def matrix_controls(matrix: np.ndarray) -> tuple[str | None, np.ndarray, bool]:
         )
         mute = st.toggle(
             "Mute the diagonal", key="cm_mute", bind="query-params",
-            help="Leaves out what is right, so that the colors are those of the errors alone.",
+            help="Leaves out the correct predictions, so that the colors show errors only.",
         )  # fmt: skip
     places = {
         "By similarity": order_by_similarity,
@@ -135,7 +136,7 @@ def findings_part(judged: Judged) -> None:
             cell = cell_of_address(len(judged.matrix))
             if cell is None:
                 st.info(
-                    "Press a button beside a sentence to see the images it speaks of.",
+                    "Press a button beside a sentence to see the images it is about.",
                     icon=":material/image:",
                 )
             else:
@@ -202,8 +203,9 @@ def class_table(matrix: np.ndarray, names: Sequence[str]) -> None:
         key="cm_table",
     )  # fmt: skip
     st.caption(
-        "Recall is the share of a class that is recognized, often called the class's accuracy; precision the "
-        "share of what is called by its name that belongs there. The 95\u00a0% intervals are Wilson's. A "
+        "Recall is the share of a class that is recognized, often called the class's accuracy; precision "
+        "is the share of the images given its name that belong to it. The 95\u00a0% intervals are "
+        "Wilson's. A "
         "macro average counts every class the same, a weighted one by its images. Click a column's head to "
         "sort."
     )
@@ -240,7 +242,7 @@ def calibration_part(judged: Judged) -> None:
             sure = float(judged.predictions.confidence.mean())
             lean = "too sure of itself" if found.bias > 0 else "less sure of itself than it could be"
             st.markdown(
-                f"On the average it is {sure:.1%} sure and {judged.predictions.correct.mean():.1%} right: "
+                f"On average it is {sure:.1%} sure and {judged.predictions.correct.mean():.1%} right: "
                 f"{lean}, by {abs(found.bias) * 100:.1f} points."
             )
             st.caption(
@@ -305,7 +307,7 @@ def errors_part(judged: Judged) -> None:
                 name = st.selectbox("Class", judged.names, key="cm_class", bind="query-params", width=260)
         if name is None:
             st.caption(
-                "Wrong by the label, and the network is sure of it. Look at the first ones: is the network "
+                "The network is sure, and the label says otherwise. Look at the first ones: is the network "
                 "wrong, or the label?"
             )
             positions = judged.predictions.where(wrong=True)
@@ -325,7 +327,7 @@ def upload_part() -> None:
     )  # fmt: skip
     stated = right.text_input(
         "Stated accuracy", key="cm_stated", placeholder="91.64 %",
-        help="What the report says. It is compared with the matrix.",
+        help="The accuracy that the report states; it is compared with the matrix.",
     )  # fmt: skip
     if file is None:
         st.info(
@@ -334,13 +336,18 @@ def upload_part() -> None:
             icon=":material/upload_file:",
         )
         return
-    found = read_matrix_file(file.getvalue(), file.name)
+    data, found = read_once(file, _with_its_bytes, "cm_file_read")
     asked = _reading_form(found)
     if asked != found.reading:
-        found = read_matrix_file(file.getvalue(), file.name, asked)
+        found = read_matrix_file(data, file.name, asked)
     with right:
         st.caption(plain(f"Read as {found.taken_for} {' '.join(found.notes)}"))
     uploaded_matrix(found.matrix, found.class_names, stated)
+
+
+def _with_its_bytes(data: bytes, name: str) -> tuple[bytes, MatrixFile]:
+    """A matrix, and what it was read from: it may have to be read in another way."""
+    return data, read_matrix_file(data, name)
 
 
 # field of a reading: (its question, what each choice is called)

@@ -47,8 +47,9 @@ def threshold_part(judged: Judged) -> None:
         body = scores.astype("<f8").tobytes() + positive.astype(np.uint8).tobytes()
         _threshold_lab(key=KEY, data=with_head(head, body), on_at_change=_keep)
         st.caption(
-            "Each class is judged by itself here: an image is called by its name from the threshold on, "
-            "whatever the others have. In the matrix the most probable class wins, so the numbers differ."
+            "Each class is judged by itself here: an image counts as this class once its probability "
+            "reaches the threshold, whatever the other classes have. In the matrix the most probable class "
+            "wins, so the numbers differ."
         )
         threshold, outcome = _from_address()
         of_class, called = OUTCOMES[outcome]

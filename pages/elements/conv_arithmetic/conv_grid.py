@@ -1,15 +1,28 @@
 """The convolution by hand, in the browser: `conv_grid.js` draws, `conv_cells.js` calculates."""
 
-from typing import Any
+from dataclasses import dataclass, field
 
 import streamlit as st
 
 from core.by_hand.conv_exercise import Exercise, from_address, from_json, to_address, to_json
 from core.by_hand.conv_presets import presets
 from core.errors import ConvoscopeError
-from pages.elements.address import new_address, remember
+from core.settings import JsonObject
+from pages.elements.address import AddressMemory, new_address, remember
 from pages.elements.as_text import as_written
 from pages.elements.component import component
+
+
+@dataclass
+class _Memory:
+    """What is kept in the session: `revision` grows when the browser must take over what is here."""
+
+    exercise: Exercise
+    link: AddressMemory = field(default_factory=AddressMemory)
+    sent: object = None
+    preset: str = ""
+    revision: int = 0
+
 
 _conv_grid = component(__file__, "conv_grid", "conv_cells")
 
@@ -20,31 +33,30 @@ def conv_grid(key: str = "conv_grid") -> Exercise:
     Returns the exercise as it stands now.
     """
     default = presets()[0].exercise
-    memory: dict[str, Any] = st.session_state.setdefault(f"{key}_memory", {"revision": 0, "address": None})
+    memory: _Memory = st.session_state.setdefault(f"{key}_memory", _Memory(default))
     sent = _sent(key)
-    if sent is not None and sent != memory.get("sent"):
-        memory["sent"] = sent
+    if sent is not None and sent != memory.sent:
+        memory.sent = sent
         try:
-            memory["exercise"] = from_json(sent)
+            memory.exercise = from_json(sent)
         except ConvoscopeError as error:
             st.error(as_written(error), icon=":material/error:")
         else:
-            remember(memory, _NAMES, to_address(memory["exercise"], default))
-    address = new_address(memory, _NAMES)
+            remember(memory.link, _NAMES, to_address(memory.exercise, default))
+    address = new_address(memory.link, _NAMES)
     if address is not None:
-        memory["revision"] += 1
+        memory.revision += 1
         try:
-            memory["exercise"] = from_address(address, default)
+            memory.exercise = from_address(address, default)
         except ConvoscopeError as error:
-            memory["exercise"] = memory.get("exercise", default)
             st.error(f"{as_written(error)} Shown is the last good exercise.", icon=":material/link_off:")
-        memory["preset"] = _preset_of(memory["exercise"])
+        memory.preset = _preset_of(memory.exercise)
     _conv_grid(
         key=key,
         data={
-            "exercise": to_json(memory["exercise"]),
-            "revision": memory["revision"],
-            "preset": memory.get("preset", ""),
+            "exercise": to_json(memory.exercise),
+            "revision": memory.revision,
+            "preset": memory.preset,
             "presets": [
                 {
                     "name": p.name,
@@ -59,11 +71,10 @@ def conv_grid(key: str = "conv_grid") -> Exercise:
         },
         on_exercise_change=lambda: None,
     )
-    exercise: Exercise = memory["exercise"]
-    return exercise
+    return memory.exercise
 
 
-def _sent(key: str) -> dict[str, Any] | None:
+def _sent(key: str) -> JsonObject | None:
     state = st.session_state.get(key)
     sent = state.get("exercise") if state else None
     return dict(sent) if sent else None

@@ -1,7 +1,5 @@
 """Sizes, parameters, MACs and memory of one layer, with the formula and its numbers."""
 
-from typing import Any
-
 import streamlit as st
 
 from core.by_hand.conv_layer import KINDS, BadLayer, Layer, Pair, output_size
@@ -10,20 +8,16 @@ from core.by_hand.layer_cost import code, cost, formula
 from pages.elements.as_text import as_written
 from pages.elements.conv_arithmetic.predict_first import predict_first
 
-_DEFAULTS: dict[str, Any] = {
-    "kind": "conv",
+_DEFAULTS = {
     "rows": 128,
     "columns": 128,
     "in": 32,
     "out": 16,
     "kernel": 3,
     "stride": 1,
-    "padding": "0",
     "dilation": 1,
     "groups": 1,
     "added": 0,
-    "bias": True,
-    "ceil": False,
 }
 
 
@@ -79,7 +73,7 @@ def _form() -> tuple[Layer, Pair] | None:
         stride = _number("stride", "Stride", 0, 999)
         padding = st.text_input(
             "Padding",
-            _DEFAULTS["padding"],
+            "0",
             key="conv_size_padding",
             bind="query-params",
             width=110,

@@ -368,7 +368,7 @@ function drawMiddle(s) {
           const typed = readNumber(cell.value);
           cell.setAttribute("aria-invalid", typed === null ? "true" : "false");
           problem.textContent =
-            typed === null ? `${label}: "${cell.value}" is no number. Write one like 2, -0.5 or 1/9.` : "";
+            typed === null ? `${label}: "${cell.value}" is not a number. Write one like 2, -0.5 or 1/9.` : "";
           if (typed === null || typed === s.values[y][x] || cell.value === shown(s.values[y][x])) return;
           s.values[y][x] = typed;
           tint(cell, typed, most);

@@ -1,7 +1,9 @@
 """A kernel over a photo, or a patch of the photo as the kernel; `photo_kernel.js` calculates and draws."""
 
 from base64 import b64encode
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
 
 import numpy as np
 import streamlit as st
@@ -11,9 +13,30 @@ from core.by_hand.conv_exercise import numbers_from_text, numbers_to_text
 from core.by_hand.conv_layer import BadLayer
 from core.by_hand.template_matching import kernel, kernels
 from core.errors import ConvoscopeError
-from pages.elements.address import new_address, read_address, remember
+from pages.elements.address import AddressMemory, new_address, read_address, remember
 from pages.elements.as_text import as_written
 from pages.elements.component import component
+
+
+class PhotoKernel(TypedDict):
+    """The kernel or the patch, as the browser gets it: the patch is column, row and side."""
+
+    name: str
+    values: list[list[float]]
+    normalized: bool
+    patch: list[int]
+
+
+@dataclass
+class _Memory:
+    """What is kept in the session: `revision` grows when the browser must take over what is here."""
+
+    link: AddressMemory = field(default_factory=AddressMemory)
+    sent: object = None
+    drawn: PhotoKernel | None = None
+    sha256: str = ""
+    revision: int = 0
+
 
 _photo_kernel = component(__file__, "photo_kernel", "photo_guess")
 LONGEST_SIDE = 220
@@ -33,18 +56,19 @@ def photo_kernel(pixels: np.ndarray, sha256: str, *, kind: str, predict: bool = 
     With `predict` the result is hidden until the viewer has answered a question about it.
     """
     key = f"conv_photo_{kind}"
-    memory: dict[str, Any] = st.session_state.setdefault(f"{key}_memory", {"address": None, "revision": 0})
+    memory: _Memory = st.session_state.setdefault(f"{key}_memory", _Memory())
     state = st.session_state.get(key)
     sent = state.get("choice") if state else None
-    if sent and sent != memory.get("sent"):
-        memory["sent"] = sent
-        remember(memory, _NAMES[kind], _address(kind, sent))
-    address = new_address(memory, _NAMES[kind])
-    changed = address is not None or sha256 != memory.get("sha256")
-    if changed or not sent:  # nothing sent: drawn for the first time, or again after another part of the page
-        memory["data"] = _from_address(kind, memory["address"], pixels)
-        memory["sha256"] = sha256
-        memory["revision"] += changed
+    if sent and sent != memory.sent:
+        memory.sent = sent
+        remember(memory.link, _NAMES[kind], _address(kind, sent))
+    address = new_address(memory.link, _NAMES[kind])
+    changed = address is not None or sha256 != memory.sha256
+    # Nothing sent: drawn for the first time, or again after another part of the page.
+    if changed or not sent or memory.drawn is None:
+        memory.drawn = _from_address(kind, memory.link.address or {}, pixels)
+        memory.sha256 = sha256
+        memory.revision += changed
     shape = {
         "height": pixels.shape[0],
         "width": pixels.shape[1],
@@ -56,20 +80,20 @@ def photo_kernel(pixels: np.ndarray, sha256: str, *, kind: str, predict: bool = 
     _photo_kernel(
         key=key,
         data={
-            **memory["data"],
+            **memory.drawn,
             **shape,
             "kind": kind,
             "kernels": known,
-            "revision": f"{memory['revision']}",
+            "revision": f"{memory.revision}",
             "predict": predict,
         },
         on_choice_change=lambda: None,
     )
 
 
-def _from_address(kind: str, address: dict[str, str], pixels: np.ndarray) -> dict[str, Any]:
+def _from_address(kind: str, address: dict[str, str], pixels: np.ndarray) -> PhotoKernel:
     height, width = pixels.shape[:2]
-    data: dict[str, Any] = {
+    data: PhotoKernel = {
         "name": "sobel_x",
         "values": kernel("sobel_x").values.tolist(),
         "normalized": "conv_raw" not in address,
@@ -84,10 +108,10 @@ def _from_address(kind: str, address: dict[str, str], pixels: np.ndarray) -> dic
                     f"conv_own has {len(values)} × {len(values[0])} numbers: write a square "
                     "of up to 15 × 15.",
                 )
-            data |= {"name": "", "values": values}
+            data["name"], data["values"] = "", values
         elif "conv_known" in address:
             known = kernel(address["conv_known"])
-            data |= {"name": known.name, "values": known.values.tolist()}
+            data["name"], data["values"] = known.name, known.values.tolist()
         if "conv_patch" in address:
             words = address["conv_patch"].split()
             if len(words) != 3 or not all(w.isdigit() and len(w) < 5 for w in words):
@@ -102,7 +126,7 @@ def _from_address(kind: str, address: dict[str, str], pixels: np.ndarray) -> dic
     return data
 
 
-def _address(kind: str, sent: dict[str, Any]) -> dict[str, str]:
+def _address(kind: str, sent: Mapping[str, Any]) -> dict[str, str]:
     address: dict[str, str] = {}
     try:
         if kind == "kernel" and sent.get("name"):

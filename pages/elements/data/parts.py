@@ -20,7 +20,9 @@ from core.data.dataset import ImageDataset, Split
 from core.data.duplicates import Neighbors, nearest_images
 from core.data.folder_index import ImageFiles, find_images
 from core.progress import Progress
+from core.settings import JsonObject
 from pages.elements.as_text import plain
+from pages.elements.cancelable_progress import cancelable_progress
 from pages.elements.data.folder_form import asked_of, folder_form
 from pages.elements.data.image_sheet import image_sheet
 from pages.elements.page import errors_shown
@@ -58,7 +60,7 @@ def overview(dataset: ImageDataset) -> None:
         )
 
 
-def _distribution(class_names: tuple[str, ...], counts: dict[str, np.ndarray]) -> dict[str, Any]:
+def _distribution(class_names: tuple[str, ...], counts: dict[str, np.ndarray]) -> JsonObject:
     return {
         "tooltip": {"trigger": "axis", "axisPointer": {"type": "shadow"}},
         "legend": {"top": 0},
@@ -298,7 +300,12 @@ def upload() -> None:
             "Read it this way", type="primary", key="data_read_upload", disabled=not asked.has_classes
         ):
             return
-    with _shown_progress() as progress:
+
+    def cancel() -> None:
+        st.session_state["data_upload_done"] = file.file_id
+        taken(file)
+
+    with cancelable_progress("data_upload_cancel", cancel) as progress:
         name, dataset = add_upload(file, file.name, asked.said, progress=progress)
     st.session_state["data_upload_done"] = file.file_id
     st.session_state.pop("data_upload_files", None)

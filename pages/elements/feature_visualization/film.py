@@ -8,11 +8,11 @@ from core.data.images import encode
 from core.feature_visualization.visualize import Frame
 from pages.elements.component import component, with_head
 
-_dream_view = component(__file__, "film")
+_film = component(__file__, "film")
 LARGEST_LOSSLESS_SIDE = 64  # pixels of a side up to which frames travel without loss
 
 
-def dream_view(
+def film(
     frames: tuple[Frame, ...] | list[Frame],
     unit: str,
     *,
@@ -25,16 +25,18 @@ def dream_view(
     largest: tuple[float, str] | None,
     key: str,
 ) -> None:
-    """Draw it.
+    """Draw the frames with what they reach.
 
     Args:
+        frames: The picture after some steps.
+        unit: What the picture is made for, in words.
         planned: How many steps were asked for; the frames may end before.
-        what: What is climbed, in words.
+        what: What the steps increase, in words.
         best: The strongest answer to a real image, by the same measure.
         among: What the best was found in: "360 images of Digits, test".
         best_words: Which image it is.
         real: (H, W, C) uint8, the best real image.
-        largest: The same two for the largest value of the map, where that is not what is climbed.
+        largest: The same two for the largest value of the map, where the steps increase something else.
     """
     kind = "png" if max(frames[0].pixels.shape[:2]) <= LARGEST_LOSSLESS_SIDE else "jpeg"
     pictures = [encode(pixels, kind) for pixels in (*(frame.pixels for frame in frames), real)]
@@ -55,4 +57,4 @@ def dream_view(
         ],
         "sizes": [len(picture) for picture in pictures],
     }
-    _dream_view(key=key, data=with_head(head, b"".join(pictures)))
+    _film(key=key, data=with_head(head, b"".join(pictures)))

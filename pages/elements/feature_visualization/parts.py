@@ -2,36 +2,48 @@
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core import store
 from core.data.images import encode, enlarge
 from core.data.preprocessing import fit
 from core.evaluation.probabilities import probabilities
-from core.feature_visualization.export import animation, facts_of, from_answer, npz_bytes, to_answer
-from core.feature_visualization.real_images import best_answers, compare, indexed_best, real_images, title_of
-from core.feature_visualization.visualize import Dream, Frame, found_settings, visualize
+from core.feature_visualization.export import animation, facts_of, npz_bytes
+from core.feature_visualization.real_images import (
+    BestAnswers,
+    best_answers,
+    compare,
+    indexed_best,
+    real_images,
+    title_of,
+)
+from core.feature_visualization.visualize import (
+    Frame,
+    Visualization,
+    VisualizationSettings,
+    found_settings,
+    visualize,
+)
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
+from core.models.question import Question
 from core.network.unit import Unit
 from core.progress import Progress
 from core.settings import settings_of
-from core.store import Answer
 from pages.elements.as_text import plain
-from pages.elements.ask import ask, canceled, question
-from pages.elements.feature_visualization.film import dream_view
+from pages.elements.ask import asked, canceled, fetched
+from pages.elements.feature_visualization.film import film
 from pages.elements.pickers.chosen_image import open_chosen
 from pages.elements.settings_form import settings_form
 
-LABEL = "feature visualization 1"
+LABEL = "feature visualization"
 MAIN_SETTINGS = ("steps", "every", "picture", "seed")
-AT_ONCE = 64  # pixels of a side up to which a picture is made without being asked for
-_KEPT_ASCENTS = 16
+LARGEST_SIDE_MADE_AT_ONCE = 64  # pixels; a larger picture waits for a click
+GROWING_PICTURES_KEPT = 16
 
 # The frames that are there so far, by question: the worker's thread adds, every session that waits reads.
 _growing: OrderedDict[str, list[Frame]] = OrderedDict()
@@ -43,7 +55,9 @@ class Wanted:
     """What should be made.
 
     Attributes:
-        start: (H, W, C) uint8 to begin with, and its hash; None for noise.
+        settings: As the form has them: None where a setting is left open.
+        start: (H, W, C) uint8 to begin with; None for noise.
+        start_sha256: The hash of the start.
     """
 
     classifier: str
@@ -54,14 +68,18 @@ class Wanted:
     start_sha256: str = ""
 
     @property
-    def depends_on(self) -> tuple[Any, ...]:
+    def found_settings(self) -> VisualizationSettings:
+        """With what is found for the settings left open."""
+        size = self.card.preprocessing.input_size
+        return found_settings(size, self.settings, from_image=self.start is not None)
+
+    @property
+    def question(self) -> Question[Visualization]:
         unit = self.unit
         place = None if unit.place is None else list(unit.place)
         # With what was found for the settings left open, so that another way of finding is another answer.
-        settings = found_settings(
-            self.card.preprocessing.input_size, self.settings, from_image=self.start is not None
-        )
-        return (unit.layer, unit.channel, place, settings, self.start_sha256)
+        of = (unit.layer, unit.channel, place, asdict(self.found_settings), self.start_sha256)
+        return Question(LABEL, self.classifier, Visualization, of)
 
     @property
     def title(self) -> str:
@@ -80,10 +98,11 @@ def choose_settings(card: ModelCard, from_image: bool) -> dict[str, Any]:
     with st.popover("", icon=":material/settings:", key="drawer", help=label):
         st.caption(label)
         values = settings_form([s for s in declared if s.name in MAIN_SETTINGS], "dream_set")
-        found = found_settings(card.preprocessing.input_size, defaults | values, from_image=from_image)
+        size = card.preprocessing.input_size
+        found = asdict(found_settings(size, defaults | values, from_image=from_image))
         open_ones = [s for s in declared if s.optional and found[s.name] is not None]
         words = ", ".join(f"{s.title} {found[s.name]:g}" for s in open_ones)
-        st.caption(f"What is left open below is found by the size of the picture: {words}.")
+        st.caption(f"Settings left open below are chosen by the size of the picture: {words}.")
         rest = [s for s in declared if s.name not in MAIN_SETTINGS]
         for i, column in enumerate(st.columns(2)):
             with column:
@@ -91,27 +110,26 @@ def choose_settings(card: ModelCard, from_image: bool) -> dict[str, Any]:
     return {s.name: values[s.name] for s in declared}
 
 
-def made(wanted: Wanted) -> Dream | None:
+def made(wanted: Wanted) -> Visualization | None:
     """The picture: stored, or made now while it can be seen growing; None while it should not be made yet.
 
     For the body of a page. When it was stopped, what was there by then.
     """
-    key = question(LABEL, wanted.classifier, wanted.depends_on)
-    stored = store.find(key)
+    question = fetched(wanted.question)
+    key = question.key
+    stored = question.find()
     if stored is not None:
-        return from_answer(wanted.unit, stored)
+        return stored
     if key in canceled():
         return _stopped(wanted, key)
     if not _should_start(wanted, key):
         return None
 
-    def analysis(classifier: Classifier, progress: Progress) -> Answer:
+    def analysis(classifier: Classifier, progress: Progress) -> Visualization:
         frames = _begin(key)
-        return to_answer(
-            visualize(
-                classifier, wanted.unit, start=wanted.start, seen=frames.append, progress=progress,
-                **wanted.settings,
-            )
+        return visualize(
+            classifier, wanted.unit, start=wanted.start, seen=frames.append, progress=progress,
+            **wanted.settings,
         )  # fmt: skip
 
     place = st.empty()
@@ -125,12 +143,12 @@ def made(wanted: Wanted) -> Dream | None:
             with place.container():
                 _draw_growing(frames, wanted)
 
-    answer = ask(
-        LABEL, wanted.classifier, analysis, depends_on=wanted.depends_on, short=False, cancel="Stop",
-        message=f"Climbing: {wanted.title}", watch=watch,
+    found = asked(
+        question, analysis, short=False, cancel="Stop", message=f"Gradient ascent: {wanted.title}",
+        watch=watch,
     )  # fmt: skip
     place.empty()
-    return from_answer(wanted.unit, answer)
+    return found
 
 
 def _begin(key: str) -> list[Frame]:
@@ -138,26 +156,29 @@ def _begin(key: str) -> list[Frame]:
         frames: list[Frame] = []
         _growing[key] = frames
         _growing.move_to_end(key)
-        while len(_growing) > _KEPT_ASCENTS:
+        while len(_growing) > GROWING_PICTURES_KEPT:
             _growing.popitem(last=False)
         return frames
 
 
 def _should_start(wanted: Wanted, key: str) -> bool:
-    if max(wanted.card.preprocessing.input_size) <= AT_ONCE or st.session_state.get("dream_started") == key:
+    if (
+        max(wanted.card.preprocessing.input_size) <= LARGEST_SIDE_MADE_AT_ONCE
+        or st.session_state.get("dream_started") == key
+    ):
         return True
     st.button(
         "Make the picture", type="primary", icon=":material/auto_awesome:",
         on_click=lambda: st.session_state.update(dream_started=key),
     )  # fmt: skip
     st.caption(
-        f"{wanted.settings['steps']} steps through a network of {wanted.card.preprocessing.input_size[0]} "
-        "pixels take from seconds to minutes. You see the picture grow and can stop it at any step."
+        f"{wanted.settings['steps']} steps with pictures of {wanted.card.preprocessing.input_size[0]} pixels "
+        "a side take from seconds to minutes. You can watch the picture grow and stop at any step."
     )
     return False
 
 
-def _stopped(wanted: Wanted, key: str) -> Dream | None:
+def _stopped(wanted: Wanted, key: str) -> Visualization | None:
     with _lock:
         frames = list(_growing.get(key, ()))
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -169,11 +190,8 @@ def _stopped(wanted: Wanted, key: str) -> Dream | None:
         st.button("Start again", icon=":material/replay:", on_click=canceled().discard, args=(key,))
     if not frames:
         return None
-    settings = found_settings(
-        wanted.card.preprocessing.input_size, wanted.settings, from_image=wanted.start is not None
-    )
     none = np.zeros(0, np.float32)
-    return Dream(wanted.unit, tuple(frames), none, none, settings)
+    return Visualization(wanted.unit, tuple(frames), none, none, wanted.found_settings)
 
 
 def _draw_growing(frames: list[Frame], wanted: Wanted) -> None:
@@ -203,22 +221,22 @@ def _draw_growing(frames: list[Frame], wanted: Wanted) -> None:
     )  # fmt: skip
 
 
-def best_real(wanted: Wanted) -> Answer:
-    """The strongest answers to real images: looked for now, and from the index of filters if it is stored."""
+def best_real(wanted: Wanted) -> BestAnswers:
+    """The strongest answers to real images: from the stored index of filters as far as there is one."""
     card, layer = wanted.card, wanted.unit.layer
     images = real_images(card)
 
-    def analysis(classifier: Classifier, progress: Progress) -> Answer:
+    def analysis(classifier: Classifier, progress: Progress) -> BestAnswers:
         return best_answers(classifier, layer, images, progress)
 
-    found = ask(
-        "best real answers 1", wanted.classifier, analysis, depends_on=(layer, *images.key), short=False,
-        message=f"Looking for the best of {images.words}",
+    found = asked(
+        Question("best real answers", wanted.classifier, BestAnswers, (layer, *images.key)), analysis,
+        short=False, message=f"Looking for the best of {images.words}",
     )  # fmt: skip
-    return found | (indexed_best(wanted.classifier, card, layer) or {})
+    return replace(found, activation=indexed_best(wanted.classifier, card, layer) or found.activation)
 
 
-def show(wanted: Wanted, dream: Dream, best: Answer) -> None:
+def show(wanted: Wanted, found: Visualization, best: BestAnswers) -> None:
     """The scrubber, what the network says of the picture, and the downloads."""
     unit, card = wanted.unit, wanted.card
     if unit.layer is None:
@@ -226,41 +244,43 @@ def show(wanted: Wanted, dream: Dream, best: Answer) -> None:
     elif unit.place is not None:
         what = "the value at this place"
     else:
-        what = "the mean of its map" if _has_map(dream) else "its value"
-    last = dream.frames[-1]
-    found = compare(unit, last.objective, last.activation, best)
-    image = open_chosen(found["best_image"])
-    words = title_of(found["best_image"]) + (f", {image.label}" if image.label else "")
-    largest = found["largest"]
-    dream_view(
-        dream.frames, wanted.title, planned=wanted.settings["steps"], what=what, best=found["best"],
-        among=found["among"], best_words=words, real=fit(image.pixels, card.preprocessing),
-        largest=None if largest is None else (largest["best"], largest["among"]), key="dream_scrubber",
+        what = "the mean of its map" if _has_map(found) else "its value"
+    last = found.frames[-1]
+    beside = compare(unit, last.objective, last.activation, best)
+    image = open_chosen(beside.best_image)
+    words = title_of(beside.best_image) + (f", {image.label}" if image.label else "")
+    largest = beside.largest
+    film(
+        found.frames, wanted.title, planned=wanted.settings["steps"], what=what, best=beside.best,
+        among=beside.among, best_words=words, real=fit(image.pixels, card.preprocessing),
+        largest=None if largest is None else (largest.best, largest.among), key="dream_scrubber",
     )  # fmt: skip
-    if dream.note:
-        st.info(dream.note, icon=":material/info:")
+    if found.note:
+        st.info(found.note, icon=":material/info:")
     with st.container(horizontal=True, vertical_alignment="center"):
-        _downloads(wanted, dream)
-        if len(dream.logits):
-            shares = probabilities(dream.logits.astype(np.float64))
+        _downloads(wanted, found)
+        if found.engine:
+            st.caption(f"Computed by {found.engine}.")
+        if len(found.logits):
+            shares = probabilities(found.logits.astype(np.float64))
             order = np.argsort(-shares)[:3]
             said = ", ".join(f"{plain(card.class_names[i])} {shares[i]:.1%}" for i in order)
             st.caption(f"The network takes the picture for {said}.")
 
 
-def _has_map(dream: Dream) -> bool:
-    return any(frame.objective != frame.activation for frame in dream.frames)
+def _has_map(found: Visualization) -> bool:
+    return any(frame.objective != frame.activation for frame in found.frames)
 
 
-def _downloads(wanted: Wanted, dream: Dream) -> None:
+def _downloads(wanted: Wanted, found: Visualization) -> None:
     names = wanted.card.class_names
-    facts = facts_of(dream, wanted.classifier, names) | {"start": wanted.start_sha256 or "noise"}
+    facts = facts_of(found, wanted.classifier, names) | {"start": wanted.start_sha256 or "noise"}
     file = "".join(c if c.isalnum() else "_" for c in f"{wanted.classifier}_{wanted.title}")[:80]
     for label, make, suffix, kind in (
-        ("PNG", lambda: encode(enlarge(dream.frames[-1].pixels, 448)), "png", "image/png"),
-        ("WebP", lambda: animation(dream.frames, "webp"), "webp", "image/webp"),
-        ("GIF", lambda: animation(dream.frames, "gif"), "gif", "image/gif"),
-        ("NPZ", lambda: npz_bytes(dream, facts), "npz", "application/octet-stream"),
+        ("PNG", lambda: encode(enlarge(found.frames[-1].pixels, 448)), "png", "image/png"),
+        ("WebP", lambda: animation(found.frames, "webp"), "webp", "image/webp"),
+        ("GIF", lambda: animation(found.frames, "gif"), "gif", "image/gif"),
+        ("NPZ", lambda: npz_bytes(found, facts), "npz", "application/octet-stream"),
     ):
         st.download_button(
             label, make, f"{file}.{suffix}", kind, icon=":material/download:", on_click="ignore",

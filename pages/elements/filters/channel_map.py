@@ -8,10 +8,11 @@ import streamlit as st
 from core.data.images import enlarge
 from core.data.preprocessing import fit
 from core.models.classifier import Classifier
-from core.network.hooks import captured
+from core.models.question import Question
+from core.network.activations import ChannelMap
+from core.network.activations import channel_map as map_of
 from core.progress import Progress
-from core.store import Answer
-from pages.elements.ask import ask
+from pages.elements.ask import asked
 from pages.elements.filters.chosen_filters import Filters, shown
 from pages.elements.pickers.choose import choose_image
 
@@ -21,18 +22,17 @@ ORANGE = np.array((255, 120, 0), np.float32)
 def channel_map(f: Filters, channel: int) -> None:
     """Draw the picker of the image, and the map over it."""
     st.markdown("**Its map over the chosen image**")
-    image = choose_image(f.card)
+    image = choose_image(f.card, f.classifier)
     pixels = fit(image.pixels, f.card.preprocessing)
     sha256 = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
-    site = f.layer["site"]
+    site = f.layer.site
 
-    def analysis(classifier: Classifier, progress: Progress) -> Answer:
-        with captured(classifier.module, [site]) as maps:
-            classifier.module(classifier.inputs(pixels[None]))
-        return {"map": maps[site][0, channel].float().cpu().numpy()}
+    def analysis(classifier: Classifier, progress: Progress) -> ChannelMap:
+        return map_of(classifier, pixels, site, channel)
 
-    answer = ask("channel map", f.classifier, analysis, depends_on=(sha256, site, channel))
-    values = answer["map"]
+    values = asked(
+        Question("channel map", f.classifier, ChannelMap, (sha256, site, channel)), analysis
+    ).values
     strongest = float(f.one.top_values[channel, 0])
     limit = max(strongest, float(values.max()), 1e-12)
     share = np.clip(values / limit, 0, 1)
@@ -52,14 +52,15 @@ def _laid_over(pixels: np.ndarray, share: np.ndarray, f: Filters) -> np.ndarray:
     """(H, W, 3) uint8: each place of the map drawn at the middle of what it sees."""
     height, width = pixels.shape[:2]
     at = []
-    for which, size, places in (("rows", height, share.shape[0]), ("columns", width, share.shape[1])):
-        known = f.answer.get(f"{f.number}/field_{which}")
+    seen = f.layer.seen
+    rows, columns = (None, None) if seen is None else (seen.rows, seen.columns)
+    for known, size, places in ((rows, height, share.shape[0]), (columns, width, share.shape[1])):
         if known is not None and len(known) == places and (places == 1 or known[0, 2] != known[-1, 2]):
             at.append(known[:, 2] + (known[:, 3] - 1) / 2)
         else:
             at.append((np.arange(places) + 0.5) * size / places - 0.5)
-    rows = np.stack([np.interp(np.arange(height), at[0], column) for column in share.T], axis=1)
-    over = np.stack([np.interp(np.arange(width), at[1], row) for row in rows])[..., None]
+    tall = np.stack([np.interp(np.arange(height), at[0], column) for column in share.T], axis=1)
+    over = np.stack([np.interp(np.arange(width), at[1], row) for row in tall])[..., None]
     base = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
     # A little darker, so that orange stands out on white too.
     return np.rint((1 - 0.8 * over) * 0.75 * base + 0.8 * over * ORANGE).astype(np.uint8)

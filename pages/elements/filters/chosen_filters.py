@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -11,14 +10,15 @@ from core.ablation import switch_off
 from core.ablation.channel_ranges import Channels, parse_channels, write_channels
 from core.data.dataset import ImageDataset, Split, indexed_rows
 from core.data.fitting import fit_any, fitted
-from core.filters.index import LABEL, LayerIndex, depends_on, field_box, index_split, open_index
-from core.filters.index_file import find_index, index_key_of, keep_index, part_path
+from core.filters.channel_layers import ChannelLayer
+from core.filters.filter_index import FilterIndex, LayerIndex, sizes_of
+from core.filters.index import index_split
+from core.filters.index_file import find_index, index_question, keep_index, part_path
 from core.models.card import ModelCard
 from core.models.catalogue import checkpoint_folder
 from core.models.classifier import Classifier
 from core.progress import Progress
-from core.store import Answer
-from pages.elements.ask import ask
+from pages.elements.ask import asked
 
 PATCHES_PER_CHANNEL = 16
 OFF, LAYER, CHANNEL, VIEW = "fl_off", "fl_layer", "fl_channel", "fl_view"
@@ -30,9 +30,9 @@ class Filters:
     """A classifier's index on a split, and what was chosen in it.
 
     Attributes:
-        answer: As the store keeps it; `index` is the same by layer.
-        number: Of the chosen layer in `answer["layers"]`.
-        off: Channels that are switched off, by layer.
+        index: What every channel answers to.
+        number: Which of the index's layers is chosen.
+        off: The channels that are switched off, by layer.
     """
 
     classifier: str
@@ -40,8 +40,7 @@ class Filters:
     dataset: ImageDataset
     split_name: str
     images: int
-    answer: Answer
-    index: dict[str, LayerIndex]
+    index: FilterIndex
     number: int = 0
     off: dict[str, list[int]] = field(default_factory=dict)
 
@@ -50,70 +49,55 @@ class Filters:
         return self.dataset.split(self.split_name)
 
     @property
-    def layers(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.answer["layers"]
-        return found
+    def layers(self) -> list[ChannelLayer]:
+        return [one.layer for one in self.index.layers]
 
     @property
-    def layer(self) -> dict[str, Any]:
-        return self.layers[self.number]
+    def layer(self) -> ChannelLayer:
+        return self.one.layer
 
     @property
     def one(self) -> LayerIndex:
-        return self.index[self.layer["name"]]
+        return self.index.layers[self.number]
 
     def pixels(self, row: int) -> np.ndarray:
         """(H, W, C) uint8 of an image as the network sees it."""
         return fit_any(self.split.images[row], self.card.preprocessing)
 
-    def box(self, number: int, place: int) -> tuple[int, int, int, int] | None:
-        return field_box(self.answer, number, place)
-
     def class_of(self, row: int) -> str:
         return self.dataset.class_names[int(self.split.labels[row])]
 
 
-def asked(classifier: str, card: ModelCard, dataset: ImageDataset, split_name: str, images: int) -> Filters:
+def indexed(classifier: str, card: ModelCard, dataset: ImageDataset, split_name: str, images: int) -> Filters:
     """The index, computed the first time with a bar. For the body of a page, not a fragment."""
     split = dataset.split(split_name)
     count = len(indexed_rows(split.labels, images))
+    question = index_question(classifier, split.fingerprint, count, PATCHES_PER_CHANNEL)
+    folder = checkpoint_folder(classifier)
 
-    key, folder = (
-        index_key_of(classifier, split.fingerprint, count, PATCHES_PER_CHANNEL),
-        checkpoint_folder(classifier),
-    )
-
-    def analysis(classifier: Classifier, progress: Progress) -> Answer:
-        part = part_path(key, folder)
+    def analysis(classifier: Classifier, progress: Progress) -> FilterIndex:
+        part = part_path(question, folder)
         found = index_split(
-            classifier,
-            split,
-            dataset.number_of_classes,
-            images=count,
-            k=PATCHES_PER_CHANNEL,
-            part=part,
+            classifier, split, dataset.number_of_classes, images=count, k=PATCHES_PER_CHANNEL, part=part,
             progress=progress,
-        )
-        return keep_index(key, folder, found)
-
-    answer = find_index(key, folder)
-    if answer is None:
-        answer = ask(
-            LABEL, classifier, analysis, short=False,
-            depends_on=depends_on(split.fingerprint, count, PATCHES_PER_CHANNEL),
-            message=f"Looking through {count:,} images for what every filter answers to",
         )  # fmt: skip
-    return Filters(classifier, card, dataset, split_name, count, answer, open_index(answer))
+        return keep_index(question, folder, found)
+
+    index = find_index(question, folder) or asked(
+        question, analysis, short=False,
+        message=f"Looking through {count:,} images for what every filter answers to",
+    )  # fmt: skip
+    return Filters(classifier, card, dataset, split_name, count, index)
 
 
-def switched_channels(layers: Sequence[dict[str, Any]]) -> dict[str, list[int]]:
+def switched_channels(layers: Sequence[ChannelLayer]) -> dict[str, list[int]]:
     """What the address says is off, as far as this network has it.
 
     Raises:
         SettingError: It cannot be read.
     """
     words = [word for word in str(st.query_params.get(OFF, "")).split(";") if word.strip()]
-    sizes = {layer["name"]: layer["channels"] for layer in layers}
+    sizes = sizes_of(layers)
     found = parse_channels(words)
     kept = {name: [c for c in found[name] if c < sizes[name]] for name in sizes if name in found}
     return {name: channels for name, channels in kept.items() if channels}
@@ -129,14 +113,12 @@ def switch_off_channels(channels: Channels) -> None:
 
 
 def toggle_channel(f: Filters, channel: int) -> None:
-    if not 0 <= channel < f.layer["channels"]:
+    """Switch a channel of the chosen layer off, or on again."""
+    if not 0 <= channel < f.layer.channels:
         return
-    name = f.layer["name"]
-    own = set(f.off.get(name, [])) ^ {channel}
-    channels = {**f.off, name: sorted(own)}
-    switch_off_channels(
-        {layer["name"]: channels[layer["name"]] for layer in f.layers if channels.get(layer["name"])}
-    )
+    own = set(f.off.get(f.layer.name, [])) ^ {channel}
+    channels = {**f.off, f.layer.name: sorted(own)}
+    switch_off_channels({name: channels[name] for name in f.index.names if channels.get(name)})
 
 
 def pixels_of(f: Filters) -> switch_off.Pixels:

@@ -1,34 +1,26 @@
 """What each channel of the chosen layer costs: its atlas, asked for once."""
 
-from typing import Any
-
 import numpy as np
 import streamlit as st
 
-from core import store
 from core.ablation import switch_off
 from core.ablation.atlas import Atlas, ablation_atlas
 from core.errors import BadDataset
-from core.models.catalogue import fingerprint_of
 from core.models.classifier import Classifier
+from core.models.question import Question
 from core.progress import Progress
-from core.store import Answer
 from pages.elements.as_text import as_written
-from pages.elements.ask import ask
+from pages.elements.ask import asked
 from pages.elements.filters.chosen_filters import Filters, pixels_of
 
-LABEL = "ablation atlas 1"
-FIRST_IMAGES = 1000  # images; all of them only when asked for
+LABEL = "ablation atlas 2"
+FIRST_IMAGES = 1000  # images; on more of them only when asked for
 
 
 def known_costs(f: Filters) -> Atlas | None:
     """What each channel of the layer costs, on the most images on which that was measured."""
-    fingerprint = fingerprint_of(f.classifier) or ""
-    for images in sorted({f.images, min(FIRST_IMAGES, f.images)}, reverse=True):
-        found = store.find(store.key_of(fingerprint, LABEL, _question(f, images)))
-        if found is not None:
-            return Atlas.of(found)
-    return None
+    sizes = sorted({f.images, min(FIRST_IMAGES, f.images)}, reverse=True)
+    return next(filter(None, (_question(f, images).find() for images in sizes)), None)
 
 
 def cost_buttons(f: Filters, costs: Atlas | None) -> None:
@@ -36,7 +28,7 @@ def cost_buttons(f: Filters, costs: Atlas | None) -> None:
     wanted = min(FIRST_IMAGES, f.images) if costs is None else f.images
     if costs is not None and costs.images >= _judged(f):
         return
-    mine = [f.classifier, *_question(f, wanted)]
+    mine = _question(f, wanted).key
     if st.session_state.get("fl_cost_of") == mine:
         _measure(f, wanted)
         return
@@ -44,7 +36,7 @@ def cost_buttons(f: Filters, costs: Atlas | None) -> None:
         "What does each cost?" if costs is None else f"Costs on all {wanted:,} images",
         icon=":material/query_stats:",
         on_click=lambda: st.session_state.update(fl_cost_of=mine),
-        help=f"Switch each of the {f.layer['channels']:,} channels off alone and count what goes wrong on "
+        help=f"Switch each of the {f.layer.channels:,} channels off alone and count what goes wrong on "
         f"{wanted:,} images. The result says how it was computed.",
     )
 
@@ -76,14 +68,12 @@ def _measure(f: Filters, images: int) -> None:
         st.error(as_written(error), icon=":material/error:")
         return
 
-    def analysis(classifier: Classifier, progress: Progress) -> Answer:
-        name = f.layer["name"]
-        atlas = ablation_atlas(classifier, pixels_of(f), rows, labels, name, progress=progress)
-        return atlas.answer()
+    def analysis(classifier: Classifier, progress: Progress) -> Atlas:
+        return ablation_atlas(classifier, pixels_of(f), rows, labels, f.layer.name, progress=progress)
 
-    ask(
-        LABEL, f.classifier, analysis, depends_on=_question(f, images), short=False,
-        message=f"Switching off {f.layer['channels']:,} channels, one at a time",
+    asked(
+        _question(f, images), analysis, short=False,
+        message=f"Switching off {f.layer.channels:,} channels, one at a time",
     )  # fmt: skip
     st.session_state["fl_cost_of"] = None
     st.rerun()
@@ -98,5 +88,5 @@ def _judged(f: Filters) -> int:
         return 0
 
 
-def _question(f: Filters, images: int) -> tuple[Any, ...]:
-    return (f.split.fingerprint, images, f.layer["name"])
+def _question(f: Filters, images: int) -> Question[Atlas]:
+    return Question(LABEL, f.classifier, Atlas, (f.split.fingerprint, images, f.layer.name))

@@ -1,7 +1,7 @@
 """Filters as cards: the kernel, the strongest patches, facts, and a switch."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -10,8 +10,27 @@ from pages.elements.component import component, with_head
 _filter_cards = component(__file__, "filter_cards")
 
 
+@dataclass(frozen=True)
+class FilterCard:
+    """What stands on a card beside the pictures.
+
+    Attributes:
+        channel: Which filter.
+        values: What it answers to each of its patches.
+        badges: Short words, each with its explanation.
+        lines: Figures below the patches.
+        off: Whether it is switched off.
+    """
+
+    channel: int
+    values: list[float]
+    badges: list[tuple[str, str]]
+    lines: list[str]
+    off: bool
+
+
 def filter_cards(
-    cards: Sequence[dict[str, Any]],
+    cards: Sequence[FilterCard],
     patches: np.ndarray,
     kernels: np.ndarray | None,
     kernel_words: str,
@@ -23,7 +42,6 @@ def filter_cards(
     """Draw one card a channel. Clicks are `st.session_state[key]["opened"]` and `["switched"]`, the channel.
 
     Args:
-        cards: "channel", "values" (of its patches), "badges" ([text, help]), "lines", "off".
         patches: (N, k, side, side, 4) uint8; a card with fewer than k values has fewer patches.
         kernels: (N, height, width, 1 or 3) uint8, where a filter can be seen; `kernel_words` says what it is.
     """
@@ -33,9 +51,9 @@ def filter_cards(
             opaque = np.full((*kernels.shape[1:3], 4), 255, np.uint8)
             opaque[..., :3] = kernels[i]
             parts.append(opaque.tobytes())
-        parts.append(np.ascontiguousarray(patches[i, : len(card["values"])]).tobytes())
+        parts.append(np.ascontiguousarray(patches[i, : len(card.values)]).tobytes())
     head = {
-        "cards": list(cards),
+        "cards": [asdict(card) for card in cards],
         "side": patches.shape[2],
         "kernel": None if kernels is None else list(kernels.shape[1:3]),
         "kernel_words": kernel_words,

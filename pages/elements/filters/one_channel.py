@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.data.images import enlarge
 from core.filters.channel_statistics import BINS
+from core.filters.filter_index import RankedImages
 from core.filters.patches import tile, with_box
 from pages.elements.as_text import plain
 from pages.elements.figures.picture_row import picture_row
@@ -30,65 +31,73 @@ def channel_view(f: Filters, channel_map: Callable[[Filters, int], None]) -> Non
     Args:
         channel_map: Draws its map over the chosen image.
     """
-    one, layer = f.one, f.layer
-    c = chosen_channel(layer["channels"])
+    layer = f.layer
+    c = chosen_channel(layer.channels)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.number_input(
-            f"Channel of {plain(layer['name'])}, 0 to {layer['channels'] - 1}", 0, layer["channels"] - 1, c,
+            f"Channel of {plain(layer.name)}, 0 to {layer.channels - 1}", 0, layer.channels - 1, c,
             key="fl_channel_number", on_change=_type_channel, width=220,
         )  # fmt: skip
-        is_off = c in f.off.get(layer["name"], [])
         st.button(
-            "Switch it on again" if is_off else "Switch it off", icon=":material/power_settings_new:",
-            on_click=toggle_channel, args=(f, c),
+            "Switch it on again" if c in f.off.get(layer.name, []) else "Switch it off",
+            icon=":material/power_settings_new:", on_click=toggle_channel, args=(f, c),
         )  # fmt: skip
         k = st.slider("Images", 1, PATCHES_PER_CHANNEL, 9, key="fl_k", width=220)
     left, right = st.columns([3, 2], gap="large")
     with left:
-        kinds = ["Strongest", "By norm", "Weakest"] + (["Within a class"] if one.class_rows.shape[1] else [])
-        kind = st.segmented_control(
-            "Images", kinds, default="Strongest", key="fl_kind", required=True, label_visibility="collapsed"
-        )
-        rows, values, places = one.top_rows[c], one.top_values[c], one.top_places[c]
-        note = "The largest value on its map; beside each image the part that this place sees."
-        if kind == "By norm":
-            rows, values, places = one.norm_rows[c], one.norm_values[c], np.full(PATCHES_PER_CHANNEL, -1)
-            note = "The whole map counts: the square root of the sum of its squares."
-        elif kind == "Weakest":
-            rows, values, places = one.weak_rows[c], one.weak_values[c], np.full(PATCHES_PER_CHANNEL, -1)
-            note = "The images whose largest value is smallest."
-        elif kind == "Within a class":
-            best = int(one.preferred(1)[c, 0])
-            name = st.selectbox(
-                "Class", f.dataset.class_names, index=best, key=f"fl_class_{f.layer['name']}_{c}"
-            )
-            label = f.dataset.class_names.index(name)
-            rows, values, places = (a[c, label] for a in (one.class_rows, one.class_values, one.class_places))
-        st.caption(f"{note} Click one to make it the chosen image of every page.")
-        found = [i for i in range(min(k, len(rows))) if rows[i] >= 0]
-        if found:
-            picture_row(
-                np.stack([_beside(f, int(rows[i]), int(places[i])) for i in found]),
-                [f"{shown(values[i])} · {f.class_of(int(rows[i]))}" for i in found],
-                [int(rows[i]) for i in found],
-                key="fl_images", title="Make it the chosen image of every page", on_pick=lambda: _pick(f),
-            )  # fmt: skip
+        _images(f, c, k)
     with right:
-        costs = known_costs(f)
-        kernels, kernel_words = kernels_of(f)
-        if kernels is not None:
-            st.image(enlarge(kernels[c], 96), width=96)
-            st.caption(f"{kernel_words[0].upper()}{kernel_words[1:]}")
-        for line in figure_lines(f, c, one.selectivity(), costs):
-            st.markdown(plain(line))
-        twins, cosines = f.answer[f"{f.number}/twins"], f.answer[f"{f.number}/twin_cosines"]
-        st.markdown(
-            f"Nearest kernel: channel {twins[c]} (cosine {cosines[c]:.2f})"
-            if twins[c] >= 0
-            else "The only filter of its layer."
-        )
+        _figures(f, c)
         _histogram(f, c)
         channel_map(f, c)
+
+
+def _images(f: Filters, c: int, k: int) -> None:
+    """The first k images of the list that is chosen."""
+    ranked, note = _chosen_list(f, c)
+    st.caption(f"{note} Click one to make it the chosen image of every page.")
+    found = [i for i in range(min(k, len(ranked.rows))) if ranked.rows[i] >= 0]
+    if found:
+        picture_row(
+            np.stack([_beside(f, int(ranked.rows[i]), int(ranked.places[i])) for i in found]),
+            [f"{shown(ranked.values[i])} · {f.class_of(int(ranked.rows[i]))}" for i in found],
+            [int(ranked.rows[i]) for i in found],
+            key="fl_images", title="Make it the chosen image of every page", on_pick=lambda: _pick(f),
+        )  # fmt: skip
+
+
+def _chosen_list(f: Filters, c: int) -> tuple[RankedImages, str]:
+    """Draw the choice of the list; returned is the list, and what it is ranked by."""
+    one, names = f.one, f.dataset.class_names
+    kinds = ["Strongest", "By norm", "Weakest"] + (["Within a class"] if one.has_classes else [])
+    kind = st.segmented_control(
+        "Images", kinds, default="Strongest", key="fl_kind", required=True, label_visibility="collapsed"
+    )
+    if kind == "By norm":
+        return one.by_norm(c), "The whole map counts: the square root of the sum of its squares."
+    if kind == "Weakest":
+        return one.weakest(c), "The images whose largest value is smallest."
+    label = None
+    if kind == "Within a class":
+        best = int(one.preferred(1)[c, 0])
+        label = names.index(st.selectbox("Class", names, index=best, key=f"fl_class_{one.name}_{c}"))
+    note = "The largest value on its map; beside each image the part that this place sees."
+    return one.strongest(c, label), note
+
+
+def _figures(f: Filters, c: int) -> None:
+    one = f.one
+    kernels, kernel_words = kernels_of(f)
+    if kernels is not None:
+        st.image(enlarge(kernels[c], 96), width=96)
+        st.caption(f"{kernel_words[0].upper()}{kernel_words[1:]}")
+    for line in figure_lines(f, c, one.selectivity(), known_costs(f)):
+        st.markdown(plain(line))
+    st.markdown(
+        f"Nearest kernel: channel {one.nearest_kernel[c]} (cosine {one.nearest_cosine[c]:.2f})"
+        if one.nearest_kernel[c] >= 0
+        else "It is the only filter of its layer."
+    )
 
 
 def _histogram(f: Filters, c: int) -> None:
@@ -135,7 +144,7 @@ def _beside(f: Filters, row: int, place: int) -> np.ndarray:
     pixels = f.pixels(row)
     longest = max(pixels.shape[:2])
     factor = max(1, 112 // longest)
-    box = f.box(f.number, place) if place >= 0 else None
+    box = f.layer.box(place) if place >= 0 else None
     whole = with_box(pixels, box, factor)
     if longest > 112:
         whole = whole[:: -(-longest // 112), :: -(-longest // 112)]

@@ -29,16 +29,15 @@ def rank_view(f: Filters) -> None:
         "One column for each chosen filter, the strongest patch on top. “Switch off” takes "
         "these same filters away."
     )
-    numbers = {layer["name"]: i for i, layer in enumerate(f.layers)}
     chosen = [(name, c) for name, channels in f.off.items() for c in channels]
     if len(chosen) > MOST_FILTERS:
         st.info(f"The first {MOST_FILTERS} of {len(chosen)} filters are shown.", icon=":material/grid_view:")
     tiles = []
     for name, c in chosen[:MOST_FILTERS]:
-        one, some = f.index[name], slice(c, c + 1)
+        one, some = f.index.of(name), slice(c, c + 1)
         found = int((one.top_rows[c, :k] >= 0).sum())
         places = one.top_places[some, :found]
-        tiles.append(patch_tiles(f, numbers[name], one.top_rows[some, :found], places, PATCH_SIDE)[0])
+        tiles.append(patch_tiles(f, one.layer, one.top_rows[some, :found], places, PATCH_SIDE)[0])
     sheet = patch_sheet(tiles, [(name, str(c)) for name, c in chosen[:MOST_FILTERS]])
     st.image(sheet, width="content")
     out = io.BytesIO()

@@ -9,14 +9,16 @@ import streamlit as st
 from core.ablation import switch_off
 from core.ablation.channel_ranges import parse_channels, write_channels
 from core.ablation.effect import Effect, rank_among
+from core.ablation.switch_off import AblatedLogits, RandomSets
 from core.errors import ConvoscopeError, SettingError, UnknownName
 from core.evaluation.comparison import mcnemar
 from core.evaluation.prediction import Predictions
+from core.filters.filter_index import sizes_of
 from core.models.classifier import Classifier
+from core.models.question import Question
 from core.progress import Progress
-from core.store import Answer
 from pages.elements.as_text import as_written, plain
-from pages.elements.ask import ask
+from pages.elements.ask import asked
 from pages.elements.figures.confusion_grid import confusion_grid
 from pages.elements.filters.chosen_filters import OFF, Filters, pixels_of, switch_off_channels
 from pages.elements.filters.ranks import preset_buttons
@@ -24,9 +26,9 @@ from pages.elements.page import errors_shown
 from pages.elements.pickers.image_wall import image_wall
 
 REPLACEMENT_WORDS = {
-    "zero": "zero: the channel after its activation is 0 everywhere",
-    "mean": "mean: it is its average over all these images, everywhere",
-    "resample": "resample: it is what it was on another of these images",
+    "zero": "Zero: everywhere on its map, after its activation, the channel is 0",
+    "mean": "Mean: everywhere on its map, the channel is its average over all these images",
+    "resample": "Resample: the channel is what it is on another one of these images",
 }
 RANDOM_REPEATS = 20
 
@@ -38,17 +40,15 @@ def switchboard(f: Filters) -> None:
             "Channels that are off",
             st.query_params.get(OFF, ""),
             key=f"fl_off_text_{st.query_params.get(OFF, '')}",
-            placeholder=f"such as {f.layer['name']}:0,2,5-8",
+            placeholder=f"such as {f.layer.name}:0,2,5-8",
             help="LAYER:NUMBERS, with a semicolon between layers. Or use the switches on the cards.",
             on_change=_typed, args=(f, f"fl_off_text_{st.query_params.get(OFF, '')}"),
         )  # fmt: skip
-        how = st.selectbox(
-            "Off means", list(REPLACEMENT_WORDS), key="fl_how", format_func=lambda h: h, width=150
-        )
+        how = st.selectbox("A channel that is off is", list(REPLACEMENT_WORDS), key="fl_how", width=190)
         preset_buttons(f)
     st.caption(
-        f"{REPLACEMENT_WORDS[how].capitalize()}. The convolution itself still runs, and a skip connection "
-        "around it still carries what it carries."
+        f"{REPLACEMENT_WORDS[how]}. The convolution itself still runs, and a skip connection "
+        "around it still carries the same values."
     )
     if problem := st.session_state.pop("fl_off_problem", None):
         st.error(as_written(problem), icon=":material/error:")
@@ -63,7 +63,7 @@ def switchboard(f: Filters) -> None:
         st.warning(plain(note), icon=":material/label_off:")
     before, after = _logits(f, rows, {}, "zero"), _logits(f, rows, f.off, how)
     k = f.card.number_of_classes
-    effect = Effect(labels, before.argmax(1), after.argmax(1), k)
+    effect = Effect(labels, before.logits.argmax(1), after.logits.argmax(1), k, after.engine)
     _figures(f, effect)
     left, right = st.columns([3, 2], gap="large")
     with left:
@@ -83,24 +83,22 @@ def switchboard(f: Filters) -> None:
         )
     with right:
         _by_class(f, effect)
-    _flips(f, effect, Predictions(after, labels, tuple(f.card.class_names), rows))
+    _flips(f, effect, Predictions(after.logits, labels, tuple(f.card.class_names), rows))
     with errors_shown():
         _special(f, rows, labels, effect, how)
 
 
-def _logits(f: Filters, rows: np.ndarray, off: dict[str, list[int]], how: str) -> np.ndarray:
-    def analysis(classifier: Classifier, progress: Progress) -> Answer:
+def _logits(f: Filters, rows: np.ndarray, off: dict[str, list[int]], how: str) -> AblatedLogits:
+    def analysis(classifier: Classifier, progress: Progress) -> AblatedLogits:
         found = switch_off.ablated_logits(classifier, pixels_of(f), rows, off, how=how, progress=progress)
-        return {"logits": found}
+        return AblatedLogits(found)
 
     words = "; ".join(write_channels(off))
-    answer = ask(
-        "ablation 1", f.classifier, analysis, depends_on=(f.split.fingerprint, len(rows), words, how),
-        short=False,
+    of = (f.split.fingerprint, len(rows), words, how)
+    return asked(
+        Question("ablation 2", f.classifier, AblatedLogits, of), analysis, short=False,
         message=f"{len(rows):,} images with {words or 'nothing'} off",
     )  # fmt: skip
-    logits: np.ndarray = answer["logits"]
-    return logits
 
 
 def _figures(f: Filters, effect: Effect) -> None:
@@ -114,13 +112,14 @@ def _figures(f: Filters, effect: Effect) -> None:
             f"with {number} channel{'s' * (number != 1)} off", f"{now:.1%}",
             f"{100 * (now - was):+.1f} points", help=_interval(intervals[1]),
         )  # fmt: skip
-        st.metric("Right ones lost", f"{len(effect.lost):,}")
-        st.metric("Wrong ones gained", f"{len(effect.gained):,}")
-        st.metric("Wrong in another way", f"{len(effect.other):,}")
-    sure = "more than chance would give" if p < 0.05 else "no more than chance may give"
+        st.metric("No longer right", f"{len(effect.lost):,}")
+        st.metric("Now right", f"{len(effect.gained):,}")
+        st.metric("Still wrong, another class", f"{len(effect.other):,}")
+    sure = "larger than chance would give" if p < 0.05 else "no larger than chance may give"
     st.caption(
         f"On {len(effect.labels):,} images; 95 % intervals {_interval(intervals[0])} before and "
-        f"{_interval(intervals[1])} after. The difference is {sure} (McNemar's test, p = {p:.2g})."
+        f"{_interval(intervals[1])} after. The difference is {sure} (McNemar's test, p = {p:.2g}). "
+        f"Computed by {effect.engine}."
     )
 
 
@@ -165,13 +164,13 @@ def _flips(f: Filters, effect: Effect, predictions: Predictions) -> None:
     flips = effect.flips()
     st.markdown(f"**Images that flip: {sum(len(p) for _, _, p in flips):,}**")
     if not flips:
-        st.caption("None: every image gets the same answer as before.")
+        st.caption("Every image gets the same prediction as before.")
         return
     names = f.card.class_names
     kinds = {
-        f"Right ones lost ({len(effect.lost)})": effect.lost,
-        f"Wrong ones gained ({len(effect.gained)})": effect.gained,
-        f"Wrong in another way ({len(effect.other)})": effect.other,
+        f"No longer right ({len(effect.lost)})": effect.lost,
+        f"Now right ({len(effect.gained)})": effect.gained,
+        f"Still wrong, another class ({len(effect.other)})": effect.other,
     }
     cell = st.session_state.get("fl_cell")
     if cell and max(cell) < len(names):
@@ -188,7 +187,7 @@ def _flips(f: Filters, effect: Effect, predictions: Predictions) -> None:
     )
     positions = groups[options.index(choice)]
     if not len(positions):
-        st.caption("No image is of this kind.")
+        st.caption("There are no such images.")
         return
     image_wall(
         predictions,
@@ -238,19 +237,19 @@ def _special(f: Filters, rows: np.ndarray, labels: np.ndarray, effect: Effect, h
         return
     off = {name: list(channels) for name, channels in f.off.items()}
 
-    def analysis(classifier: Classifier, progress: Progress) -> Answer:
+    def analysis(classifier: Classifier, progress: Progress) -> RandomSets:
         found = switch_off.random_accuracies(
             classifier, pixels_of(f), rows, labels, off, repeats=RANDOM_REPEATS, how=how, progress=progress
         )
-        return {"accuracies": found}
+        return RandomSets(found)
 
     sizes = {name: len(channels) for name, channels in off.items()}
-    answer = ask(
-        "random ablation 1", f.classifier, analysis, short=False,
-        depends_on=(f.split.fingerprint, len(rows), sizes, how, RANDOM_REPEATS),
+    of = (f.split.fingerprint, len(rows), sizes, how, RANDOM_REPEATS)
+    others = asked(
+        Question("random ablation 2", f.classifier, RandomSets, of), analysis, short=False,
         message=f"{RANDOM_REPEATS} random sets of as many channels",
-    )  # fmt: skip
-    others, now = answer["accuracies"], effect.accuracy[1]
+    ).accuracies  # fmt: skip
+    now = effect.accuracy[1]
     worse = int((others <= now + 1e-12).sum())
     p = rank_among(now, others)
     st.markdown(
@@ -285,7 +284,7 @@ def _typed(f: Filters, key: str) -> None:
     text = str(st.session_state.get(key, ""))
     try:
         channels = parse_channels([word for word in text.split(";") if word.strip()])
-        sizes = {layer["name"]: layer["channels"] for layer in f.layers}
+        sizes = sizes_of(f.layers)
         for name, numbers in channels.items():
             if name not in sizes:
                 raise UnknownName("convolution", name, sizes)

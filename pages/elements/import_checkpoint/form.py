@@ -1,9 +1,11 @@
 """The three steps from a file of weights to a checkpoint: the file, what it is, does it work."""
 
 import hashlib
+import tempfile
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import IO, Any
 
 import streamlit as st
 
@@ -11,7 +13,7 @@ from core import roles
 from core.data.catalogue import catalogue, open_dataset
 from core.data.dataset import ImageDataset
 from core.data.samples import SAMPLES, sample_image, sample_names
-from core.errors import ConvoscopeError, Unavailable
+from core.errors import ConvoscopeError, SettingError, Unavailable
 from core.evaluation.import_trial import Kept, Measured, Trial, keep_import, try_import
 from core.models.architectures import models
 from core.models.as_typed import names_in, share, size_in, values_in
@@ -21,6 +23,7 @@ from core.models.recognition import Guess, architecture_names, recognize, resolv
 from core.models.state_dict import WeightSet, read_weights, shapes_only
 from core.models.weight_fit import readings
 from core.network.summary import short
+from core.paths import home
 from core.progress import Progress
 from core.settings import assignments_in
 from pages.elements.as_text import as_code, as_written, plain
@@ -28,6 +31,7 @@ from pages.elements.ask import asked
 from pages.elements.figures.what_next import what_next
 from pages.elements.import_checkpoint.model_diagram import model_diagram
 from pages.elements.page import errors_shown
+from pages.elements.visitor import read_once
 
 FROM_THE_FILE, OTHER_NUMBERS = "The normalizer in the file", "Other numbers"
 SCALES: dict[str, tuple[Sequence[float], Sequence[float]]] = {
@@ -38,16 +42,32 @@ SCALES: dict[str, tuple[Sequence[float], Sequence[float]]] = {
     OTHER_NUMBERS: ((), ()),
 }
 MEASURED_IMAGES = 1000
+MAXIMUM_NAMES_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
 class _File:
-    """A file of weights as the session keeps it: names and shapes, and the architectures they fit."""
+    """A file of weights as the session keeps it: names and shapes, and the architectures they fit.
+
+    Attributes:
+        bytes_on_disk: What was uploaded, in a file without a name that is gone with the session.
+    """
 
     name: str
     digest: str
+    bytes_on_disk: IO[bytes]
     sets: tuple[WeightSet, ...]
     fitting: tuple[str, ...]
+
+    def read(self) -> tuple[WeightSet, ...]:
+        """All of its tensors, read again: their numbers are not kept in memory."""
+        with _reading:
+            self.bytes_on_disk.seek(0)
+            data = self.bytes_on_disk.read()
+        return read_weights(data, self.name)
+
+
+_reading = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -83,27 +103,24 @@ def import_form() -> None:
             )
             return
         roles.visitor().require_teacher("import a checkpoint")
-        data = upload.getvalue()
-        file = _outlined(data, upload.name)
+        file = read_once(upload, _outlined, "import_outline")
         _show_file(file)
         st.subheader("2 · What they are", anchor=False)
         request = _questions(file)
         if request is None:
             return
         st.subheader("3 · Do they work?", anchor=False)
-        _third_step(data, file, request)
+        _third_step(file, request)
 
 
 def _outlined(data: bytes, name: str) -> _File:
-    """The file's names and shapes; its numbers are read again when they are tried, and not kept."""
-    digest = hashlib.sha256(data).hexdigest()
-    held: _File | None = st.session_state.get("import_outline")
-    if held is not None and held.digest == digest and held.name == name:
-        return held
+    """The file's names and shapes; its numbers are read again when they are tried."""
     with st.spinner("Reading the weights …"):
         sets = shapes_only(read_weights(data, name))
-        file = _File(name, digest, sets, tuple(recognize(readings(sets))))
-    st.session_state["import_outline"] = file
+        on_disk = tempfile.TemporaryFile(dir=home())  # noqa: SIM115 - open for as long as the session wants it
+        on_disk.write(data)
+        digest = hashlib.sha256(data).hexdigest()
+        file = _File(name, digest, on_disk, sets, tuple(recognize(readings(sets))))
     st.session_state["import_architecture"] = file.fitting[0] if file.fitting else None
     st.session_state.pop("import_tried", None)
     return file
@@ -257,11 +274,20 @@ def _class_names(plan: Plan, from_dataset: bool) -> tuple[str, ...]:
         type=["txt", "json", "csv"],
         key="import_classes_file",
     )
-    text = upload.getvalue().decode("utf-8-sig", errors="replace") if upload else typed
+    text = read_once(upload, _as_text, "import_classes_read") if upload else typed
     names = tuple(names_in(text, expected)) if text.strip() else ()
     if upload and names:
         st.caption(f"{len(names)} names, from {plain(names[0][:60])} to {plain(names[-1][:60])}")
     return names
+
+
+def _as_text(data: bytes, name: str) -> str:
+    if len(data) > MAXIMUM_NAMES_BYTES:
+        raise SettingError(
+            f"{name!r} has {len(data) / 2**20:.1f} MB; a list of class names of up to "
+            f"{MAXIMUM_NAMES_BYTES // 2**20} MB is read."
+        )
+    return data.decode("utf-8-sig", errors="replace")
 
 
 def _scale_fields(plan: Plan) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -284,7 +310,7 @@ def _scale_fields(plan: Plan) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(chosen[0]), tuple(chosen[1])
 
 
-def _third_step(data: bytes, file: _File, request: _Request) -> None:
+def _third_step(file: _File, request: _Request) -> None:
     if st.button("Try them", type="primary", icon=":material/play_arrow:", key="import_try"):
         st.session_state["import_tried"] = request
     tried = st.session_state.get("import_tried")
@@ -294,20 +320,20 @@ def _third_step(data: bytes, file: _File, request: _Request) -> None:
         st.caption("Something above has changed since: try them again.")
         return
     try:
-        trial = _try(data, file, request)
+        trial = _try(file, request)
     except ConvoscopeError:
         st.session_state.pop("import_tried", None)
         raise
-    _result(data, file, request, trial)
+    _result(file, request, trial)
 
 
-def _try(data: bytes, file: _File, request: _Request) -> Trial:
+def _try(file: _File, request: _Request) -> Trial:
     """Ask the thread that owns the models; what was tried before is found again."""
     dataset = _dataset(request)
 
     def analysis(classifier: None, progress: Progress) -> Trial:
         return try_import(
-            read_weights(data, file.name),
+            file.read(),
             request.name,
             request.architecture,
             request.wishes,
@@ -329,7 +355,7 @@ def _dataset(request: _Request) -> ImageDataset | None:
     return dataset
 
 
-def _result(data: bytes, file: _File, request: _Request, trial: Trial) -> None:
+def _result(file: _File, request: _Request, trial: Trial) -> None:
     for note in trial.notes:
         st.caption(as_written(note))
     left, right = st.columns([1, 2])
@@ -351,7 +377,7 @@ def _result(data: bytes, file: _File, request: _Request, trial: Trial) -> None:
                 type="secondary" if remedy else "primary",
             )
         if mend or as_it_is:
-            kept = _keep(data, file, request, trial, mend)
+            kept = _keep(file, request, trial, mend)
             st.success(
                 f"Kept as **{plain(kept.name)}**: choose it wherever a classifier is chosen."
                 + (" What was likely wrong was corrected." if mend else ""),
@@ -377,14 +403,14 @@ def _verdict(measured: Measured | None) -> None:
         st.warning(measured.verdict, icon=":material/warning:")
 
 
-def _keep(data: bytes, file: _File, request: _Request, trial: Trial, mended: bool) -> Kept:
+def _keep(file: _File, request: _Request, trial: Trial, mended: bool) -> Kept:
     dataset = _dataset(request)
     kept_before = st.session_state.get("import_kept", 0)
     st.session_state["import_kept"] = kept_before + 1
 
     def analysis(classifier: None, progress: Progress) -> Kept:
         return keep_import(
-            read_weights(data, file.name), request.name, request.architecture, request.wishes, trial,
+            file.read(), request.name, request.architecture, request.wishes, trial,
             dataset=dataset, mended=mended,
         )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import TypedDict
 
 import pandas as pd
 import streamlit as st
@@ -31,6 +31,18 @@ class _Group:
         return "pool" if any("Pool" in name for name in types) else "other"
 
 
+class DrawnGroup(TypedDict, total=False):
+    """One box of the picture, as the browser gets it; the image has no parameters."""
+
+    shape: list[int]
+    kind: str
+    title: str
+    lines: list[str]
+    parameters: str
+    macs: str
+    sees: str
+
+
 def model_diagram(summary: ModelSummary, *, key: str) -> None:
     """Draw the totals, the picture and, on demand, the table."""
     with st.container(horizontal=True):
@@ -47,7 +59,7 @@ def model_diagram(summary: ModelSummary, *, key: str) -> None:
             st.dataframe(model_table(summary), hide_index=True, width="stretch")
 
 
-def picture_data(summary: ModelSummary) -> list[dict[str, Any]]:
+def picture_data(summary: ModelSummary) -> list[DrawnGroup]:
     """What the picture is drawn from: one entry for the image, then one for every change of shape."""
     groups = []
     shaped = [layer for layer in summary.layers if layer.output_shape and layer.name]
@@ -58,7 +70,7 @@ def picture_data(summary: ModelSummary) -> list[dict[str, Any]]:
         for _, layers in groupby(shaped, key=lambda layer: (layer.output_shape or ())[1:]):
             held = list(layers)
             groups.append(_Group(held[-1].output_shape or (), held))
-    drawn: list[dict[str, Any]] = [
+    drawn: list[DrawnGroup] = [
         {"shape": list(summary.input_shape), "kind": "image", "title": "Image", "lines": []}
     ]
     for group in groups:

@@ -1,7 +1,7 @@
 """The parts of the loss lab: each draws itself in the browser and keeps the address to what is done in it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.by_hand.conv_exercise import numbers_from_text, numbers_to_text
 from core.errors import ConvoscopeError
-from pages.elements.address import new_address, remember
+from pages.elements.address import AddressMemory, new_address, remember
 from pages.elements.as_text import as_written
 from pages.elements.component import component
 
@@ -52,36 +52,47 @@ PARTS: dict[str, dict[str, Numbers]] = {
         "loss_steps": Numbers((20,), 1, 1, (1, 60)),
     },
 }
+
+
+@dataclass
+class _Memory:
+    """What is kept in the session: `revision` grows when the browser must take over what is here."""
+
+    values: dict[str, list[float]] = field(default_factory=dict)
+    link: AddressMemory = field(default_factory=AddressMemory)
+    sent: object = None
+    revision: int = 0
+
+
 _components = {name: component(__file__, name, "loss_figures") for name in PARTS}
 
 
 def loss_part(name: str, *, predict: bool) -> dict[str, list[float]]:
     """Draw one part, and return its numbers as they stand now."""
     wanted = PARTS[name]
-    memory: dict[str, Any] = st.session_state.setdefault(f"{name}_memory", {"address": None, "revision": 0})
+    memory: _Memory = st.session_state.setdefault(f"{name}_memory", _Memory())
     state = st.session_state.get(name)
     sent = state.get("values") if state else None
-    if sent and sent != memory.get("sent"):
-        memory["sent"] = sent
+    if sent and sent != memory.sent:
+        memory.sent = sent
         try:
-            memory["values"] = {
+            memory.values = {
                 key: check_numbers(key, sent.get(key), numbers) for key, numbers in wanted.items()
             }
         except ConvoscopeError as error:
             st.error(as_written(error), icon=":material/error:")
         else:
-            remember(memory, wanted, _address(wanted, memory["values"]))
-    address = new_address(memory, wanted)
+            remember(memory.link, wanted, _address(wanted, memory.values))
+    address = new_address(memory.link, wanted)
     if address is not None:
-        memory["revision"] += 1
-        memory["values"] = _from_address(wanted, address)
+        memory.revision += 1
+        memory.values = _from_address(wanted, address)
     _components[name](
         key=name,
-        data={"values": memory["values"], "revision": memory["revision"], "predict": predict},
+        data={"values": memory.values, "revision": memory.revision, "predict": predict},
         on_values_change=lambda: None,
     )
-    values: dict[str, list[float]] = memory["values"]
-    return values
+    return memory.values
 
 
 def check_numbers(name: str, values: Any, numbers: Numbers) -> list[float]:

@@ -98,8 +98,8 @@ function drawSoftmax(s) {
   const words = naive.some(Number.isNaN)
     ? powers.some((v) => v === Infinity)
       ? `e^z is larger than the largest float${single ? 32 : 64} from z = ${limit} on: it becomes infinite, and ` +
-        `∞/∞ is no number. Taking the largest z off first changes nothing in the result, and no power is above 1.`
-      : "All powers have become 0, and 0/0 is no number. With the largest z taken off first, one power is always 1."
+        `∞/∞ is not a number. Taking the largest z off first changes nothing in the result, and no power is above 1.`
+      : "All powers have become 0, and 0/0 is not a number. With the largest z taken off first, one power is always 1."
     : `The two ways agree here. Add 100 to all a few times: the probabilities stay, but from z = ${limit} on e^z ` +
       `is infinite in float${single ? 32 : 64}.`;
   s.hover ??= [0, 0];

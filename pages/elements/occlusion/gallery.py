@@ -76,7 +76,7 @@ def gallery(chosen: Chosen, choice: OcclusionChoice) -> None:
         st.info("Choose images and windows, then press Compute.", icon=":material/grid_view:")
         return
     if not plan.windows:
-        raise SettingError("No window is chosen: take at least one size, such as 5 pixels.")
+        raise SettingError("No window is chosen: choose at least one size, such as 5 pixels.")
     _compute_and_show(chosen, plan)
 
 
@@ -113,7 +113,8 @@ def _compute_and_show(chosen: Chosen, plan: _Plan) -> None:
             )  # fmt: skip
             st.toggle(
                 "One scale for all", True, key="occ_one_scale",
-                help="Off: each image has its own scale, printed under it: where, rather than how much.",
+                help="When this is off, each image has its own scale, printed below it: it shows where "
+                "rather than how much.",
             )  # fmt: skip
             if one_scale:
                 color_bar(scale)

@@ -39,7 +39,7 @@ REDRAWN_FRAGMENT = "occ_drawn"  # the fragment
 PLACES_OF_A_SHORT_QUESTION = 2000
 # How the map was computed, in small type under it.
 ENGINES = {
-    "incremental": "Computed from what each window changes; exact.",
+    "incremental": "Computed exactly, from what each window changes.",
     "full forwards": "Computed by one forward pass for each place.",
 }
 VALUE_TITLES = {"drop": "Drop", "probability": "Probability", "logit": "Logit"}
@@ -70,18 +70,20 @@ def choose_occlusion(chosen: Chosen, *, one_window: bool = True) -> OcclusionCho
         window, value = str(default_window(size)), "drop"
         if one_window:
             options = sorted({str(w) for w in window_choices(size)} | {window}, key=int)
-            window = _pick("Window", options, window, "occ_window", "Side of the window in pixels; type any.")
+            window = _pick(
+                "Window", options, window, "occ_window", "The side of the window in pixels; type any number."
+            )
         few = not one_window and side > 64
         stride = str(max(1, round(side / 14)) if few else default_stride(size))
         powers = {str(2**i) for i in range(6) if 2**i <= max(1, side // 4)}
         stride = _pick(
             "Stride", sorted(powers | {stride}, key=int), stride, "occ_stride" if one_window else "occ_step",
-            "Pixels from one place of the window to the next; type any. Smaller is sharper and slower.",
+            "The pixels from one window to the next; type any number. Smaller is sharper and slower.",
         )  # fmt: skip
         fill = st.selectbox(
             "Fill", FILLS, key="occ_fill", bind="query-params", width=115,
-            help="What stands in the window, in the picture's own colors: gray 128, its mean, black, "
-            "white, the picture blurred, or noise. A fill that the network never met can fool it by itself.",
+            help="What the window is filled with: gray 128, the mean color of the image, black, white, the "
+            "blurred image, or noise. A fill that the network has never seen can fool it by itself.",
         )  # fmt: skip
         seed = 0
         if fill == "noise":

@@ -4,7 +4,6 @@ import hashlib
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
@@ -14,16 +13,12 @@ from core.data.preprocessing import Preprocessing, fit, fit_steps
 from core.evaluation.probabilities import probabilities
 from core.models import catalogue
 from core.models.card import ModelCard
-from core.progress import Progress
-from core.store import Answer
 from pages.elements.address import keep_choice, take_choice
 from pages.elements.as_text import as_written, plain
-from pages.elements.ask import ask
 from pages.elements.pickers.bar import Bar
-from pages.elements.pickers.chosen_image import choose_image, set_chosen_image
-
-if TYPE_CHECKING:  # pages are drawn while PyTorch is still being imported
-    from core.models.classifier import Classifier
+from pages.elements.pickers.chosen_image import set_chosen_image
+from pages.elements.pickers.image_tray import choose_image
+from pages.elements.pickers.prediction import predicted, top_classes
 
 __all__ = [
     "Chosen", "choose", "choose_classifier", "choose_image", "choose_target", "chosen_anew",
@@ -68,7 +63,7 @@ def choose(bar: Bar) -> Chosen:
         classifier = choose_classifier()
         card = catalogue.card_of(classifier)
         with place:
-            image = choose_image(card)
+            image = choose_image(card, classifier)
         place = st.container(width="content")
     pixels, sha256 = _fitted(image, card.preprocessing)
     logits = predicted(classifier, pixels, sha256)
@@ -184,24 +179,6 @@ def _redraw() -> None:
     fragment = st.session_state.get(REDRAWN)
     if fragment:
         st.rerun([TARGET_FRAGMENT, fragment])
-
-
-def predicted(classifier: str, pixels: np.ndarray, sha256: str) -> np.ndarray:
-    """(K,) logits of one image that was cut already."""
-
-    def analysis(classifier: "Classifier", progress: Progress) -> Answer:
-        return {"logits": classifier.predict_logits(pixels[None], progress=progress)[0]}
-
-    answer = ask("prediction", classifier, analysis, depends_on=(sha256,), quick=True,
-                 message="Looking at the image")  # fmt: skip
-    logits: np.ndarray = answer["logits"]
-    return logits
-
-
-def top_classes(card: ModelCard, logits: np.ndarray, n: int = 5) -> list[tuple[str, float]]:
-    """The most probable classes with their probabilities, the first first."""
-    shares = probabilities(logits.astype(np.float64))
-    return [(card.class_names[i], float(shares[i])) for i in np.argsort(-shares)[:n]]
 
 
 def show_prediction(chosen: Chosen) -> None:

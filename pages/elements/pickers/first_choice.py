@@ -1,15 +1,20 @@
 """What a page shows before anyone has chosen: a classifier whose data set can be opened here."""
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
 import streamlit as st
 
-from core.data.catalogue import catalogue_entry, dataset_names, open_dataset
+from core.data.catalogue import CatalogueEntry, catalogue_entry, dataset_names, open_dataset
 from core.data.dataset import ImageDataset
-from core.errors import ConvoscopeError
+from core.errors import ConvoscopeError, Unavailable
 from core.models import catalogue
 from core.models.card import ModelCard
 from core.models.fitting_data import fitting_dataset, why_unfit
 from pages.elements.as_text import plain
-from pages.elements.pickers.dataset_picker import choose_next
+from pages.elements.pickers.dataset_picker import choose_next, opened
+from pages.elements.pickers.download_card import can_be_downloaded, download_card
 
 FIRST_CLASSIFIER = "fashion_mnist_cnn"
 
@@ -74,3 +79,29 @@ def stop_where_data_do_not_fit(prefix: str, classifier: str, card: ModelCard, da
             on_click=st.session_state.update, kwargs={wanted: (classifier, dataset.name)},
         )  # fmt: skip
     st.stop()
+
+
+def opened_or_offered(
+    prefix: str, entry: CatalogueEntry, settings: Mapping[str, Any] = MappingProxyType({})
+) -> ImageDataset:
+    """The data set; where it is not on this machine, a card that fetches it, and the page ends there."""
+    try:
+        return opened(entry, dict(settings))
+    except Unavailable:
+        if not can_be_downloaded(entry.name):
+            raise
+    download_card(entry.name, key=f"{prefix}_missing", instead=instead_of(entry.name, prefix))
+    st.stop()
+
+
+def instead_of(dataset: str, prefix: str) -> tuple[str, Callable[[], None]] | None:
+    """What a card offers instead of a data set: the first look, whose images come with Convoscope."""
+    own = catalogue.card_of(FIRST_CLASSIFIER).dataset
+    if dataset == own or not data_are_here(FIRST_CLASSIFIER):
+        return None
+
+    def show() -> None:
+        st.session_state["classifier"] = FIRST_CLASSIFIER
+        choose_next(prefix, own)
+
+    return f"Use {plain(catalogue_entry(own).title)} instead", show

@@ -2,23 +2,21 @@
 
 import random
 from dataclasses import dataclass
-from typing import Any
 
 import streamlit as st
 
 from core.feature_visualization.presets import REPORT_SETTINGS, leaves, report_unit
 from core.feature_visualization.visualize import visualize
 from core.filters import channel_layers
-from core.filters.channel_layers import NoConvolution
-from core.filters.index import described
+from core.filters.channel_layers import ChannelLayer, NoConvolution
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
+from core.models.question import Question
 from core.network.feature_maps import layer_shapes
 from core.network.unit import Unit
 from core.progress import Progress
 from core.settings import settings_of
-from core.store import Answer
-from pages.elements.ask import ask
+from pages.elements.ask import asked
 from pages.elements.figures.layer_strip import layer_strip
 from pages.elements.settings_form import field_value
 
@@ -27,41 +25,38 @@ ROW, COLUMN = "dream_row", "dream_column"
 KINDS = ("Channel", "Neuron", "Class")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layers:
     """The layers of a network.
 
     Attributes:
-        shapes: (channels, height, width) or (channels,) of each layer without layers inside, in the order of
-            execution.
-        convolutions: As the index of filters describes them: "name", "site", "channels", "map_size", …
+        shapes: (channels, height, width) or (channels,) of each layer without layers inside, and of each at
+            whose output the channels of a convolution are looked at, in the order of execution.
+        convolutions: The convolutions in the order of execution.
     """
 
     shapes: dict[str, tuple[int, ...]]
-    convolutions: list[dict[str, Any]]
+    convolutions: tuple[ChannelLayer, ...]
 
-    def convolution_of(self, layer: str | None) -> dict[str, Any] | None:
+    def convolution_of(self, layer: str | None) -> ChannelLayer | None:
         """The convolution whose channels this layer has: itself, or the place after its activation."""
-        found = [c for c in self.convolutions if layer in (c["name"], c["site"])]
-        return found[0] if found else None
+        return next((c for c in self.convolutions if layer in (c.name, c.site)), None)
 
 
 def layers_of(classifier: str) -> Layers:
     """Ask for them; known at once from the second time on."""
 
-    def analysis(classifier: Classifier, progress: Progress) -> Answer:
+    def analysis(classifier: Classifier, progress: Progress) -> Layers:
         try:
             found = channel_layers.layers_of(classifier)
         except NoConvolution:
             found = []
         shapes = layer_shapes(classifier)
-        return {
-            "shapes": [[name, list(shapes[name])] for name in leaves(shapes)],
-            "convolutions": [described(layer) for layer in found],
-        }
+        offered = {*leaves(shapes), *(layer.site for layer in found)}
+        return Layers({name: shape for name, shape in shapes.items() if name in offered}, tuple(found))
 
-    answer = ask("layers with channels 1", classifier, analysis, message="Reading the network")
-    return Layers({name: tuple(shape) for name, shape in answer["shapes"]}, answer["convolutions"])
+    question = Question("layers with channels 2", classifier, Layers)
+    return asked(question, analysis, message="Reading the network")
 
 
 def choose_unit(card: ModelCard, layers: Layers) -> Unit:
@@ -69,7 +64,7 @@ def choose_unit(card: ModelCard, layers: Layers) -> Unit:
     _forget_another_networks(card, layers)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         kind = st.segmented_control(
-            "What should answer", KINDS, default=KINDS[0], key=OF, bind="query-params", required=True
+            "Kind of unit", KINDS, default=KINDS[0], key=OF, bind="query-params", required=True
         )
         if kind == "Class":
             name = st.selectbox("Class", card.class_names, key=CLASS, bind="query-params", width=320)
@@ -96,8 +91,8 @@ def choose_unit(card: ModelCard, layers: Layers) -> Unit:
         st.button(
             "Filter 1, plain 40 steps", icon=":material/menu_book:", on_click=_as_in_the_report,
             args=(layers,),
-            help="Plain gradient ascent on the pixels, as a course's report did it with VGG19: layer 24 (or "
-            "the last map before), filter 1, 40 steps, shown every 5.",
+            help="Plain gradient ascent on the pixels, as in a course report about VGG19: layer 24 (or the "
+            "last map before it), filter 1, 40 steps, a picture every 5.",
         )  # fmt: skip
     convolution_strip(layers, layer, LAYER, (CHANNEL, ROW, COLUMN))
     return Unit(layer, int(channel or 0), place)
@@ -113,7 +108,7 @@ def choose_layer(layers: Layers, key: str = LAYER, *, at: float = 0.5) -> str:
     names = list(layers.shapes)
     first = names[int(at * (len(names) - 1))]
     if layers.convolutions:
-        site = layers.convolutions[round(at * (len(layers.convolutions) - 1))]["site"]
+        site = layers.convolutions[round(at * (len(layers.convolutions) - 1))].site
         first = site if site in layers.shapes else first
     shown = st.session_state.get(key) or st.query_params.get(key)
     shown = shown if shown in layers.shapes else first
@@ -121,8 +116,8 @@ def choose_layer(layers: Layers, key: str = LAYER, *, at: float = 0.5) -> str:
     layer = st.selectbox(
         f"Layer {names.index(shown)}: {shape}", names, names.index(first), key=key, bind="query-params",
         width=230,
-        help="All layers in the order in which they run; the label has the number of the chosen one, and its "
-        "channels × rows × columns. The strip chooses the place after a convolution's activation.",
+        help="All layers in the order in which they run. The label has the number of the chosen layer and "
+        "its channels × rows × columns. The strip chooses the place after a convolution's activation.",
     )  # fmt: skip
     return layer or first
 
@@ -138,7 +133,7 @@ def convolution_strip(layers: Layers, layer: str, key: str, forget: tuple[str, .
     if layers.convolutions:
         shown = layers.convolution_of(layer)
         layer_strip(
-            layers.convolutions, shown["name"] if shown else "", {}, key=f"{key}_strip",
+            layers.convolutions, shown.name if shown else "", {}, key=f"{key}_strip",
             on_choose=lambda: _choose_convolution(layers, key, forget),
         )  # fmt: skip
 
@@ -146,8 +141,8 @@ def convolution_strip(layers: Layers, layer: str, key: str, forget: tuple[str, .
 def _choose_convolution(layers: Layers, key: str, forget: tuple[str, ...]) -> None:
     name = st.session_state[f"{key}_strip"]["chosen"]
     found = layers.convolution_of(name) if isinstance(name, str) else None
-    if found is not None and found["site"] in layers.shapes:
-        st.session_state[key] = found["site"]
+    if found is not None and found.site in layers.shapes:
+        st.session_state[key] = found.site
         for other in forget:
             st.session_state.pop(other, None)
 

@@ -11,6 +11,7 @@ from core.runs.ablation_plans import Ablation, forget_ablation, list_ablations, 
 from core.runs.ablation_study import BASE_RUN, Row, changes_for
 from core.runs.run_list import Run, Settings, best_figures, current_jobs, settings_of_run
 from core.serving import jobs
+from core.training.training_settings import TrainingSettings
 from pages.elements.as_text import plain
 from pages.elements.page import errors_shown
 from pages.elements.train_monitor.job_progress import duration
@@ -55,9 +56,9 @@ def _plan(runs: list[Run]) -> None:
     if st.session_state.get("tm_base") not in (None, *bases):
         del st.session_state["tm_base"]
     base_run = left.selectbox("Base run", list(bases), key="tm_base", bind="query-params")
-    base = bases[base_run]
+    base, planned = bases[base_run], TrainingSettings.of(bases[base_run])
     flat = settings_of_run(next(run for run in runs if run.name == base_run))
-    network = {s.name: flat.get(s.name, s.default) for s in models[base["architecture"]].settings}
+    network = {s.name: flat.get(s.name, s.default) for s in models[planned.architecture].settings}
     offered = {change.title: change for change in changes_for(base, network)}
     suggested = free_name(f"ablation_{base_run}")
     name = right.text_input("Name", key="tm_ablation_name", placeholder=suggested, max_chars=60) or suggested
@@ -67,11 +68,11 @@ def _plan(runs: list[Run]) -> None:
     columns = st.columns(4, vertical_alignment="bottom")
     count = columns[0].number_input("Seeds", 1, 20, 2, key="tm_seeds", bind="query-params")
     epochs = columns[1].number_input(
-        "Epochs", 1, 1000, int(base["epochs"]), key=f"tm_ablation_epochs_{base_run}",
+        "Epochs", 1, 1000, planned.epochs, key=f"tm_ablation_epochs_{base_run}",
         help="For every run, the base run included. Fewer are quicker, but differences may change.",
     )  # fmt: skip
     size = columns[2].number_input(
-        "Train images", 2, None, base["train_images"], placeholder="all of them",
+        "Train images", 2, None, planned.train_images, placeholder="all of them",
         key=f"tm_ablation_images_{base_run}", help="For every run; the seed draws which images.",
     )  # fmt: skip
     changes = [offered[title] for title in ticked or ()]
@@ -91,8 +92,8 @@ def _plan(runs: list[Run]) -> None:
             "or seeds."
         )
         return
-    settings = base | {"epochs": int(epochs), "train_images": size}
-    _queue(save_ablation(name, base_run, settings, changes, range(base["seed"], base["seed"] + int(count))))
+    settings = {**base, "epochs": int(epochs), "train_images": size}
+    _queue(save_ablation(name, base_run, settings, changes, range(planned.seed, planned.seed + int(count))))
     st.session_state["tm_ablation_next"] = name
     st.rerun()
 

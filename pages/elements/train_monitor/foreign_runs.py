@@ -39,7 +39,8 @@ def foreign_runs() -> list[Run]:
 def drop_zone() -> None:
     """Take files, say what they were taken for, and ask where that is open."""
     st.markdown(
-        "Drop in a CSV, a JSON, a TensorBoard event file (`events.out.tfevents…`) or a `history.jsonl`. What "
+        "Drop in a CSV or JSON file, a TensorBoard event file (`events.out.tfevents…`) or a "
+        "`history.jsonl`. What "
         "a column means is told from its name, such as `epoch`, `train_loss`, `val_acc` or `lr`; what it was "
         "taken for is shown, and you can change it. Nobody else sees it."
     )
@@ -76,7 +77,7 @@ def extra_curves() -> None:
         return
     chosen = st.multiselect(
         "Other columns of this file", list(run.placed.others), key="tm_others_drawn",
-        placeholder="Choose what else is to be drawn: test, top-k, single classes, …",
+        placeholder="Choose what else to draw: test, top-k, single classes, …",
     )  # fmt: skip
     if chosen:
         by = run.placed.others_by

@@ -146,7 +146,8 @@ def _base_and_factor(runs: Sequence[Run], place: DeltaGenerator) -> tuple[str, s
     base = place.selectbox(
         "Against", list(settings), list(settings).index(base_of(settings)), key="tm_against",
         bind="query-params", format_func=titles.__getitem__,
-        help="The run that the others are measured against: at first the one they have most in common with.",
+        help="The run that the others are measured against: by default, the one they have most in common "
+        "with.",
     )  # fmt: skip
     if not differing:
         return base, None
@@ -174,8 +175,8 @@ def _tables(
     st.dataframe(table, hide_index=True, column_config=dict.fromkeys(shares, _PERCENT))
     st.caption(
         "Accuracies of the best epoch. “Against” compares test accuracies where both runs have one, and "
-        "otherwise those on the images held out. Its 95 % interval counts the chance in which images these "
-        "are, not the chance in the first weights: for that, run an ablation with several seeds."
+        "otherwise those on the images held out. Its 95 % interval covers the chance in the choice of "
+        "images, not that in the first weights: for that, run an ablation with several seeds."
     )
 
 

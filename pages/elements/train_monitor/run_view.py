@@ -152,7 +152,7 @@ def _body(run: Run, view: View) -> None:
 def _why_empty(run: Run) -> str:
     state = run.job.state if run.job is not None else ""
     if state == "waiting":
-        return "It begins by itself when its turn comes; this page need not stay open for that."
+        return "It starts by itself when its turn comes; this page need not stay open."
     if state == "running":
         return "Nothing is recorded yet: the data set is being read, and the first steps come next."
     return "Nothing was recorded."
@@ -179,7 +179,7 @@ def _details(run: Run, history: list[Record], settings: Settings) -> None:
     row = st.container(horizontal=True)
     others = [each.name for each in companions(run)]
     if others and row.button(
-        "Lay the implementations over each other", icon=":material/stacked_line_chart:", key="tm_others"
+        "Compare the implementations", icon=":material/stacked_line_chart:", key="tm_others"
     ):
         st.session_state["tm_runs_next"] = [run.name, *others]
         st.session_state["tm_part_next"] = "Compare"

@@ -4,13 +4,14 @@ import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 import streamlit as st
 
 from core.history import EpochRecord, Record, StepRecord, of_kind, plain_record
 from core.runs.verdict import Verdict
+from core.settings import JsonObject
 
 # Quantity → fields of (an epoch's record for training, for validation, a step's record).
 QUANTITIES = {
@@ -26,7 +27,7 @@ _OVERFITS, _BEST = "#b3441e", "#0b6e8a"  # told apart by every eye; the words be
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#6b4fa0", "#8c5a3c")
 MOST_COLORS, _WITHOUT_COLOR = len(COLORS), "#9aa0a6"
 Points = list[tuple[float, float]]
-Chart = dict[str, Any]  # ECharts' JSON: an option, a series or a mark
+Chart = JsonObject  # of ECharts: an option, a series or a mark
 
 
 @dataclass(frozen=True)

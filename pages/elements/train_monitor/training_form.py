@@ -9,7 +9,7 @@ import streamlit as st
 from core.data.catalogue import catalogue
 from core.errors import SettingError
 from core.serving import jobs
-from core.settings import RENAMED, Setting, assignments_in, settings_of
+from core.settings import RENAMED, Setting, SettingValue, assignments_in, settings_of
 from core.training.training_settings import TrainingSettings
 from pages.elements.as_text import plain
 from pages.elements.page import errors_shown
@@ -24,7 +24,7 @@ GROUPS = {
         "weight_decay", "label_smoothing", "clip_gradient", "trainable", "unfreeze_at", "validation",
     ),
 }  # fmt: skip
-Options = dict[str, Any]  # settings of a training by name, as the command line gets them
+Options = dict[str, SettingValue]  # settings of a training by name, as the command line gets them
 _ELSEWHERE = ("dataset", "dataset_settings", "architecture", "architecture_settings")
 
 

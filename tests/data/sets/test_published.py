@@ -1,7 +1,10 @@
 """Fashion-MNIST, CIFAR-10 and digits, with stand-ins for what would have to be fetched."""
 
 import gzip
+import hashlib
+import io
 import struct
+import tarfile
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ import torchvision
 from core.data.sets import cifar10, datasets, fashion_mnist
 from core.errors import BadDataset, Unavailable
 from core.paths import home
+from tests.publisher import Publisher, published
 
 rng = np.random.default_rng(0)
 
@@ -69,28 +73,32 @@ def test_the_data_folder_comes_first(suffix):
     assert len(data.splits["test"]) == 12
 
 
-def test_fashion_mnist_is_downloaded_by_torchvision(monkeypatch):
-    asked = []
+def test_fashion_mnist_is_downloaded_once_and_checked(monkeypatch):
+    write_fashion(home("stand-in"), ".gz")
+    files = {f"/{path.name}": path.read_bytes() for path in home("stand-in").glob("train*")}
+    monkeypatch.setattr(fashion_mnist, "SHA256", {
+        path[1:]: hashlib.sha256(data).hexdigest() for path, data in files.items()
+    })  # fmt: skip
+    with published(files) as address:
+        monkeypatch.setattr(fashion_mnist, "ADDRESS", f"{address}/")
+        assert len(datasets["fashion_mnist"](download=True).splits["train"]) == 12
+    assert len(datasets["fashion_mnist"](download=True).splits["train"]) == 12  # now without the server
 
-    def stand_in(root, download):
-        asked.append(download)
-        write_fashion(home("data", "FashionMNIST", "raw"))
 
-    monkeypatch.setattr(torchvision.datasets, "FashionMNIST", stand_in)
-    assert len(datasets["fashion_mnist"](download=True).splits["train"]) == 12
-    datasets["fashion_mnist"](download=True)
-    assert asked == [True]  # once
+def test_the_wrong_training_images_are_refused(monkeypatch):
+    write_fashion(home("stand-in"), ".gz")
+    files = {f"/{path.name}": path.read_bytes() for path in home("stand-in").glob("train*")}
+    with published(files) as address:
+        monkeypatch.setattr(fashion_mnist, "ADDRESS", f"{address}/")
+        with pytest.raises(Unavailable, match="arrived broken"):
+            datasets["fashion_mnist"](download=True)
+    assert "train" not in datasets["fashion_mnist"]().splits
 
 
-@pytest.mark.parametrize(("name", "what"), [("fashion_mnist", "FashionMNIST"), ("cifar10", "CIFAR10")])
-def test_without_a_network_the_message_says_what_to_do(monkeypatch, name, what):
-    def stand_in(*args, **kwargs):
-        raise RuntimeError("Error downloading x:\nTried http://y, got:\n<urlopen error no route to host>")
-
-    monkeypatch.setattr(torchvision.datasets, what, stand_in)
-    with pytest.raises(
-        Unavailable, match=r"downloaded \(<urlopen error no route to host>\)\. Is there a network\?"
-    ):
+@pytest.mark.parametrize(("name", "module"), [("fashion_mnist", fashion_mnist), ("cifar10", cifar10)])
+def test_without_a_network_the_message_names_the_file_and_its_place(monkeypatch, name, module):
+    monkeypatch.setattr(module, "ADDRESS", "http://127.0.0.1:9/")
+    with pytest.raises(Unavailable, match=r"could not be downloaded .* put it here as .*data"):
         datasets[name](download=True)
 
 
@@ -102,16 +110,36 @@ def test_a_broken_idx_file_is_named():
 
 
 def test_cifar10_that_is_not_here_says_where_it_is_looked_for():
-    with pytest.raises(Unavailable, match=r"CIFAR-10 is not here\. .*cifar10\.zip"):
+    with pytest.raises(Unavailable, match=r"CIFAR-10 is not on this machine\. .*cifar10\.zip"):
         datasets["cifar10"]()
 
 
-def test_cifar10_s_binary_version():
+def cifar_records():
+    """Images, labels, and both as the binary version has them."""
     images = rng.integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
     labels = np.arange(6, dtype=np.uint8)
     records = np.concatenate([labels[:, None], images.transpose(0, 3, 1, 2).reshape(6, -1)], axis=1)
+    return images, labels, records
+
+
+CIFAR_FILES = [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]
+
+
+def cifar_archive(records):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as packed:
+        for name in CIFAR_FILES:
+            data = records.astype(np.uint8).tobytes()
+            about = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            about.size = len(data)
+            packed.addfile(about, io.BytesIO(data))
+    return out.getvalue()
+
+
+def test_cifar10_s_binary_version():
+    images, labels, records = cifar_records()
     folder = home("data", "cifar-10-batches-bin")
-    for name in [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]:
+    for name in CIFAR_FILES:
         records.tofile(folder / name)
     data = datasets["cifar10"]()
     assert len(data.splits["train"]) == 30
@@ -122,11 +150,46 @@ def test_cifar10_s_binary_version():
         datasets["cifar10"]()
 
 
+def test_cifar10_is_downloaded_checked_and_unpacked(monkeypatch):
+    images, labels, records = cifar_records()
+    archive = cifar_archive(records)
+    monkeypatch.setattr(cifar10, "SHA256", hashlib.sha256(archive).hexdigest())
+    with published({"/cifar.tar.gz": archive}) as address:
+        monkeypatch.setattr(cifar10, "ADDRESS", f"{address}/cifar.tar.gz")
+        Publisher.breaks = 1
+        data = datasets["cifar10"](download=True)
+    assert np.array_equal(data.splits["test"].images, images)
+    assert data.splits["test"].labels.tolist() == labels.tolist()
+    assert [path.name for path in home("data").iterdir()] == ["cifar-10-batches-bin"]
+    assert datasets["cifar10"]().fingerprint == data.fingerprint
+
+
+def test_another_archive_than_the_published_one_is_not_unpacked(monkeypatch):
+    with published({"/cifar.tar.gz": cifar_archive(cifar_records()[2])}) as address:
+        monkeypatch.setattr(cifar10, "ADDRESS", f"{address}/cifar.tar.gz")
+        with pytest.raises(Unavailable, match="arrived broken"):
+            datasets["cifar10"](download=True)
+    assert not list(home("data").iterdir())
+
+
+def test_an_archive_that_was_put_there_by_hand_is_used_or_named():
+    images, _, records = cifar_records()
+    path = home("data") / "cifar-10-binary.tar.gz"
+    path.write_bytes(cifar_archive(records)[:-2000])
+    with pytest.raises(Unavailable, match=r"cifar-10-binary\.tar\.gz in the data folder cannot be unpacked"):
+        datasets["cifar10"]()
+    assert [found.name for found in home("data").iterdir()] == [path.name]
+    path.write_bytes(cifar_archive(records))
+    assert np.array_equal(datasets["cifar10"]().splits["test"].images, images)
+
+
 def test_pickled_batches_that_are_not_the_published_ones_are_never_opened(tmp_path):
     folder = home("data", "cifar-10-batches-py")
     for name in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"]:
         (folder / name).write_bytes(b"cos\nsystem\n(S'touch " + str(tmp_path / "hacked").encode() + b"'\ntR.")
-    with pytest.raises(Unavailable, match=r"CIFAR-10 could not be read \(Dataset not found or corrupted"):
+    with pytest.raises(
+        Unavailable, match=r"CIFAR-10 could not be read from .* \(Dataset not found or corrupted\)"
+    ):
         datasets["cifar10"]()
     assert not (tmp_path / "hacked").exists()
 

@@ -8,9 +8,9 @@ from pages.elements import address
 def _script():
     import streamlit as st
 
-    from pages.elements.address import new_address, remember
+    from pages.elements.address import AddressMemory, new_address, remember
 
-    memory = st.session_state.setdefault("memory", {"address": None})
+    memory = st.session_state.setdefault("memory", AddressMemory())
     if "do" in st.session_state:
         remember(memory, ["p", "q"], st.session_state.pop("do"))
     st.session_state["found"] = new_address(memory, ["p", "q"])

@@ -205,7 +205,7 @@ def test_a13_every_line_end_is_read(end):
 
 
 def test_a14_a_download_with_a_word_names_the_line():
-    with pytest.raises(BadHistory, match=r"tb_bad.csv, line 3: Value is 'abc', which is no number"):
+    with pytest.raises(BadHistory, match=r"tb_bad.csv, line 3: Value is 'abc', which is not a number"):
         read_history("tb_bad.csv", b"Wall time,Step,Value\n1.6e9,0,\n1.6e9,1,abc\n")
 
 
@@ -414,13 +414,13 @@ def test_the_sentences_say_what_was_taken_for_what():
     [
         (b"", "is empty"),
         (b"\x89PNG\r\n\xff\xfe", "neither text nor a TensorBoard event file"),
-        (b"epoch,loss\n1,2.0\n2,oops\n", "h.file, line 3: loss is 'oops', which is no number"),
+        (b"epoch,loss\n1,2.0\n2,oops\n", "h.file, line 3: loss is 'oops', which is not a number"),
         (b"epoch,loss\n", "no lines"),
         (b"epoch,loss\n1,2,3\n", "line 2 has 3 cells and the heading has 2"),
         (b"1,2\n2,1\n", "line 1: there are numbers where the names of the columns should stand"),
         (b'epoch,loss\n1,"2\n2,1\n', "line 2: a quotation mark is opened and not closed"),
         (b"epoch,loss\n1," + b"9" * 200_000, "line 2 cannot be read"),
-        (b"epoch,loss\n1,2\n2,\x00\n", "line 3 holds a byte that is no text"),
+        (b"epoch,loss\n1,2\n2,\x00\n", "line 3 holds a byte that is not text"),
         (b"[" * 100_000, "objects within objects"),
         (b'{"a": {"b": []}}', "JSON in which no table is found"),
         (b"[{}]", "neither numbers nor words"),
@@ -428,7 +428,7 @@ def test_the_sentences_say_what_was_taken_for_what():
         (b'{"kind": "epoch", "loss": 1}\n', "no whole number called 'epoch'"),
         (
             b'{"kind": "epoch", "epoch": 1, "train_loss": "x"}\n',
-            "line 1: train_loss is 'x', which is no number",
+            "line 1: train_loss is 'x', which is not a number",
         ),
         (b'{"kind": "end", "metrics": 5}\n', "line 1: metrics is 5, where names with values belong"),
         (b"\n" * (MAXIMUM_MEGABYTES * 2**20 + 1), "at most 8 MB are read"),
