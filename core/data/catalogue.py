@@ -197,7 +197,8 @@ def add_upload(
 ) -> tuple[str, ImageDataset]:  # fmt: skip
     """Keep a zip of images for everyone, and read it: (its name in the catalogue, the data set).
 
-    The same file sent twice is the same data set, also under another name; what is said the second time holds.
+    The same file sent twice is the same data set, also under another name; what is said the second time
+    holds.
 
     Args:
         said: What its folders are, over the guess: some of `READING_SETTINGS`.
