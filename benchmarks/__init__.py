@@ -1,6 +1,6 @@
 """What is measured against what users would pick instead, side by side in one run.
 
-`python -m benchmarks` runs every file of this folder and writes the table of the README; with a name behind
+`python -m benchmarks` runs every file of this folder and writes the table of docs/speed.md; with a name behind
 it, it runs one. A file has a function `measure() -> list[Row]`. Machines are noisy: both sides take turns in
 one process, medians are compared, and the ratio is what can be trusted.
 """
