@@ -25,7 +25,8 @@ TIMM = """
     dla46_c dpn48b eca_halonext26ts ecaresnet26t edgenext_xx_small efficientformer_l1 efficientformerv2_s0
     efficientnet_cc_b0_4e efficientvim_m1 efficientvit_b0 efficientvit_m0 ese_vovnet19b_slim_dw
     eva02_tiny_patch14_224 fasternet_t0 fastvit_t8 focalnet_tiny_srf gcvit_xxtiny gernet_s ghostnet_050
-    ghostnetv3_050 gmlp_ti16_224 hardcorenas_a hgnetv2_b0 hiera_tiny_224 hieradet_small hrnet_w18_small iformer_t
+    ghostnetv3_050 gmlp_ti16_224 hardcorenas_a hgnetv2_b0 hiera_tiny_224 hieradet_small
+    hrnet_w18_small iformer_t
     inception_next_atto inception_v3 inception_v4 lambda_resnet26t lcnet_035 lcnetv2_small legacy_seresnet18
     legacy_xception levit_128s levit_conv_128s lowformer_b0 mambaout_femto maxxvit_rmlp_nano_rw_256
     mixer_s32_224 mobilenetv3_small_050 mobilenetv4_conv_small mobileone_s0 mobilevit_xxs mobilevitv2_050
