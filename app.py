@@ -21,6 +21,7 @@ from pages.elements.page import ICON, SIDEBAR
 log = logging.getLogger(__name__)
 FEWEST_DESCRIPTORS = 1024
 DESCRIPTORS_A_VISITOR = 7
+SECONDS_BETWEEN_THREADS = 0.001
 
 if __name__ != "__main__":  # no session yet: that is as it should be, and need not be said once per page
     logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").setLevel(logging.ERROR)
@@ -71,6 +72,9 @@ async def lifespan(app: st.App) -> AsyncIterator[None]:
             "this system lets the server open %d files at once, which is enough for about %d visitors",
             descriptors, descriptors // DESCRIPTORS_A_VISITOR,
         )  # fmt: skip
+    # A thread that computes gives the interpreter away at every call of PyTorch, and beside pages that run it
+    # gets it back only after such a time: 5 ms by default, two hundred times in one prediction.
+    sys.setswitchinterval(SECONDS_BETWEEN_THREADS)
     warm_up()
     if roles.class_mode():
         address = config.get_option("server.address") or ""

@@ -5,7 +5,7 @@ import streamlit as st
 
 from core.data.dataset import ImageDataset, Split
 from core.embedding.embed import sample_rows
-from core.embedding.projections import PROJECTIONS
+from core.embedding.projections import PROJECTIONS, has_opentsne
 from core.errors import BadDataset
 from core.evaluation.prediction import match_classes
 from core.evaluation.probabilities import probabilities
@@ -164,6 +164,11 @@ with page(
     number = chosen.removeprefix(address)
     at = int(np.searchsorted(rows, int(number))) if chosen.startswith(address) and number.isdigit() else -1
     picked = at if 0 <= at < len(rows) and rows[at] == int(number) else -1
+    if projection == "tsne" and not has_opentsne():
+        st.caption(
+            "openTSNE is not installed: scikit-learn's t-SNE stands in for it, and a new image is placed "
+            "among its nearest neighbors."
+        )
     how = MapSettings(projection, dimensions, settings)
 
     maps, lines, notes, judges = [], [], [], True

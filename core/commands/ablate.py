@@ -28,10 +28,12 @@ def add_parser(subparsers: Any) -> None:
     what.add_argument("--each", metavar="LAYER", help="such as conv3: each of its channels, one at a time")
     parser.add_argument("--dataset", help="see `python -m core datasets` (default: what it was trained on)")
     parser.add_argument("--split", default="test", help="(default: test)")
-    parser.add_argument("--images", type=int, help="how many, every class with its share (default: all)")
+    parser.add_argument(
+        "--images", type=int, help="how many images, with the classes in proportion (default: all)"
+    )
     parser.add_argument("--how", default="zero", help="zero (default), mean, or resample from other images")
     parser.add_argument("--random", type=int, default=0, metavar="TIMES", help="compare with random channels")
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 

@@ -24,7 +24,7 @@ from core.data.folder_layout import READING_SETTINGS, FolderReading
 from core.data.sets import datasets
 from core.disk import require_room
 from core.errors import BadDataset, SettingError, UnknownName
-from core.paths import home
+from core.paths import from_json, home
 from core.progress import Progress, no_progress
 from core.settings import Setting, check_settings
 
@@ -197,7 +197,8 @@ def add_upload(
 ) -> tuple[str, ImageDataset]:  # fmt: skip
     """Keep a zip of images for everyone, and read it: (its name in the catalogue, the data set).
 
-    The same file sent twice is the same data set, also under another name; what is said the second time holds.
+    The same file sent twice is the same data set, also under another name; what is said the second time
+    holds.
 
     Args:
         said: What its folders are, over the guess: some of `READING_SETTINGS`.
@@ -280,7 +281,7 @@ class _About:
 
 def _about(path: Path) -> _About:
     try:
-        found = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        found = from_json(path.with_suffix(".json").read_bytes())
         said = {str(key): str(value) for key, value in dict(found.get("said", {})).items()}
         return _About(str(found["title"]), float(found.get("uploaded", 0)), said)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -5,6 +5,7 @@ between two pictures is the method. PCA keeps distances as far as a flat picture
 is next to whom, and the distances between far groups in them mean nothing.
 """
 
+import importlib.util
 import os
 import threading
 import warnings
@@ -24,6 +25,7 @@ from core.settings import Range, Setting, settings_of
 NEIGHBORS = 150
 FEWEST_IMAGES = 8
 SEED = 0
+NEIGHBORS_WITHOUT_FORCES = 5  # among which a new point lies where there is no openTSNE
 # 1,800 images: Barnes-Hut took half of the time of FFT. openTSNE itself changes at 10,000.
 FFT_FROM = 6000
 THREADS_FROM = 3000
@@ -144,6 +146,8 @@ def tsne(
     Source:
         van der Maaten, Hinton 2008, JMLR 9; Linderman et al. 2019, "FIt-SNE", Nature Methods 16; openTSNE
     """
+    if not has_opentsne():
+        return _tsne_of_scikit_learn(space, dimensions, perplexity, progress)
     from openTSNE import TSNE
 
     steps, done = STEPS if len(space.features) < FFT_FROM else STEPS_OF_MANY, 0
@@ -169,6 +173,28 @@ def tsne(
     return ProjectedPoints(np.asarray(embedding, np.float32))
 
 
+def has_opentsne() -> bool:
+    """Whether openTSNE is here; for Linux on Arm it has no wheel."""
+    return importlib.util.find_spec("openTSNE") is not None
+
+
+def _tsne_of_scikit_learn(
+    space: FeatureSpace, dimensions: int, perplexity: float, progress: Progress
+) -> ProjectedPoints:
+    """What stands in for openTSNE: the same picture, slower, and in one go."""
+    from sklearn.manifold import TSNE
+
+    progress(0.0, "t-SNE by scikit-learn, in one go")
+    fit = TSNE(
+        dimensions,
+        perplexity=min(perplexity, (len(space.features) - 1) / 3),
+        init=_start(space, dimensions).astype(np.float32),
+        n_jobs=_threads(len(space.features)),
+        random_state=SEED,
+    )
+    return ProjectedPoints(np.asarray(fit.fit_transform(space.features), np.float32))
+
+
 def place_by_tsne(
     new: np.ndarray, space: FeatureSpace, picture: ProjectedPoints, **settings: Any
 ) -> np.ndarray:
@@ -177,6 +203,8 @@ def place_by_tsne(
     Source:
         Poličar, Stražar, Zupan 2023, "Embedding to reference t-SNE space", Machine Learning 112; openTSNE
     """
+    if not has_opentsne():
+        return _amid_nearest(new, space, np.array(picture.points, np.float32), NEIGHBORS_WITHOUT_FORCES)
     from openTSNE import TSNEEmbedding
 
     points = np.array(picture.points, np.float64)
@@ -188,6 +216,14 @@ def place_by_tsne(
         random_state=SEED,
     )
     return np.asarray(finished.transform(np.asarray(new, np.float32)), np.float32)
+
+
+def _amid_nearest(new: np.ndarray, space: FeatureSpace, points: np.ndarray, few: int) -> np.ndarray:
+    """In the middle of the nearest images of the picture, the nearer the heavier."""
+    indices, near = nearest_to(new, space.features, few)
+    weights = np.exp(-near / np.maximum(near[:, -1:], 1e-12))
+    placed = np.einsum("mk,mkd->md", weights / weights.sum(1, keepdims=True), points[indices])
+    return np.asarray(placed, np.float32)
 
 
 def umap(

@@ -105,7 +105,7 @@ def check_accuracy(
     short = (
         f"less than the {_percent(claimed)} that were claimed"
         if claimed is not None
-        else "hardly more than guessing"
+        else "hardly better than guessing"
     )
     words = f"It reaches {shown}, {short}. "
     if cause is None:

@@ -40,11 +40,12 @@ def _warm_up() -> None:
     finally:
         gc.enable()
     try:
-        for step in STEPS:
+        _ask(_look_once)
+        _import_what_shapes_need()
+        for step in STEPS[1:]:
             _ask(step)
     except ConvoscopeError as error:  # a visitor who asks for it is told so on the page
         log.warning("the default network is not ready: %s", error)
-    _import_what_shapes_need()
     try:
         keep_within_limits()
     except (ConvoscopeError, OSError) as error:  # the page Storage says so as well
@@ -97,6 +98,14 @@ def _look_at_several(classifier: "Classifier", progress: Progress) -> Answer:
     return {}
 
 
+def _list_maps(classifier: "Classifier", progress: Progress) -> Answer:
+    """Which layers give maps: Attribution asks it before the first visitor's picture, in one go."""
+    from core.network.feature_maps import feature_maps
+
+    feature_maps(classifier)
+    return {}
+
+
 def _follow(classifier: "Classifier", progress: Progress) -> Answer:
     """What the network is made of, which the incremental maps need."""
     from core.occlusion.local_layers import describe
@@ -114,7 +123,7 @@ def _hide(classifier: "Classifier", progress: Progress) -> Answer:
     return {}
 
 
-STEPS = (_look_once, _look_at_several, _follow, _hide)
+STEPS = (_look_once, _look_at_several, _list_maps, _follow, _hide)
 
 
 def _gray(classifier: "Classifier"):  # type: ignore[no-untyped-def]

@@ -47,7 +47,7 @@ class Place:
 
     Attributes:
         ahead: How many questions have their turn before this one, each counted once.
-        labels: What they are, in their order, as far as they have said.
+        labels: What they are, in their order, as far as they have said, each kind once.
         seconds: About how long until its turn.
     """
 
@@ -118,17 +118,20 @@ class Task:
         """It has been begun; it may be another question's turn at this moment."""
         return self.begun
 
-    def place(self) -> Place:
-        """Who has a turn before this question is begun, and about how long that takes."""
+    def place(self, *, age: float = 0.0) -> Place:
+        """Who has a turn before this question is begun, and about how long that takes.
+
+        Args:
+            age: Seconds since others asked for their places, up to which yours may be from then: fifty who
+                wait and look need the line to be put in order once.
+        """
+        global _places
         with _lock:
             if self.begun or self not in _line:
                 return Place(0, (), 0.0)
-            before = _turns.order(_line)
-            before = before[: before.index(self)]
-            if _has_turn is not None and _has_turn not in before:
-                before.insert(0, _has_turn)
-            labels = tuple(task.label for task in before if task.label)
-            return Place(len(before), labels, sum(_turns.seconds_of_turn(task) for task in before))
+            if time.monotonic() - _places[0] > age or id(self) not in _places[1]:
+                _places = (time.monotonic(), _all_places())
+            return _places[1][id(self)]
 
     def ahead(self) -> int:
         """How many questions have a turn before this one."""
@@ -215,6 +218,26 @@ _free: list[Desk] = []  # of threads without a question; the one that worked las
 _closing = False
 _computed = 0
 _classifiers: OrderedDict[str, tuple[str | None, Classifier]] = OrderedDict()  # touched in one's turn only
+
+
+_places: tuple[float, dict[int, Place]] = (0.0, {})  # when they were found, and those of all who wait
+
+
+def _all_places() -> dict[int, Place]:
+    """The places of all questions in the line, each by its `id`. Under the lock."""
+    found: dict[int, Place] = {}
+    order = _turns.order(_line)
+    if _has_turn is not None and _has_turn in order:
+        order.remove(_has_turn)
+        order.insert(0, _has_turn)
+    labels: tuple[str, ...] = ()
+    seconds = 0.0
+    for ahead, task in enumerate(order):
+        found[id(task)] = Place(ahead, labels, seconds)
+        seconds += _turns.seconds_of_turn(task)
+        if task.label and task.label not in labels:
+            labels = (*labels, task.label)
+    return found
 
 
 def _give_turn() -> None:

@@ -26,8 +26,8 @@ from pages.elements.as_text import as_written
 T = TypeVar("T")
 SECONDS_WITHOUT_BAR = 0.3  # what takes less gets no progress bar, which would flicker
 SECONDS_WITHOUT_CANCEL = 1.5
-LOOK_EVERY = 0.1  # seconds
-DRAW_EVERY = 0.5  # what has not changed, and what waits in the line
+LOOK_EVERY = 0.25  # seconds
+DRAW_EVERY = 1.0  # seconds: what waits in the line
 LABELS_SHOWN = 3  # of the questions before one's own
 
 
@@ -44,40 +44,6 @@ class Shown:
     message: str
     cancel: str = "Cancel"
     watch: Callable[[], None] | None = None
-
-
-def ask(
-    label: str,
-    classifier: str,
-    analysis: Analysis,
-    *,
-    depends_on: tuple[Any, ...] = (),
-    short: bool = True,
-    quick: bool = False,
-    message: str = "",
-    cancel: str = "Cancel",
-    watch: Callable[[], None] | None = None,
-) -> Answer:
-    """The answer of an analysis: stored, shared with all who ask the same, or computed now with a bar.
-
-    Args:
-        label: What is asked; the same words are always the same analysis.
-        classifier: Its name in the catalogue.
-        analysis: A function of (classifier, progress) that returns a dictionary of arrays and JSON values.
-        depends_on: All that the answer depends on besides classifier and label, as JSON values.
-        short: It takes seconds, not minutes.
-        quick: It takes one pass of the network or so, such as a prediction, and goes before everything else.
-        message: What the bar says; otherwise what the analysis says.
-        cancel: What is written on the button that ends it.
-        watch: Called several times a second while it runs; may draw what is there so far.
-    Raises:
-        ConvoscopeError: What the analysis raised.
-    """
-    key = question(label, classifier, depends_on)
-    stored = store.find(key)
-    if stored is not None:
-        return stored
-    return _wait(key, label, classifier, analysis, Shown(message or label, cancel, watch), short, quick)
 
 
 def asked(
@@ -118,15 +84,6 @@ def fetched(question: Question[T]) -> Question[T]:
         _fetch(question.classifier)
         return replace(question)  # its key is made anew, now that the weights are here
     return question
-
-
-def question(label: str, classifier: str, depends_on: tuple[Any, ...] = ()) -> str:
-    """What such an answer is stored under. Weights that are not here yet are fetched first."""
-    fingerprint = catalogue.fingerprint_of(classifier)
-    if fingerprint is None:
-        _fetch(classifier)
-        fingerprint = catalogue.fingerprint_of(classifier) or ""
-    return store.key_of(fingerprint, label, depends_on)
 
 
 def canceled() -> set[str]:
@@ -179,21 +136,32 @@ def _show(task: worker.Task, key: str, place: Any, shown: Shown) -> None:
         bar = st.progress(0.0, as_written(shown.message))
         waited, drawn_at, drawn = SECONDS_WITHOUT_BAR, 0.0, (0.0, "")
         button = False
-        # Drawing is also where a script that was superseded ends, and with it the waiting. A class that waits
-        # would keep the interpreter busy with bars that have not moved.
+        # A class that waits would keep the interpreter busy with bars that have not moved: they are looked at
+        # often and drawn where something has changed.
         while not task.wait(LOOK_EVERY):
             waited += LOOK_EVERY
             if task.running or waited - drawn_at >= DRAW_EVERY:
-                text = as_written(in_words(task.place(), shown.message) or task.message or shown.message)
+                place_in_line = task.place(age=DRAW_EVERY / 2)
+                text = as_written(in_words(place_in_line, shown.message) or task.message or shown.message)
                 now = min(1.0, max(0.0, task.share)), text
-                if now != drawn or waited - drawn_at >= DRAW_EVERY:
+                drawn_at = waited
+                if now != drawn:
                     bar.progress(*now)
-                    drawn, drawn_at = now, waited
+                    drawn = now
             if waited > SECONDS_WITHOUT_CANCEL and not button:
                 button = True
                 st.button(shown.cancel, key=f"cancel_{key[:16]}", on_click=canceled().add, args=(key,))
             if shown.watch is not None:
                 shown.watch()
+            end_if_superseded()
+
+
+def end_if_superseded() -> None:
+    """End this script here if its visitor has clicked on something meanwhile: drawing would, too, for more.
+
+    Streamlit looks for that whenever the session's state is read.
+    """
+    _ = "canceled_questions" in st.session_state
 
 
 def in_words(place: worker.Place, message: str) -> str:
@@ -209,4 +177,6 @@ def in_words(place: worker.Place, message: str) -> str:
 def _duration(seconds: float) -> str:
     if seconds < 1:
         return "less than a second"
+    if seconds > 20:
+        seconds = 5 * round(seconds / 5)  # figures that change all the time are drawn all the time
     return f"about {seconds:.0f} s" if seconds < 100 else f"about {seconds / 60:.0f} min"

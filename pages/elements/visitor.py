@@ -1,7 +1,7 @@
 """Who sits at the browser of this session, and what is taken from what they upload."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import streamlit as st
 from streamlit.runtime import Runtime
@@ -50,7 +50,8 @@ def read_once(file: UploadedFile, read: Callable[[bytes, str], T], key: str) -> 
     """
     held = st.session_state.get(key)
     if held is None or held[0] != file.file_id:
-        found, refused = None, None
+        found: T | None = None
+        refused: ConvoscopeError | None = None
         try:
             found = read(file.getvalue(), file.name)
         except ConvoscopeError as error:
@@ -59,7 +60,7 @@ def read_once(file: UploadedFile, read: Callable[[bytes, str], T], key: str) -> 
         taken(file)
     if held[2] is not None:
         raise held[2].with_traceback(None)
-    return held[1]  # type: ignore[no-any-return]
+    return cast(T, held[1])
 
 
 def _is_listed_teacher() -> bool:

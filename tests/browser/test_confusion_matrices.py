@@ -103,7 +103,7 @@ def test_the_last_of_quick_clicks_counts_on_a_slow_machine(page, server, predict
     i = int(np.bincount(predictions.labels).argmax())
     expected = predictions.rows[predictions.where(true=i, predicted=i)].tolist()[:24]
     open_page(page, server, cm_cell=f"{i}-{i}")
-    assert shown_images(page, f"“{i}” rightly recognized") == expected
+    assert shown_images(page, f"“{i}” recognized correctly") == expected
     page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 6})
     for row in expected[:5]:
         page.locator(f'ul.wall button[data-id="{row}"]').dispatch_event("click")

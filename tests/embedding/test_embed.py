@@ -1,5 +1,7 @@
 """Features, projections and their trust, against scikit-learn."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -232,3 +234,27 @@ def test_samples_are_stratified():
     np.testing.assert_array_equal(sample_rows(split, 400), np.arange(40))
     with pytest.raises(SettingError, match="3 images were asked for: choose 8 or more"):
         sample_rows(split, 3)
+
+
+def test_without_opentsne_scikit_learn_stands_in(space, digits, monkeypatch):
+    from core.embedding import projections
+
+    usual = projections.tsne(space)
+    monkeypatch.setitem(sys.modules, "openTSNE", None)  # as on Linux on Arm, for which it has no wheel
+    monkeypatch.setattr(projections, "has_opentsne", lambda: False)
+    picture = projections.tsne(space)
+    kept = [projections_kept(space, found) for found in (picture, usual)]
+    assert kept[0] > 0.8 * kept[1]
+    placed = projections.place_by_tsne(digits[0][:20], space, picture)
+    near = np.linalg.norm(placed - picture.points[:20], axis=1)
+    typical = np.linalg.norm(picture.points - picture.points.mean(0), axis=1).mean()
+    assert np.median(near) < typical / 4
+
+
+def projections_kept(space, picture):
+    """The share of each image's ten nearest that are among its ten nearest in the picture."""
+    points = picture.points
+    distances = np.linalg.norm(points[:, None] - points[None], axis=2)
+    np.fill_diagonal(distances, np.inf)
+    found = np.argsort(distances, 1)[:, :10]
+    return np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found, space.indices[:, :10], strict=True)])

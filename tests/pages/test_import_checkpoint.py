@@ -10,6 +10,7 @@ import torch
 import torchvision
 from streamlit.testing.v1 import AppTest
 
+from core import roles
 from core.models.architectures import models
 from core.models.catalogue import load, names
 
@@ -81,7 +82,7 @@ def test_what_was_tried_is_not_kept_once_something_changed(app: AppTest) -> None
     ("data", "name", "message"),
     [
         (b"", "empty.pth", "is empty"),
-        (b"\x89PNG", "photo.pth", "no file of weights"),
+        (b"\x89PNG", "photo.pth", "not a file of weights"),
     ],
 )
 def test_other_files_are_refused_in_words(app: AppTest, data: bytes, name: str, message: str) -> None:
@@ -166,3 +167,10 @@ def test_networks_are_built_traced_and_kept_where_the_models_are(
     app.button(key="import_keep").click().run()
     assert "Kept as **imported/mine**" in texts(app)
     assert set(threads) == {"worker"}
+
+
+def test_a_visitor_of_a_class_imports_nothing(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roles, "_visitor", lambda: roles.Visitor("ann", False))
+    with_file(app, weights())
+    assert "Only the teacher may import a checkpoint" in app.error[0].value.replace("\\", "")
+    assert not [button for button in app.button if button.key == "import_try"]

@@ -20,6 +20,8 @@ def test_pytorch_and_the_default_network_are_ready_afterwards(tmp_path):
         "assert not {'torchvision', 'timm'} & set(sys.modules)\n"
         # What the first look at shapes would import in somebody's turn: PyTorch's compiler.
         "before = set(sys.modules)\n"
+        "import core.network.feature_maps as maps\n"
+        "maps.trace_layers = None  # nor is anything traced again for Attribution's list of layers\n"
         "from core.network.feature_maps import feature_maps\n"
         "feature_maps(worker._classifiers[DEFAULT_NETWORK][1])\n"
         "assert not [m for m in set(sys.modules) - before if m.startswith('torch._dynamo')]\n"

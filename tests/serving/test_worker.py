@@ -344,6 +344,8 @@ def test_a_question_of_many_sessions_counts_once_in_the_line():
     assert place.ahead == 2
     assert place.labels == ("Saliency", "Occlusion")
     assert place.seconds > 0
+    assert last.place(age=60) is last.place(age=60)
+    assert shared[0].place(age=60).ahead == 1
     go.set()
     for task, session in [(first, "first"), (last, "last"), *((t, f"s{i}") for i, t in enumerate(shared))]:
         assert task.wait(60)

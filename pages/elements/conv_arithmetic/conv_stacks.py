@@ -90,7 +90,7 @@ def _read(text: str, side: int, channels: int) -> tuple[Stack, list[Row]] | None
     except BadStack as error:
         st.error(as_written(error), icon=":material/error:")
         if "conv_stack_good" in st.session_state:
-            st.caption("Beside and below stands the last good stack.")
+            st.caption("The last good stack is shown beside and below.")
     found: tuple[Stack, list[Row]] | None = st.session_state.get("conv_stack_good")
     return found
 
@@ -114,9 +114,9 @@ def _table(rows: list[Row], side: int) -> None:
             "parameters": st.column_config.NumberColumn(format="localized"),
             "MACs": st.column_config.NumberColumn(format="compact"),
             "sees": st.column_config.NumberColumn(
-                "sees (pixels)", help="Side of the receptive field of one unit."
+                "sees (pixels)", help="The side of the receptive field of one unit."
             ),
-            "jump": st.column_config.NumberColumn(help="Pixels of the image from one unit to the next."),
+            "jump": st.column_config.NumberColumn(help="The pixels of the image from one unit to the next."),
         },
     )
     with st.container(horizontal=True):
@@ -166,7 +166,7 @@ def _predicted(stack: Stack, side: int) -> bool:
     return predict_first(
         "How many pixels of a row does one unit behind the last layer see?",
         sees,
-        f"pixels are seen, of the {side} there are",
+        f"pixels are seen, out of {side}",
         about=(stack, side),
     )
 
@@ -187,7 +187,7 @@ def _gradients() -> None:
     st.caption(
         "A random network of layers x → relu(W x), and the same with its input added. On a chain the "
         "gradient is "
-        "multiplied at every layer and vanishes or explodes; past an addition it has a way of its own."
+        "multiplied at every layer and vanishes or explodes; past an addition it has its own path."
     )
     with st.container(horizontal=True):
         depth = st.slider("Layers", 2, 100, 40, key="conv_gradient_depth", bind="query-params", width=320)
@@ -227,7 +227,7 @@ def _gradients() -> None:
 
 def _shipped(photo: ReadImage) -> None:
     """Sizes and the measured receptive field of a trained network; only this needs PyTorch."""
-    if not st.toggle("A shipped network beside it", key="conv_stack_network", bind="query-params"):
+    if not st.toggle("Compare with a shipped network", key="conv_stack_network", bind="query-params"):
         return
     from pages.elements.conv_arithmetic.network_field import network_field
 

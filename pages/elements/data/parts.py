@@ -303,6 +303,7 @@ def upload() -> None:
 
     def cancel() -> None:
         st.session_state["data_upload_done"] = file.file_id
+        st.session_state.pop("data_upload_files", None)
         taken(file)
 
     with cancelable_progress("data_upload_cancel", cancel) as progress:

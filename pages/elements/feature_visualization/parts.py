@@ -259,13 +259,11 @@ def show(wanted: Wanted, found: Visualization, best: BestAnswers) -> None:
         st.info(found.note, icon=":material/info:")
     with st.container(horizontal=True, vertical_alignment="center"):
         _downloads(wanted, found)
-        if found.engine:
-            st.caption(f"Computed by {found.engine}.")
         if len(found.logits):
             shares = probabilities(found.logits.astype(np.float64))
             order = np.argsort(-shares)[:3]
             said = ", ".join(f"{plain(card.class_names[i])} {shares[i]:.1%}" for i in order)
-            st.caption(f"The network takes the picture for {said}.")
+            st.caption(f"The network takes the picture for {said}. Computed by {found.engine}.")
 
 
 def _has_map(found: Visualization) -> bool:

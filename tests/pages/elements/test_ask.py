@@ -84,3 +84,45 @@ def test_a_full_disk_is_a_sentence_on_a_page_and_not_a_defect():
     assert "is full" in app.error[0].value
     assert "CONVOSCOPE" in app.error[0].value
     assert "defect" in app.error[1].value
+
+
+def _waiting():
+
+    import streamlit as st
+
+    from core.serving.worker import Place
+    from pages.elements import ask
+
+    drawn, looks = [], []
+
+    class Bar:
+        def progress(self, share, text):
+            drawn.append(text)
+
+    class Task:
+        running, share, message = False, 0.0, ""
+
+        def wait(self, seconds):
+            looks.append(seconds)
+            return len(looks) > 40  # ten seconds
+
+        def place(self, *, age=0.0):
+            return Place(30, ("saliency",), 100.0 - len(looks) / 4)
+
+    st.progress = lambda *a, **k: Bar()
+    ask._show(Task(), "k" * 64, st.empty(), ask.Shown("Map"))
+    st.text(f"{len(looks)} {len(drawn)} {len(set(drawn))}")
+
+
+def test_who_waits_in_the_line_draws_only_what_has_changed():
+    import streamlit as st
+
+    held = st.progress
+    try:
+        app = AppTest.from_function(_waiting, default_timeout=60).run()
+    finally:
+        st.progress = held
+    assert not app.exception
+    looks, drawn, different = map(int, app.text[0].value.split())
+    assert looks == 41
+    assert drawn == different <= 4
