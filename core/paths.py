@@ -70,7 +70,7 @@ def replace_file(temporary: Path, path: Path) -> None:
 
 
 def from_json(text: str | bytes) -> Any:
-    """What a JSON text says, whoever wrote it.
+    """What a JSON text says, also one that another program wrote.
 
     Raises:
         ValueError: It is not JSON, or nests deeper than Python follows.

@@ -51,7 +51,7 @@ def score_of(classifier: Classifier, inputs: Tensor, target: int, output: str = 
     """The score of one input, (1, C, H, W), as a number.
 
     Raises:
-        NotFinite: It is none.
+        NotFinite: It is not a finite number.
     """
     with torch.no_grad():
         score = float(scores(classifier, inputs, target, output)[0])

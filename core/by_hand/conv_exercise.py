@@ -86,7 +86,7 @@ def from_json(data: Mapping[str, Any]) -> Exercise:
     """The exercise a browser has sent.
 
     Raises:
-        BadLayer: It is none, or larger than is allowed.
+        BadLayer: It is not one, or larger than is allowed.
     """
     x, weight, bias = (_array(data.get(name), name) for name in ("x", "weight", "bias"))
     if x is None or x.ndim != 3:

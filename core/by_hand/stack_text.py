@@ -25,7 +25,7 @@ def parse_stack(text: str, in_channels: int) -> Stack:
     """The stack of a text, one layer a line; `#` begins a remark.
 
     Raises:
-        BadStack: A line is none; the message has its number.
+        BadStack: A line is not a layer; the message has its number.
     """
     stack: list[Layer | Paths] = []
     channels = in_channels

@@ -46,8 +46,8 @@ _waited_for = 0  # how many blocks of `nothing_measured` are running, in whichev
 def nothing_measured() -> Iterator[None]:
     """In here what was measured before is used, and where nothing was, PyTorch's own convolution.
 
-    To try the ways of all layers takes as long as ten passes or more: whoever has a few images and is waited
-    for is sooner done without.
+    To try the ways of all layers takes as long as ten passes or more: a few images that someone waits for are
+    done sooner without.
     """
     global _waited_for
     with _lock:

@@ -18,7 +18,7 @@ def compiled(signature: str = "", *, inline: bool = False) -> Callable[[Callable
         inline: It is part of the functions that call it, and has no types of its own.
 
     Raises:
-        ImportError: There is no Numba, or it cannot compile this; whoever imports a module of such functions
+        ImportError: There is no Numba, or it cannot compile this; a module that imports such functions
             has another way.
     """
     import numba

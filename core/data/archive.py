@@ -74,7 +74,7 @@ def list_zip(source: Path | BinaryIO, name: str = "", *, encoding: str = "") -> 
         name: What people call it, if not by its file's name.
         encoding: What names without a mark are written in; found by itself where it is empty.
     Raises:
-        BadDataset: It is no zip, has too many entries or expands to too much; nothing has been expanded then.
+        BadDataset: It is not a zip, has too many entries or expands to too much; nothing is expanded then.
     """
     name = name or (source.name if isinstance(source, Path) else "The archive")
     _check_directory(source, name)
@@ -83,7 +83,7 @@ def list_zip(source: Path | BinaryIO, name: str = "", *, encoding: str = "") -> 
             entries = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
         raise BadDataset(
-            f"{name!r} is no zip that can be read ({error}). Pack the folder again as a .zip file."
+            f"{name!r} is not a zip that can be read ({error}). Pack the folder again as a .zip file."
         ) from None
     if len(entries) > MAXIMUM_ENTRIES:
         raise _too_many(name, len(entries))
@@ -210,7 +210,7 @@ def _reason_to_skip(name: str, entry: zipfile.ZipInfo, seen: Mapping[str, zipfil
     if name.endswith("/"):
         return ""
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-        return "it is no ordinary file"
+        return "it is not an ordinary file"
     reason = reason_to_skip_name(name) or _unreadable(entry)
     if reason:
         return reason
@@ -261,7 +261,7 @@ def _directory(file: BinaryIO, name: str) -> tuple[int, int]:
         start = file.read(16)
         other = next((kind for sign, kind in _OTHER_KINDS.items() if start.startswith(sign)), "")
         raise BadDataset(
-            f"{name!r} {other or 'is no zip, or is cut short: its table of contents is missing'}. "
+            f"{name!r} {other or 'is not a zip, or is cut short: its table of contents is missing'}. "
             "Pack the folder of images as a .zip file."
         )
     count, size, start = struct.unpack_from("<HII", tail, at + 10)

@@ -127,7 +127,7 @@ def folder_reading(name: str, **settings: Any) -> FolderReading | None:
         settings: As `open_dataset` takes them.
     Raises:
         UnknownName: There is no data set of that name.
-        BadDataset: There is no such folder, or it is no zip.
+        BadDataset: There is no such folder, or it is not a zip.
         SettingError: A setting that it does not have, or with a value that is not allowed.
     """
     entry = catalogue_entry(name)
@@ -204,7 +204,7 @@ def add_upload(
         said: What its folders are, over the guess: some of `READING_SETTINGS`.
 
     Raises:
-        BadDataset: It is too large, no zip, or holds no images in class folders; nothing is kept then.
+        BadDataset: It is too large, not a zip, or holds no images in class folders; nothing is kept then.
         NoRoom: The uploads have reached their limit, or the disk is full.
         NotAllowed: In a class, by anyone but the teacher.
     """

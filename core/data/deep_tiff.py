@@ -126,7 +126,7 @@ def _check_expansion(page: Any, data: bytes, name: str) -> None:
 
     Raises:
         BadImage: A strip holds more than its share of the picture.
-        ValueError: The compression is none that is decoded here.
+        ValueError: The compression is not one that is decoded here.
     """
     compression = int(page.compression)
     if compression in (_UNCOMPRESSED, _PACKBITS):  # PackBits makes at most 64 bytes of one

@@ -14,11 +14,11 @@ def open_dataset_image(address: str) -> ReadImage:
 
     Raises:
         UnknownName: There is no such data set or split.
-        BadImage: It is no address, or the index is not in the split.
+        BadImage: It is not an address, or the index is not in the split.
     """
     parts = address.split("/")
     if len(parts) != 3:
-        raise BadImage(f"{address!r} is no image of a data set: give one as sutures/test/12.")
+        raise BadImage(f"{address!r} is not an image of a data set: give one as sutures/test/12.")
     dataset = open_dataset(parts[0])
     split = dataset.split(parts[1])
     if not (parts[2].isascii() and parts[2].isdecimal() and int(parts[2]) < len(split)):

@@ -197,7 +197,7 @@ def _upright(image: Image.Image, name: str) -> ReadImage:
         # After loading: of a TIFF Pillow turns the pixels itself, and takes the mark away.
         orientation = image.getexif().get(0x0112, 1)
     except (OSError, SyntaxError, ValueError, KeyError, TypeError):
-        orientation = 1  # a broken EXIF block is no reason to refuse the picture
+        orientation = 1  # the picture is not refused for a broken EXIF block
     profile = image.info.get("icc_profile") or b""
     if image.mode.startswith("I") or image.mode == "F":
         image, how = _shallow(image, is_negative)

@@ -117,7 +117,7 @@ def read_share(text: str) -> tuple[float, int]:
     """A share as people write it ("91.64 %", "0.9164", "91,6"), and its digits behind the point as a share.
 
     Raises:
-        BadStatement: It is none.
+        BadStatement: It cannot be read as a statement.
     """
     clean = text.strip().replace(",", ".")
     match = re.fullmatch(r"(\d+)(?:\.(\d*))?\s*(%?)", clean)

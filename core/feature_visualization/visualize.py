@@ -160,7 +160,7 @@ def visualize(
     Raises:
         UnknownName, SettingError, TargetOutOfRange: The network has no such unit.
         BadImage: The start has another size.
-        NotFinite: The unit answers with something that is no number.
+        NotFinite: The unit's answer is not a finite number.
     Source:
         Olah, Mordvintsev, Schubert 2017, "Feature Visualization", Distill, doi:10.23915/distill.00007;
         Erhan, Bengio, Courville, Vincent 2009, "Visualizing Higher-Layer Features of a Deep Network"

@@ -35,6 +35,16 @@ def _insert(keys, places, key, place):  # type: ignore[no-untyped-def]
     places[at] = place
 
 
+@compiled("void(f4[:,::1])", inline=True)
+def _join_bins(histograms):  # type: ignore[no-untyped-def]
+    """Two bins become one of twice the width, in each group; the upper half is free again."""
+    half = (histograms.shape[1] - 1) // 2
+    for counts in histograms:
+        for b in range(half):
+            counts[1 + b] = counts[1 + 2 * b] + counts[2 + 2 * b]
+        counts[1 + half :] = 0
+
+
 @compiled(
     "void(i8[:,:,::1], i8[:,:,::1], i8[:,::1], i8[:,::1], f8[:,::1], f8[::1], f8[::1], f4[::1], f4[:,:,::1],"
     "f4[:,::1], i4[:,::1], f4[:,::1], f4[:,::1], f4[:,::1], i8[::1], i8[::1])"
@@ -81,11 +91,7 @@ def add_loop(  # type: ignore[no-untyped-def]
                 fraction, exponent = math.frexp(highest)
                 tops[c] = np.float32(math.ldexp(1.0, exponent - 1 if fraction == 0.5 else exponent))
             while highest > tops[c]:
-                for group in range(groups):
-                    counts = histogram[c, group]
-                    for b in range(bins // 2):
-                        counts[1 + b] = counts[1 + 2 * b] + counts[2 + 2 * b]
-                    counts[1 + bins // 2 :] = 0
+                _join_bins(histogram[c])
                 tops[c] *= np.float32(2)
         step = np.float32(bins) / tops[c]
         for i in range(n):

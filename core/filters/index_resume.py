@@ -1,4 +1,4 @@
-"""What an index has added up so far, in a file: whoever goes on from it comes to the same figures."""
+"""What an index has added up so far, in a file: going on from it gives the same figures."""
 
 import zipfile
 from collections.abc import Sequence

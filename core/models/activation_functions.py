@@ -16,7 +16,7 @@ def activation_function(name: str) -> nn.Module:
     """A new module of that name; "linear" passes its input on.
 
     Raises:
-        UnknownName: It is none of `ACTIVATIONS`.
+        UnknownName: It is not one of `ACTIVATIONS`.
     """
     match name:
         case "relu":

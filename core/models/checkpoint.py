@@ -29,7 +29,7 @@ def build(card: ModelCard) -> nn.Module:
 
     Raises:
         UnknownName: There is no such architecture.
-        SettingError: A setting of the card is none of the architecture's, or has a value that is not allowed.
+        SettingError: The architecture has no such setting as the card says, or does not allow its value.
         OutOfMemory: The machine has not the memory for it.
     """
     check_memory(skeleton(card), card.name)

@@ -1,7 +1,7 @@
 """A classifier that gives the same logits with fewer steps: for work that runs a network many times.
 
 It is made once for a network and kept with it, as long as its weights stay what they are. Layers cannot be
-watched in it: whoever wants to see what happens inside takes the classifier itself.
+watched in it: to see what happens inside, take the classifier itself.
 """
 
 import copy

@@ -1,6 +1,6 @@
 """A network as a list of steps that change nothing but their own output, run one at a time.
 
-Whoever wants to run a part of a network again and again (the rest behind a layer, one channel at a time)
+To run a part of a network again and again (the rest behind a layer, one channel at a time)
 needs steps that leave what was computed before alone. Here nothing works in place: an activation that would
 overwrite its input runs as one that does not, and `x += y` as `x + y`.
 
@@ -38,7 +38,7 @@ class NetworkGraph:
             norms, since timm's hold their activation.
         example: (N, C, H, W), N above 1, to follow one run on where the code cannot be followed in advance.
     Attributes:
-        nodes: The nodes of the traced graph; every module without children is one step, whoever wrote it.
+        nodes: The nodes of the traced graph; every module without children is one step, of other libraries too.
         images: The first of them, which stands for the images.
         from_input: The nodes whose output depends on the images.
         output: The last of them: what the network returns.
@@ -62,7 +62,7 @@ class NetworkGraph:
             raise ValueError("the network takes no input")
         self.images: fx.Node = places[0]
         self.nodes: list[fx.Node] = _without_checks(list(graph.nodes), places[1:])
-        # Of the network itself nothing is kept: whoever remembers the graph by it would never let it go.
+        # Nothing of the network itself is kept: a cache that remembers the graph by it would never let it go.
         self._parts = {name: _not_in_place(part) for name, part in module.named_modules() if name}
         self._attributes = {
             node: _attribute(str(node.target), module, twin) for node in self.nodes if node.op == "get_attr"

@@ -165,30 +165,53 @@ class Plan:
             layer = network.description.layers.get(node)
             size = 3.0 * area * channels
             if layer is not None:
-                source = network.local[node][0]
-                inputs = network.description.outputs[source].shape[1]
+                inputs = network.description.outputs[network.local[node][0]].shape[1]
                 looked = layer.reach[0].inputs(rows[node]) * layer.reach[1].inputs(columns[node])
                 size += 2.0 * looked * inputs
                 if layer.convolution is not None:
-                    cost = float(layer.convolution.weight[0].numel() * channels * area)
-                    if _is_plain_3x3(layer.convolution):
-                        points, largest = 1, network.largest_piece(node)
-                        for lengths in (rows, columns):
-                            points *= number_of_points(min(lengths[source], lengths[node]), largest)
-                        products = float(points * inputs * channels)
-                        transforms = float(points * (16 * inputs + 36 * channels))
-                        saved = cost - COST_OF_A_PRODUCT * (products + transforms)
-                        if saved > 0 and (
-                            windows is None or network.is_worth_products(node, windows * saved)
-                        ):
-                            cost = products
-                            by_products.add(node)
-                            size += 2.0 * points * (inputs + channels)
-                    total += cost
+                    direct = float(layer.convolution.weight[0].numel() * channels * area)
+                    products = _by_products(network, node, rows, columns, direct, windows)
+                    total += direct if products is None else products.multiplications
+                    if products is not None:
+                        by_products.add(node)
+                        size += products.numbers
             elif isinstance(part := network.description.graph.part(node), ByPlace):
                 total += part.multiplications * area
             most = max(most, 4 * size)
         return Plan(total, most, frozenset(by_products))
+
+
+@dataclass(frozen=True)
+class _Products:
+    """A convolution as products of matrices: multiplications, and numbers that are held beside its blocks."""
+
+    multiplications: float
+    numbers: float
+
+
+def _by_products(
+    network: LocalNetwork, node: fx.Node, rows: dict[fx.Node, int], columns: dict[fx.Node, int],
+    direct: float, windows: int | None,
+) -> _Products | None:  # fmt: skip
+    """What a convolution costs as products; None where it is quicker directly, with `direct` multiplications.
+
+    Args:
+        windows: As in `Plan.of`.
+    """
+    convolution = network.description.layers[node].convolution
+    if convolution is None or not _is_plain_3x3(convolution):
+        return None
+    source = network.local[node][0]
+    inputs, channels = (network.description.outputs[of].shape[1] for of in (source, node))
+    points, largest = 1, network.largest_piece(node)
+    for lengths in (rows, columns):
+        points *= number_of_points(min(lengths[source], lengths[node]), largest)
+    products = float(points * inputs * channels)
+    transforms = float(points * (16 * inputs + 36 * channels))
+    saved = direct - COST_OF_A_PRODUCT * (products + transforms)
+    if saved <= 0 or (windows is not None and not network.is_worth_products(node, windows * saved)):
+        return None
+    return _Products(products, 2.0 * points * (inputs + channels))
 
 
 def _is_plain_3x3(part: nn.Conv2d) -> bool:

@@ -156,7 +156,7 @@ def submit(
 
     Args:
         key: What the answer is stored under; an equal key is the same question.
-        classifier: Its name in the catalogue, or "" for work on what is no classifier yet.
+        classifier: Its name in the catalogue, or "" for work on something that is not a classifier yet.
         analysis: Gets the classifier and a progress function; called in a thread of the worker's.
         session: Who asks: turns go from session to session.
         label: What is asked, in words; how long it took is remembered under it.

@@ -37,7 +37,7 @@ function shown(value) {
 /** The same with brackets around what is negative, for products. */
 const bracket = (value) => (value < 0 ? `(${shown(value)})` : shown(value));
 
-/** A number from what was typed: 2, -0.5, 0,5 or 1/9; null where it is none. */
+/** A number from what was typed: 2, -0.5, 0,5 or 1/9; null where it is not a number. */
 function readNumber(text) {
   const clean = text.trim().replace("−", "-").replace(",", ".");
   const fraction = clean.match(/^(-?\d+(?:\.\d+)?)\s*\/\s*(\d+(?:\.\d+)?)$/);
@@ -90,8 +90,8 @@ function handsOver(input, take) {
 }
 
 /**
- * A figure that is hidden until the viewer has typed one, where `s.predict` is on. `s.guesses` is emptied by whoever
- * changes the question.
+ * A figure that is hidden until the viewer has typed one, where `s.predict` is on. `s.guesses` is emptied by the
+ * component that changes the question.
  */
 function predicted(s, name, value, redraw) {
   if (!s.predict) return make("strong", { class: "mono", "data-figure": name, "data-value": value }, shown(value));

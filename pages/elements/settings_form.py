@@ -74,14 +74,23 @@ def filled_form(
             key, name = f"{prefix}_{setting.name}", setting.name
             with place:
                 entered = _control(setting, key, words.get(name), empty.get(name, FOUND_FOR_YOU))
-                try:
-                    values[name] = setting.check(entered)
-                except SettingError as error:
-                    errors.append(error)
-                    if say_errors:
-                        with errors_shown():
-                            raise
+                found = _checked(setting, entered, say_errors)
+            if isinstance(found, SettingError):
+                errors.append(found)
+            else:
+                values[name] = found
     return Filled(values, tuple(errors))
+
+
+def _checked(setting: Setting, entered: Any, say_errors: bool) -> SettingValue | SettingError:
+    """The value of a setting, or what is wrong with what was entered, said here if it is to be."""
+    try:
+        return setting.check(entered)
+    except SettingError as error:
+        if say_errors:
+            with errors_shown():
+                raise
+        return error
 
 
 def field_value(setting: Setting, value: Any) -> Any:

@@ -80,7 +80,7 @@ def test_an_image_of_a_data_set_brings_its_masks(tmp_path, monkeypatch, capsys) 
     assert open_dataset_image("digits/test/3").masks == {}
     with pytest.raises(BadImage, match="There is no image 99999 in digits/test: choose one from 0 to 358"):
         open_dataset_image("digits/test/99999")
-    with pytest.raises(BadImage, match="'digits/3' is no image of a data set: give one as sutures/test/12"):
+    with pytest.raises(BadImage, match="'digits/3' is not an image of a data set: give one as sutures/test"):
         open_dataset_image("digits/3")
     assert main(["explain", "digits/test/3", "--classifier", "digits_cnn", "--method", "saliency"]) == 0
     assert "where the map is strong" not in capsys.readouterr().out

@@ -107,7 +107,7 @@ def test_a_lie_about_an_entry_s_length_is_found_out(tmp_path):
 def test_what_is_no_zip_is_refused(tmp_path, data):
     path = tmp_path / "a.zip"
     path.write_bytes(data)
-    with pytest.raises(BadDataset, match=r"'a.zip' is no zip"):
+    with pytest.raises(BadDataset, match=r"'a.zip' is not a zip"):
         list_zip(path)
 
 

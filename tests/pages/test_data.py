@@ -108,7 +108,7 @@ def test_an_upload_becomes_a_data_set_for_everyone():
 def test_an_upload_that_is_no_zip_is_refused_in_the_page():
     page = open_page(data_part="Upload")
     page.file_uploader(key="data_upload").upload("x.zip", b"nothing", "application/zip").run()
-    assert "'x.zip' is no zip" in page.error[0].value
+    assert "'x.zip' is not a zip" in page.error[0].value
     assert dataset_names() == ["fashion_mnist", "cifar10", "photos", "digits", "sutures"]
 
 
@@ -263,7 +263,7 @@ def test_a_reading_that_gives_nothing_leaves_an_upload_as_it_was():
     ("cats.rar", b"Rar!\x1a\x07\x01\x00" + bytes(40), "is a RAR archive"),
     ("cats.tar.gz", b"\x1f\x8b\x08" + bytes(40), "is compressed by gzip"),
     ("cat.png", b"\x89PNG\r\n\x1a\n" + bytes(40), "is a picture"),
-    ("cats.txt", b"cats", "is no zip"),
+    ("cats.txt", b"cats", "is not a zip"),
 ])  # fmt: skip
 def test_a_file_of_another_kind_is_refused_in_a_sentence(name, data, sentence):
     page = open_page(data_part="Upload")

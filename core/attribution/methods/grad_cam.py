@@ -10,7 +10,7 @@ from core.attribution.methods import methods
 from core.attribution.result import Attribution
 from core.models.classifier import Classifier
 from core.network.default_map import FEWEST_PLACES_A_SIDE, default_map
-from core.network.feature_maps import feature_map
+from core.network.feature_maps import FeatureMap, feature_map
 from core.network.hooks import captured
 from core.progress import Progress, no_progress
 from core.settings import Choice, Text
@@ -70,12 +70,6 @@ def grad_cam(
         raise NotFinite(f"The {output} of class {target}", classifier)
     weights = slopes.mean(dim=(1, 2)) if pooling == "average" else slopes.amax(dim=(1, 2))
     values = (weights[:, None, None] * activations).sum(0)
-    note = ""
-    if min(chosen.size) < FEWEST_PLACES_A_SIDE and not layer:
-        note = (
-            f"No layer of this network has a map of {FEWEST_PLACES_A_SIDE} × {FEWEST_PLACES_A_SIDE} places "
-            f"or more: {name} has {chosen.size[0]} × {chosen.size[1]}, so the map is coarse."
-        )
     if not slopes.any():
         note = why_no_gradient(float(score), output)
         if gradients.any():
@@ -88,6 +82,8 @@ def grad_cam(
             f"The map is blank: everywhere in {name} the active channels lower this class. "
             "Switch off “positive only” to see where."
         )
+    else:
+        note = "" if layer else _note_on_places(chosen)
     progress(1.0, "")
     return Attribution(
         to_map(values.clamp(min=0) if positive_only else values),
@@ -98,4 +94,14 @@ def grad_cam(
         settings={"layer": layer, "pooling": pooling, "positive_only": positive_only, "output": output},
         note=note,
         found={"layer": name},
+    )
+
+
+def _note_on_places(chosen: FeatureMap) -> str:
+    """Says so where no layer has a map fine enough."""
+    if min(chosen.size) >= FEWEST_PLACES_A_SIDE:
+        return ""
+    return (
+        f"No layer of this network has a map of {FEWEST_PLACES_A_SIDE} × {FEWEST_PLACES_A_SIDE} places "
+        f"or more: {chosen.layer} has {chosen.size[0]} × {chosen.size[1]}, so the map is coarse."
     )

@@ -93,7 +93,7 @@ def read_idx(path: Path) -> np.ndarray:
         values = np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions)
         return values.reshape(shape)
     except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
-        raise BadDataset(f"{path.name} is no whole IDX file ({error}). Fetch it again.") from None
+        raise BadDataset(f"{path.name} is not a whole IDX file ({error}). Fetch it again.") from None
 
 
 def _read(split: str) -> Split | None:

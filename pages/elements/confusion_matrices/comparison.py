@@ -7,6 +7,7 @@ import streamlit as st
 
 from core.evaluation.comparison import compare, in_classes_of
 from core.evaluation.confusion import accuracy, confusion_matrix, normalized
+from core.evaluation.prediction import Predictions
 from pages.elements.as_text import plain
 from pages.elements.confusion_matrices.judged import Judged, cell_of_address, cell_words, forget_cell, wall
 from pages.elements.confusion_matrices.parts import keep_pick, matrix_controls
@@ -54,15 +55,11 @@ def comparison_part(first: Judged, second: Judged) -> None:
         with right:
             only = [found.only_first, found.only_second]
             if cell is not None:
-                # Of a cell: images of its true class that the one that is wrong took for its predicted class.
                 true, said = (int(classes[i]) if i >= 0 else None for i in cell)
-                for place, wrong in enumerate((b, a)):
-                    keep = np.ones(len(only[place]), bool)
-                    if true is not None:
-                        keep &= a.labels[only[place]] == true
-                    if said is not None and said != true:
-                        keep &= wrong.predicted[only[place]] == said
-                    only[place] = only[place][keep]
+                only = [
+                    _of_cell(positions, wrong, true, said)
+                    for positions, wrong in zip(only, (b, a), strict=True)
+                ]
                 st.button(
                     f"{cell_words(tuple(shown_names), cell)}: show all cells", on_click=forget_cell,
                     key="cm_all_cells", icon=":material/filter_alt_off:",
@@ -81,3 +78,17 @@ def comparison_part(first: Judged, second: Judged) -> None:
                 wall(other, positions[order_by], key="cm_only_wall", beside=True)
             else:
                 st.caption("There is none.")
+
+
+def _of_cell(positions: np.ndarray, wrong: Predictions, true: int | None, said: int | None) -> np.ndarray:
+    """Those images of a cell's true class that the one that is wrong took for its predicted class.
+
+    Args:
+        true, said: None for any class.
+    """
+    keep = np.ones(len(positions), bool)
+    if true is not None:
+        keep &= wrong.labels[positions] == true
+    if said is not None and said != true:
+        keep &= wrong.predicted[positions] == said
+    return positions[keep]

@@ -281,7 +281,7 @@ def upload() -> None:
     """A zip of images that becomes a data set for everyone on this server."""
     st.markdown(
         "A zip with one folder of images for each class, such as `cat/1.jpg` and `dog/1.jpg`, or with "
-        "`train/`, `val/` and `test/` above them. Whoever uses this server can see what you upload."
+        "`train/`, `val/` and `test/` above them. Everyone who uses this server can see what you upload."
     )
     # No list of types: Streamlit would refuse a file with a red mark and no sentence.
     file = st.file_uploader("Zip of images", key="data_upload")

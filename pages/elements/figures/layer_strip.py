@@ -40,7 +40,7 @@ def stages(names: Sequence[str]) -> dict[str, Groups]:
     """The stages of a network, and the blocks of each, by the names of its layers.
 
     A stage is what stands directly in the network, such as `layer3`; what holds most of the layers, such as
-    `features` or `blocks`, is no stage but all that is in it. Few layers are not grouped.
+    `features` or `blocks`, is not a stage: what is in it is grouped. Few layers are not grouped.
     """
     if len(names) <= MOST_LAYERS_UNFOLDED:
         return {name: {name: [name]} for name in names}

@@ -145,7 +145,7 @@ def asked(
     """What is looked at: the target, the value, and the range of the colors; a length, JSON, one array.
 
     Args:
-        classes: Those that went along; a target that is none of them brings its own log-probabilities.
+        classes: Those that went along; a target that is not one of them brings its own log-probabilities.
         name: Of the map.
     """
     among = np.flatnonzero(classes == target)

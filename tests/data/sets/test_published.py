@@ -105,7 +105,7 @@ def test_without_a_network_the_message_names_the_file_and_its_place(monkeypatch,
 def test_a_broken_idx_file_is_named():
     write_fashion(home("data", "fashion-mnist"))
     (home("data", "fashion-mnist") / "train-images-idx3-ubyte").write_bytes(b"\0\0\x08\3" + bytes(30))
-    with pytest.raises(BadDataset, match="train-images-idx3-ubyte is no whole IDX file"):
+    with pytest.raises(BadDataset, match="train-images-idx3-ubyte is not a whole IDX file"):
         datasets["fashion_mnist"]()
 
 
