@@ -125,8 +125,8 @@ def channel_layers(module: nn.Module, input_size: tuple[int, int], channels: int
 
     From the convolution on, normalization and pooling are followed up to its activation, whether a norm is a
     layer without others inside or, as timm's, holds its activation or an `Identity`. Where something else
-    comes first (a sum with a skip connection), or where the activation is not a layer of its own or one that is
-    used several times, the place is the last layer before.
+    comes first (a sum with a skip connection), or where the activation is not a layer of its own or is used
+    several times, the place is the last layer before.
 
     Raises:
         NoConvolution: There is none.

@@ -38,7 +38,7 @@ class NetworkGraph:
             norms, since timm's hold their activation.
         example: (N, C, H, W), N above 1, to follow one run on where the code cannot be followed in advance.
     Attributes:
-        nodes: The nodes of the traced graph; every module without children is one step, of other libraries too.
+        nodes: The nodes of the traced graph; every module without children is one step, others' too.
         images: The first of them, which stands for the images.
         from_input: The nodes whose output depends on the images.
         output: The last of them: what the network returns.
