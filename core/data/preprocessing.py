@@ -1,6 +1,7 @@
 """From a picture of any size to what a network takes in."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -120,7 +121,9 @@ def fit_steps(pixels: np.ndarray, preprocessing: Preprocessing) -> list[Step]:
 
 def normalize(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     """(…, H, W, C) uint8 to (…, C, H, W) float32 as the network's first layer gets it."""
-    mean = np.array(preprocessing.mean, np.float32)
-    std = np.array(preprocessing.std, np.float32)
-    values = (pixels.astype(np.float32) / 255 - mean) / std
-    return np.moveaxis(values, -1, -3)
+    return np.moveaxis(normalized(pixels, preprocessing.mean, preprocessing.std), -1, -3)
+
+
+def normalized(pixels: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+    """(…, C) uint8, scaled to 0…1, less the mean of each channel, divided by its deviation; float32."""
+    return (pixels.astype(np.float32) / 255 - np.array(mean, np.float32)) / np.array(std, np.float32)

@@ -113,7 +113,8 @@ class Classifier:
         if isinstance(images, np.ndarray) and not images.flags.writeable:
             images = images.copy()  # stored answers and memory maps; PyTorch wants to own what it reads
         pixels = torch.as_tensor(images).to(self.device)
-        # Whole rows of W·C values at a time, in place: a loop over three channels takes as long as a layer.
+        # As `core.data.preprocessing.normalized`, but whole rows of W·C values at a time, in place: a loop
+        # over three channels takes as long as a layer.
         n, height, width, channels = pixels.shape
         mean, std = self._mean_and_std.repeat(1, width)
         rows = pixels.reshape(n, height, width * channels).to(torch.float32)

@@ -19,6 +19,7 @@ from core.data.catalogue import (
 from core.data.dataset import ImageDataset, Split
 from core.data.duplicates import Neighbors, nearest_images
 from core.data.folder_index import ImageFiles, find_images
+from core.data.preprocessing import normalized
 from core.progress import Progress
 from core.settings import JsonObject
 from pages.elements.as_text import plain
@@ -143,7 +144,7 @@ def batch(dataset: ImageDataset) -> None:
             rows=names if len(names) > 1 else (),
         )
         mean, std = dataset.mean_std
-        values = (pictures[0 if changed is None else 1].astype(np.float32) / 255 - mean) / std
+        values = normalized(pictures[0 if changed is None else 1], mean, std)
         height, width = dataset.input_size
         st.caption(
             f"The network gets {len(rows)} × {dataset.channels} × {height} × {width} numbers: pixels of 0…1, "

@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from core.data.images import ReadImage, enlarge
-from core.data.preprocessing import Preprocessing, fit, fit_steps
+from core.data.preprocessing import Preprocessing, fit, fit_steps, normalized
 from core.evaluation.probabilities import probabilities
 from core.models import catalogue
 from core.models.card import ModelCard
@@ -202,7 +202,7 @@ def what_the_network_sees(image: ReadImage, card: ModelCard) -> None:
         for column, step in zip(columns, steps, strict=False):
             column.image(enlarge(step.pixels, 256), width="stretch", alt=step.name)
             column.caption(f"**{step.name}**: {step.text}")
-        values = (pixels / 255 - card.preprocessing.mean) / card.preprocessing.std
+        values = normalized(pixels, card.preprocessing.mean, card.preprocessing.std)
         low, high = values.min(), values.max()
         shown = ((values - low) / max(high - low, 1e-9) * 255).astype(np.uint8)
         columns[-1].image(enlarge(shown, 256), width="stretch", alt="Normalized")
