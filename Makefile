@@ -8,7 +8,7 @@ BIN := .venv/bin
 TORCH ?=
 TORCH_INDEX := $(if $(TORCH),--extra-index-url https://download.pytorch.org/whl/$(TORCH))
 
-.PHONY: app test test-all check format benchmarks networks pictures clean
+.PHONY: app test test-all check format benchmarks networks pictures shipped clean
 
 app: .venv/.app
 	$(BIN)/streamlit run app.py --server.port $(PORT) --server.address $(HOST)
@@ -46,6 +46,11 @@ networks: .venv/.test
 # The pictures of Home's cards and of the README, taken anew from the running app.
 pictures: .venv/.test
 	$(BIN)/python docs/make_pictures.py
+
+# What comes with the checkpoints: predictions of test images, and the answers that pages open on.
+shipped: .venv/.test
+	$(BIN)/python -m core ship
+	$(BIN)/python docs/make_shipped.py
 
 .venv/.app: requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -1,8 +1,8 @@
 """What is measured against what users would pick instead, side by side in one run.
 
-`python -m benchmarks` runs every file of this folder and writes the table of the README; with a name behind
-it, it runs one. A file has a function `measure() -> list[Row]`. Machines are noisy: both sides take turns in
-one process, medians are compared, and the ratio is what can be trusted.
+`python -m benchmarks` runs every file of this folder and writes the table of docs/speed.md; with a name after
+it, it runs one file. Each has a function `measure() -> list[Row]`. Machines are noisy: both sides take turns
+in one process, medians are compared, and the ratio is what can be trusted.
 """
 
 import statistics

@@ -1,6 +1,6 @@
-"""Run the benchmarks and put their table into the README.
+"""Run the benchmarks and put their table into docs/speed.md.
 
-python -m benchmarks                                 # all, and rewrite the README's table
+python -m benchmarks                                 # all, and rewrite the table
 python -m benchmarks occlusion --network wide_cnn    # one, of one of its networks
 """
 
@@ -16,7 +16,7 @@ import torch
 import benchmarks
 from benchmarks import Row
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+SPEED = Path(__file__).resolve().parent.parent / "docs" / "speed.md"
 BEGIN, END = "<!-- benchmarks -->", "<!-- end of benchmarks -->"
 
 
@@ -51,9 +51,9 @@ def main(words: list[str]) -> int:
     text = table(rows)
     print(text)
     if not names:
-        before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+        before, _, rest = SPEED.read_text(encoding="utf-8").partition(BEGIN)
         _, _, after = rest.partition(END)
-        README.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+        SPEED.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
     return 0
 
 

@@ -109,7 +109,7 @@ def library_module(network: str, side: int) -> nn.Module:
         module = torchvision.models.get_model(name, weights=None)
     else:
         module = timm.create_model(network, pretrained=False)
-    for name, parameter in module.named_parameters():
+    for parameter in module.parameters():
         if (
             parameter.ndim <= 1 and not parameter.any()
         ):  # what begins at zero, as the last norm of a block does
@@ -251,7 +251,7 @@ class _Logits(nn.Module):
 
 
 def _gradients(network: str, steps: int) -> list[Row]:
-    """Equal steps against the better of Captum's batches and layouts; and what a step of the adaptive rule costs."""
+    """Equal steps against the best of Captum's batches and layouts; and the cost of an adaptive step."""
     import captum.attr
 
     module = library_module(network, 224).requires_grad_(False)

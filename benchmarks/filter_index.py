@@ -11,6 +11,7 @@ from core.ablation.channel_removal import ChannelRemoval, channel_removal
 from core.ablation.switch_off import switched_off
 from core.data.preprocessing import Preprocessing
 from core.filters.channel_layers import ChannelLayer, layers_of
+from core.filters.filter_index import FilterIndex
 from core.filters.index import build_index
 from core.models.architectures import models
 from core.models.card import ModelCard
@@ -41,7 +42,7 @@ def _index(name: str, classifier: Classifier, pixels: np.ndarray, labels: np.nda
     layers = layers_of(classifier)
     sites, some = [layer.site for layer in layers], pixels[:64]
 
-    def ours(count: int = len(pixels)) -> dict:
+    def ours(count: int = len(pixels)) -> FilterIndex:
         return build_index(classifier, lambda rows: pixels[rows], labels[:count], 10, k=PATCHES_PER_CHANNEL)
 
     @torch.inference_mode()
@@ -59,7 +60,7 @@ def _index(name: str, classifier: Classifier, pixels: np.ndarray, labels: np.nda
 
     found, expected = ours(len(some)), keep_all(some)
     apart = max(
-        float(np.abs(found[f"{i}/top_values"].T - expected[site].values.numpy()).max())
+        float(np.abs(found.layers[i].top_values.T - expected[site].values.numpy()).max())
         for i, site in enumerate(sites)
     )
     bare, size = bare_forward(classifier.module, classifier.inputs(pixels), (16, 64, 256))

@@ -56,7 +56,7 @@ class Area:
 AREAS = (
     Area("cache", "Answers computed before", 0.1, 2048, again=True, depth=2),
     Area("data/indexed", "Uploaded data sets, ready to be read", 0.2, 20_480, again=True),
-    Area("data/uploads", "Uploaded data sets, as they came", 0.2, 20_480, again=False),
+    Area("data/uploads", "Uploaded data sets, as uploaded", 0.2, 20_480, again=False),
     Area("weights", "Downloaded weights", 0.2, 20_480, again=True),
     Area("imported", "Imported checkpoints", 0.1, 10_240, again=False),
     Area("runs", "Trainings and other long jobs", 0.2, 20_480, again=False),
@@ -204,8 +204,8 @@ def sentence_of(error: OSError) -> ConvoscopeError | None:
         )
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return Unavailable(
-            f"{place} cannot be written or read ({os.strerror(error.errno)}): change its rights, or set "
-            "CONVOSCOPE_HOME to a folder that can be written."
+            f"{place} cannot be written or read ({os.strerror(error.errno)}): change its permissions, or "
+            f"set CONVOSCOPE_HOME to a folder that can be written."
         )
     if error.errno in (errno.ENOTDIR, errno.EEXIST) and os.environ.get("CONVOSCOPE_HOME"):
         return SettingError(
@@ -215,8 +215,8 @@ def sentence_of(error: OSError) -> ConvoscopeError | None:
     if error.errno == errno.ENAMETOOLONG:
         name = os.path.basename(str(error.filename or ""))
         return SettingError(
-            f"The name {name[:20] + '…'!r} has {len(name):,} characters, more than a file's name may have: "
-            "use a shorter one."
+            f"The name {name[:20] + '…'!r} has {len(name):,} characters, more than a file name may have: "
+            f"use a shorter one."
         )
     return None
 

@@ -105,7 +105,7 @@ class MeasuredAccuracy:
     """The accuracy that a run's best weights reach on the test images.
 
     Attributes:
-        interval: The 95 % interval of the accuracy.
+        interval: The 95% interval of the accuracy.
         images: How many there are; None where that was not recorded.
     """
 

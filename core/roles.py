@@ -49,7 +49,8 @@ class Visitor:
         """
         if not self.owns(owner):
             raise NotAllowed(
-                f"Someone else started {what}: only they and the teacher may change it. Ask your teacher, or "
+                f"Someone else started {what}: only that person and the teacher may change it. Ask your "
+                f"teacher, or "
                 "start one of your own."
             )
 
@@ -61,7 +62,7 @@ class Visitor:
         if not self.may_all and waiting >= JOBS_WAITING:
             raise NotAllowed(
                 f"{waiting} of your trainings are waiting already, and {JOBS_WAITING} may: stop one of them, "
-                "or wait until one has begun."
+                "or wait until one has started."
             )
 
     def require_teacher(self, what: str) -> None:
@@ -70,7 +71,7 @@ class Visitor:
             NotAllowed: It is not the teacher. `what` is an action: "import a checkpoint".
         """
         if not self.may_all:
-            raise NotAllowed(f"Only the teacher may {what} on this server: open it by the teacher's link.")
+            raise NotAllowed(f"Only the teacher may {what} on this server: open it with the teacher's link.")
 
     @property
     def longest_job(self) -> float | None:

@@ -1,5 +1,8 @@
 """Answers that were computed before: on disk under a hash of all they depend on, the latest in memory too.
 
+Some answers come with Convoscope, `checkpoints/<name>/answers/<key>.npz`: what every page opens on. They are
+found like all others, under the hash of all they depend on, and nothing is ever written there.
+
 An answer is a dictionary of NumPy arrays and of values that JSON knows. Each is one .npz file, written beside
 its place and then renamed, so that a crash leaves no broken entry; a file that cannot be read is a miss.
 """
@@ -15,6 +18,7 @@ import sys
 import threading
 import zipfile
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -22,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from core.paths import home, write_whole
+from core.paths import PROJECT, home, write_whole
 
 Answer = dict[str, Any]
 
@@ -31,6 +35,7 @@ MEMORY_LIMIT = 256 * 2**20
 # Raise it when answers that are stored already would come out differently today.
 STORE_VERSION = 1
 
+SHIPPED = PROJECT / "checkpoints"
 COUNTS_A_LIMIT = 20
 _VALUES = "values.json"
 
@@ -82,7 +87,8 @@ def find(key: str) -> Answer | None:
         answer = _read(path.read_bytes())
         os.utime(path)  # used now: the least recently used go first
     except FileNotFoundError:
-        return None
+        shipped = _shipped(SHIPPED).get(key)
+        return None if shipped is None else open_file(shipped, key)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         _clear(path)
         return None
@@ -143,6 +149,12 @@ def size() -> int:
     return sum(path.stat().st_size for path in home("cache").glob("*/*.npz"))
 
 
+@cache
+def _shipped(folder: Path) -> dict[str, Path]:
+    """The files of the answers that come with Convoscope, by key: looked for once."""
+    return {path.stem: path for path in folder.glob("*/answers/*.npz")}
+
+
 def _path(key: str) -> Path:
     return home("cache") / key[:2] / f"{key}.npz"
 
@@ -156,12 +168,17 @@ def _clear(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _write(answer: Answer) -> bytes:
+def to_small_bytes(answer: Answer) -> bytes:
+    """`to_bytes`, compressed: for answers that ship."""
+    return _write(answer, np.savez_compressed)
+
+
+def _write(answer: Answer, save: Callable[..., None] = np.savez) -> bytes:
     arrays = {name: value for name, value in answer.items() if isinstance(value, np.ndarray)}
     values = {name: value for name, value in answer.items() if name not in arrays}
     out = io.BytesIO()
     text = np.frombuffer(json.dumps(values).encode(), np.uint8)
-    np.savez(out, allow_pickle=False, **{_VALUES: text}, **arrays)
+    save(out, allow_pickle=False, **{_VALUES: text}, **arrays)
     return out.getvalue()
 
 

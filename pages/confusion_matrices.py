@@ -25,7 +25,7 @@ from pages.elements.pickers.dataset_picker import choose_next, dataset_picker, o
 from pages.elements.pickers.download_card import can_be_downloaded, download_card
 from pages.elements.pickers.first_choice import instead_of, start_with_what_is_here
 
-UPLOAD, TWO, ONE = "Your own matrix", "Two classifiers", "One against the rest"
+UPLOAD, TWO, ONE = "Your own matrix", "Two classifiers", "One vs. rest"
 PARTS = ("Matrix", "Findings", "Classes", ONE, "Calibration", "Errors", TWO, UPLOAD)
 
 
@@ -117,7 +117,7 @@ def draw() -> None:
             calibration_part(first)
         case "Errors":
             errors_part(first)
-        case "One against the rest":
+        case "One vs. rest":
             from pages.elements.confusion_matrices.threshold_lab import threshold_part
 
             threshold_part(first)

@@ -33,8 +33,7 @@ def sizes() -> None:
 def stack() -> None:
     with errors_shown():
         st.markdown(
-            "What layers in a row cost, and how much of the image one unit behind them sees. Write your "
-            "own stack "
+            "The cost and the receptive field of a stack of layers. Write your own stack, "
             "or begin with one that shows why networks are built as they are."
         )
         conv_stacks(choose_photo())

@@ -15,7 +15,9 @@ with page(
     chosen = choose(draw_bar())
     picture, answer = st.columns([2, 3], gap="large")
     with picture:
-        st.image(enlarge(chosen.image.pixels, 480), width="stretch")
+        st.image(
+            enlarge(chosen.image.pixels, 480), width="stretch", alt=f"The chosen image: {chosen.image.name}"
+        )
         photo_drop()
     with answer:
         st.subheader(f"{chosen.card.title or chosen.card.name} says", anchor=False)

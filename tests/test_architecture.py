@@ -182,3 +182,17 @@ def test_scripts_and_styles_have_short_lines():
     for path in [*(ROOT / "pages").rglob("*.js"), *(ROOT / "pages").rglob("*.css")]:
         for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
             assert len(line) <= 120, f"{name(path)}, line {number} has {len(line)} characters"
+
+
+def test_every_picture_and_chart_has_words_for_who_cannot_see_it():
+    drawn = {"image", "line_chart", "bar_chart", "vega_lite_chart", "altair_chart", "echarts_chart"}
+    silent = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sorted((ROOT / "pages").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in drawn
+        and not any(keyword.arg == "alt" for keyword in node.keywords)
+    ]
+    assert not silent

@@ -203,3 +203,30 @@ def test_the_device_is_known_without_pytorch(library, device, system, expected, 
 def test_looking_for_the_device_does_not_import_pytorch():
     code = "import sys; from core import store; store.computed_on(); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=PROJECT)
+
+
+def test_an_answer_that_ships_is_found_until_there_is_an_own_one(tmp_path, monkeypatch):
+    folder = tmp_path / "checkpoints" / "some" / "answers"
+    folder.mkdir(parents=True)
+    key = store.key_of("weights", "label", ())
+    (folder / f"{key}.npz").write_bytes(store.to_small_bytes({"values": np.arange(3), "words": "shipped"}))
+    monkeypatch.setattr(store, "SHIPPED", tmp_path / "checkpoints")
+    store.forget_memory()
+    found = store.find(key)
+    assert found["words"] == "shipped"
+    assert found["values"].tolist() == [0, 1, 2]
+    assert store.find(store.key_of("other weights", "label", ())) is None
+    store.drop(key)  # nothing that ships is deleted
+    assert (folder / f"{key}.npz").exists()
+    store.keep(key, {"words": "own"})
+    store.forget_memory()
+    assert store.find(key) == {"words": "own"}
+
+
+def test_a_damaged_answer_that_ships_is_a_miss(tmp_path, monkeypatch):
+    folder = tmp_path / "checkpoints" / "some" / "answers"
+    folder.mkdir(parents=True)
+    key = store.key_of("weights", "damaged", ())
+    (folder / f"{key}.npz").write_bytes(b"nothing")
+    monkeypatch.setattr(store, "SHIPPED", tmp_path / "checkpoints")
+    assert store.find(key) is None

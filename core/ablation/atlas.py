@@ -47,7 +47,7 @@ class Atlas:
 
     @property
     def interval(self) -> tuple[np.ndarray, np.ndarray]:
-        """(C,) and (C,): where that change lies with 95 % confidence; the same images are compared."""
+        """(C,) and (C,): where that change lies with 95% confidence; the same images are compared."""
         return paired_interval(self.lost, self.gained, self.images)
 
     def ranked(self) -> np.ndarray:

@@ -21,13 +21,15 @@ def parse_channels(words: Sequence[str]) -> dict[str, list[int]]:
         name, colon, numbers = word.strip().rpartition(":")
         if not colon or not name:
             raise SettingError(
-                f"{word!r} does not name any channels: write LAYER:NUMBERS, such as conv1:100,200 or conv2:0-15."
+                f"{word!r} does not name any channels: write LAYER:NUMBERS, such as conv1:100,200 or "
+                "conv2:0-15."
             )
         for part in filter(None, numbers.split(",")):
             first, dash, last = part.strip().partition("-")
             if not first.isdigit() or (dash and not last.isdigit()) or len(first + last) > 10:
                 raise SettingError(
-                    f"{part!r} in {word!r} is not a channel: write a number such as 7, or a range such as 0-15."
+                    f"{part!r} in {word!r} is not a channel: write a number such as 7, or a range such as "
+                    "0-15."
                 )
             if dash and int(last) - int(first) > 100_000:
                 raise SettingError(f"{part!r} in {word!r} is more channels than any layer has.")

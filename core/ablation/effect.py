@@ -33,7 +33,7 @@ class Effect:
 
     @property
     def intervals(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """The 95 % intervals of both accuracies."""
+        """The 95% intervals of both accuracies."""
         n = len(self.labels)
         before, after = (int((p == self.labels).sum()) for p in (self.before, self.after))
         return wilson_interval(before, n), wilson_interval(after, n)

@@ -24,7 +24,7 @@ class MaskShare:
         mask: Its name, such as "stitches"; "elsewhere" is what no mask covers.
         share: Of the map's strength (absolute values), 0…1.
         area: Of the image, 0…1: what a map that knows nothing would give it.
-        interval: Of the mean share over several images, 95 %; None for a single image.
+        interval: Of the mean share over several images, 95%; None for a single image.
     """
 
     mask: str

@@ -164,7 +164,7 @@ def _output_length(layer: Layer, size: Pair, axis: int) -> int:
     length, extent, stride = size[axis], layer.extent[axis], layer.stride[axis]
     side = ("rows", "columns")[axis]
     if length < 1:
-        raise BadLayer("input", f"The input has {length} {side}: it needs 1 or more.")
+        raise BadLayer("input", f"The input has {length} {side}: it needs at least 1.")
     before, after = layer.paddings[axis]
     if layer.kind == "conv_transpose":
         out = (length - 1) * stride - before - after + extent + layer.output_padding[axis]
@@ -185,7 +185,7 @@ def _output_length(layer: Layer, size: Pair, axis: int) -> int:
         raise BadLayer(
             "padding",
             f"padding is {max(before, after)} with circular: at most the input's {length} "
-            f"{side}, since it goes round once.",
+            f"{side}, since it wraps around once.",
         )
     room = length + before + after - extent
     ceil = layer.is_pooling and layer.ceil_mode

@@ -73,9 +73,9 @@ def presets() -> list[Preset]:
         ),
         Preset(
             "stride",
-            "A stride that leaves a row over",
+            "A stride that leaves out a row",
             "Stride 2 on 6 × 6: which row and column does no window read?",
-            "⌊(6 − 3)/2⌋ + 1 = 2 rows: the windows end at row 5, the last row and column are left over.",
+            "⌊(6 − 3)/2⌋ + 1 = 2 rows: the windows end at row 5, and the last row and column are left over.",
             Exercise(Layer(stride=(2, 2)), np.arange(1.0, 37).reshape(1, 6, 6), np.ones((1, 1, 3, 3))),
         ),
         Preset(
@@ -113,8 +113,8 @@ def presets() -> list[Preset]:
             "reflect",
             "Padding that mirrors",
             "reflect mirrors the inside at the edge, without repeating the edge. What stands in the corner?",
-            "7: one step in from the edge, down and across. replicate would repeat the 1, circular go "
-            "round to 25.",
+            "7: one step in from the edge, down and across. replicate would repeat the 1, circular would "
+            "wrap around to 25.",
             Exercise(Layer(padding=(1, 1), padding_mode="reflect"), counting, np.ones((1, 1, 3, 3)) / 9),
         ),
         Preset(
@@ -122,8 +122,8 @@ def presets() -> list[Preset]:
             "Transposed: every cell stamps the kernel",
             "Stride 2: each input cell stamps the kernel, times its value, two cells further. How large "
             "is it?",
-            "(3 − 1)·2 + 3 = 7 rows; where stamps overlap, they add up, in a chessboard that is seen in "
-            "pictures.",
+            "(3 − 1)·2 + 3 = 7 rows; where stamps overlap, they add up, which makes the checkerboard seen "
+            "in generated images.",
             Exercise(
                 Layer("conv_transpose", stride=(2, 2)),
                 np.arange(1.0, 10).reshape(1, 3, 3),

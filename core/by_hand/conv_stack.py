@@ -31,7 +31,7 @@ class Row:
 
     Attributes:
         field: Rows of the image that one unit of the output sees.
-        jump: Pixels of the image from one unit to the next.
+        jump: The pixels of the image from one unit to the next.
     """
 
     text: str

@@ -117,7 +117,7 @@ def kernels() -> list[Kernel]:
         Kernel("sobel_y", "Sobel: horizontal edges", sobel.T.copy(), "Below minus above."),
         Kernel(
             "edge",
-            "Edges all round (Laplace)",
+            "Edges all around (Laplace)",
             np.array([[-1.0, -1, -1], [-1, 8, -1], [-1, -1, -1]]),
             "The middle against its eight neighbors; the sum is 0, so even areas vanish.",
         ),
@@ -138,7 +138,7 @@ def kernels() -> list[Kernel]:
             "identity",
             "Nothing at all",
             np.array([[0.0, 0, 0], [0, 1, 0], [0, 0, 0]]),
-            "A good place to begin.",
+            "A good place to start.",
         ),
     ]
 

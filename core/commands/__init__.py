@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from core.data.dataset import ImageDataset
-    from core.data.folder_layout import FolderReading
+    from core.data.folder_reading import FolderReading
     from core.models.classifier import Classifier
 
 

@@ -28,10 +28,12 @@ def add_parser(subparsers: Any) -> None:
     what.add_argument("--each", metavar="LAYER", help="such as conv3: each of its channels, one at a time")
     parser.add_argument("--dataset", help="see `python -m core datasets` (default: what it was trained on)")
     parser.add_argument("--split", default="test", help="(default: test)")
-    parser.add_argument("--images", type=int, help="how many, every class with its share (default: all)")
+    parser.add_argument(
+        "--images", type=int, help="how many images, with the classes in proportion (default: all)"
+    )
     parser.add_argument("--how", default="zero", help="zero (default), mean, or resample from other images")
     parser.add_argument("--random", type=int, default=0, metavar="TIMES", help="compare with random channels")
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 
@@ -88,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
         f"{sum(map(len, channels.values()))} channels off\n({effect.engine})"
     )
     for words, share, (low, high) in (("before", was, intervals[0]), ("after", now, intervals[1])):
-        print(f"accuracy {words:<6} {share:7.2%}  (95 % interval {low:.2%} to {high:.2%})")
+        print(f"accuracy {words:<6} {share:7.2%}  (95% interval {low:.2%} to {high:.2%})")
     print(f"{len(effect.lost)} images no longer right, {len(effect.gained)} now right")
     for start, stop, flipped in effect.flips()[:5]:
         print(f"{len(flipped):>5}  {names[start]} → {names[stop]}")
@@ -144,7 +146,7 @@ def _each(args: argparse.Namespace) -> int:
         worst = int(by_class[c].argmin())
         most = f", most of them {names[worst]} ({by_class[c, worst]:+d})" if by_class[c, worst] < 0 else ""
         print(
-            f"channel {c:>5}  {atlas.change[c]:+7.2%}  (95 % interval {low[c]:+.2%} to {high[c]:+.2%})  "
+            f"channel {c:>5}  {atlas.change[c]:+7.2%}  (95% interval {low[c]:+.2%} to {high[c]:+.2%})  "
             f"loss {atlas.loss[c]:+.4f}  {atlas.lost[c]} lost, {atlas.gained[c]} gained{most}"
         )
     return 0

@@ -19,8 +19,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="only these, such as runs/mine (default: all that ship)"
     )
-    parser.add_argument("--download", action="store_true", help="fetch test images that are not here")
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--download", action="store_true", help="download test images that are missing")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser("classifiers", help="list the classifiers there are")
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser = subparsers.add_parser("classifiers", help="list the classifiers")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 def _added(path: Path, said: dict[str, str]) -> Any:
     from core.data.catalogue import add_upload
     from core.data.folder_index import find_images, look_into
-    from core.data.folder_layout import READING_SETTINGS
+    from core.data.folder_reading import READING_SETTINGS
     from core.errors import BadDataset, SettingError, one_of
 
     strange = [name for name in said if name not in READING_SETTINGS]

@@ -25,7 +25,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--layer", default="", help="(default: the last before the head)")
     parser.add_argument("--projection", default="tsne", help=f"{', '.join(PROJECTIONS)} (default: tsne)")
     parser.add_argument("--dimensions", type=int, default=2, help="2 or 3 (default: 2)")
-    parser.add_argument("--images", type=int, default=1000, help="how many (default: 1000)")
+    parser.add_argument("--images", type=int, default=1000, help="how many images (default: 1000)")
     for projection in PROJECTIONS.values():
         add_options(parser, projection.settings)
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the points as CSV")

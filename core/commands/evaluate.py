@@ -1,4 +1,4 @@
-"""`python -m core evaluate`: how good a classifier is on a split, and what it mixes up."""
+"""`python -m core evaluate`: measure how good a classifier is on a split, and what it confuses."""
 
 import argparse
 import json
@@ -12,7 +12,7 @@ from core.commands import say_folders
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "evaluate",
-        help="how good a classifier is on a split, and what it mixes up",
+        help="measure how good a classifier is on a split, and what it confuses",
         description="Accuracy with its interval, F1, calibration, the matrix and what stands out in it.",
     )
     parser.add_argument(
@@ -21,9 +21,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--dataset", default="", help="its name (default: what the classifier was trained on)"
     )
-    parser.add_argument("--folder", type=Path, help="of images in class folders, with --dataset image_folder")
     parser.add_argument(
-        "--settings", help='of the data set, such as "grid_leak=0.95" (default: as it was trained on)'
+        "--folder", type=Path, help="a folder of images in class folders, with --dataset image_folder"
+    )
+    parser.add_argument(
+        "--settings", help='settings of the data set, such as "grid_leak=0.95" (default: as in training)'
     )
     parser.add_argument("--split", default="test", help="train, val or test (default: test)")
     parser.add_argument("--matrix", type=Path, metavar="FILE", help="write the confusion matrix as CSV too")

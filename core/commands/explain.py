@@ -14,7 +14,7 @@ DEFAULT_METHOD = "integrated_gradients"
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "explain",
-        help="say which pixels an answer rests on",
+        help="show which pixels an answer rests on",
         description="Say which pixels an answer rests on. Each method has settings of its own: "
         "`explain IMAGE --method NAME --help` lists them too.",
     )
@@ -24,7 +24,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--method", default=DEFAULT_METHOD, help=f"(default: {DEFAULT_METHOD})")
     parser.add_argument("--classifier", default="efficientnet_lite0", help="see `python -m core classifiers`")
     parser.add_argument("--target", help="a class by name or index (default: the predicted one)")
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--out", type=Path, metavar="FILE.npz", help="keep the values and how they were made")
     parser.add_argument("--png", type=Path, metavar="FILE.png", help="keep a picture of the map")
     parser.add_argument(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "findings",
-        help="what a confusion matrix says, in sentences",
+        help="say in sentences what a confusion matrix shows",
         description="Read a confusion matrix from a CSV file (rows true, columns predicted, with or without "
         "names) and say what stands out in it by more than chance. The shipped classifiers of CIFAR-10 bring "
         "their predictions along: give the name of one in place of a file.",
@@ -24,7 +24,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "matrix", type=Path, metavar="MATRIX.csv", help="or a classifier, such as cifar10_resnet18"
     )
-    parser.add_argument("--accuracy", default="", help='that is stated for it, such as "91.64 %%"')
+    parser.add_argument(
+        "--accuracy", default="", help='the accuracy that is stated for it, such as "91.64 %%"'
+    )
     parser.add_argument(
         "--rows",
         choices=("true", "predicted"),
@@ -36,7 +38,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--labels", choices=("merge", "apart"), help="whether Cat and cat, or 1 and 1.0, are one class"
     )
-    parser.add_argument("--transposed", action="store_true", help="the same as --rows predicted")
+    parser.add_argument("--transposed", action="store_true", help="another way to write --rows predicted")
     parser.add_argument("--json", action="store_true", help="print JSON instead of sentences")
     parser.set_defaults(run=run)
 

@@ -25,7 +25,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--three-ways",
         action="store_true",
-        help="afterwards the same by the other two implementations, their histories beside this one",
+        help="then train the other two implementations too, and keep their histories beside this one",
     )
     add_options(parser, settings_of(FromScratchSettings))
     parser.set_defaults(run=run)

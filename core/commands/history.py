@@ -23,7 +23,9 @@ def add_parser(subparsers: Any) -> None:
         help="what a column is: train_loss, validation_loss, train_accuracy, validation_accuracy, "
         "learning_rate, gradient_norm, epoch, step, run or other; can be given several times",
     )  # fmt: skip
-    parser.add_argument("--steps", choices=("epochs", "batches"), default="", help="what the steps count")
+    parser.add_argument(
+        "--steps", choices=("epochs", "batches"), default="", help="what the column of steps counts"
+    )
     parser.add_argument("--json", action="store_true", help="print the records of all runs as JSON")
     parser.set_defaults(run=run)
 

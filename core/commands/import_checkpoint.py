@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "import",
-        help="bring weights of your own",
+        help="import your own weights",
         description="Check weights (a state dict or safetensors), try them on an image and, with a data set, "
         "measure them; then keep them as a checkpoint that every page can open. What is guessed is printed "
         "on stderr.",
@@ -32,10 +32,10 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--which", default="", help="the set of weights, where the file holds several")
     parser.add_argument(
-        "--leave-out", default="", help="words; tensors with one of them in their name are left out"
+        "--leave-out", default="", help="words: tensors with one of them in their name are left out"
     )
     parser.add_argument(
-        "--order", default="", help="names of the layers in their order, where the file does not tell it"
+        "--order", default="", help="names of the layers in order, if the file does not give it"
     )
     parser.add_argument(
         "--classes", default="", help="names separated by commas, in the order of the outputs"
@@ -54,11 +54,13 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--image", default="chelsea", help="a file or sample to try it on (default: chelsea)")
     parser.add_argument("--dataset", help="measure the accuracy on the test images of this data set")
     parser.add_argument("--claimed", default="", help="the accuracy it should have, such as 0.91")
-    parser.add_argument("--images", type=int, default=2000, help="measure on at most so many (default: 2000)")
     parser.add_argument(
-        "--mend", action="store_true", help="put right what is likely wrong before it is kept"
+        "--images", type=int, default=2000, help="measure on at most this many images (default: 2000)"
     )
-    parser.add_argument("--name", help="of the checkpoint (default: the file's)")
+    parser.add_argument(
+        "--mend", action="store_true", help="correct what is likely wrong before the checkpoint is kept"
+    )
+    parser.add_argument("--name", help="the name of the checkpoint (default: that of the file)")
     parser.set_defaults(run=run)
 
 
@@ -96,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         print(trial.measured.verdict)
     mended = args.mend and trial.measured is not None and trial.measured.remedy is not None
     kept = keep_import(sets, name, architecture, wishes, trial, dataset=dataset, mended=mended)
-    print(f"Kept as {kept.name}{', put right' if mended else ''}.")
+    print(f"Kept as {kept.name}{', corrected' if mended else ''}.")
     return 0
 
 

@@ -11,16 +11,19 @@ from core.commands import checkpoint_of, open_both, show
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "index",
-        help="find what every filter answers to most",
+        help="find the images that every filter responds to most",
         description="Find the strongest images of every channel of every convolution, in one pass over a "
-        "data set. Killed, it goes on from where it was. The page Filters opens the result at once.",
+        "data set. If it is killed, the next run continues where it stopped. The page Filters opens the "
+        "result at once.",
     )
     parser.add_argument("classifier", help="see `python -m core classifiers`; or the folder of a checkpoint")
     parser.add_argument("--dataset", help="see `python -m core datasets` (default: what it was trained on)")
     parser.add_argument("--split", default="test", help="(default: test)")
-    parser.add_argument("--images", type=int, help="how many, every class with its share (default: all)")
+    parser.add_argument(
+        "--images", type=int, help="how many images, with the classes in proportion (default: all)"
+    )
     parser.add_argument("-k", type=int, default=16, help="images kept for each channel (default: 16)")
-    parser.add_argument("--json", action="store_true", help="the top images of every channel, for machines")
+    parser.add_argument("--json", action="store_true", help="the top images of every channel, print JSON")
     parser.set_defaults(run=run)
 
 

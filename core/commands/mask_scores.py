@@ -12,7 +12,7 @@ DEFAULT_METHODS = ("integrated_gradients", "grad_cam")
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "mask-scores",
-        help="how much of the maps falls on stitches, how much on the grid",
+        help="measure how much of the maps falls on the stitches and how much on the grid",
         description="Explain some test images of a data set with masks, and add up how much of each map "
         "falls on what, beside the share of the area, which is what a map that knows nothing would give it.",
     )
@@ -22,11 +22,11 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--dataset", default="sutures", help="(default: sutures)")
     parser.add_argument(
-        "--settings", help='of the data set, such as "grid_leak=0.95" (default: as it was trained on)'
+        "--settings", help='settings of the data set, such as "grid_leak=0.95" (default: as in training)'
     )
     parser.add_argument("--split", default="test", help="(default: test)")
-    parser.add_argument("--images", type=int, default=40, help="how many (default: 40)")
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--images", type=int, default=40, help="how many images (default: 40)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 

@@ -14,12 +14,12 @@ def add_parser(subparsers: Any) -> None:
     from core.occlusion.occlusion import occlusion_logits
     from core.settings import add_options, settings_of
 
-    parser = subparsers.add_parser("occlude", help="hide parts of a picture and see the answer change")
+    parser = subparsers.add_parser("occlude", help="hide parts of an image and see the answer change")
     parser.add_argument("image", help="a path, or the name of a sample such as chelsea")
     parser.add_argument("--classifier", default="efficientnet_lite0", help="see `python -m core classifiers`")
     parser.add_argument("--target", help="a class by name or index (default: the predicted one)")
     parser.add_argument("--value", default="drop", help="what to draw: probability, logit or drop (default)")
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
         "--out", type=Path, metavar="FILE.npz", help="keep the logits, the map and the settings"
     )

@@ -19,12 +19,12 @@ class PredictedClass:
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser("predict", help="say what is in a picture")
+    parser = subparsers.add_parser("predict", help="say what is in an image")
     parser.add_argument("image", help="a path, or the name of a sample such as chelsea")
     parser.add_argument("--classifier", default="efficientnet_lite0", help="see `python -m core classifiers`")
     parser.add_argument("--target", help="a class by name or index, told besides the most probable ones")
     parser.add_argument("--top", type=int, default=5, help="how many classes (default: 5)")
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
         "--out", type=Path, metavar="FILE.npz", help="keep the logits and what the network saw"
     )

@@ -9,7 +9,7 @@ FIRST_LOOK = "fashion_mnist_cnn"
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "ship",
-        help="make anew what comes with the shipped checkpoints",
+        help="make again what comes with the shipped checkpoints",
         description="Write the predictions of the test images beside each shipped checkpoint of CIFAR-10 and "
         f"{FIRST_LOOK}. For people who change Convoscope; `make shipped` does all of it.",
     )

@@ -23,8 +23,9 @@ def add_parser(subparsers: Any) -> None:
 
     parser = subparsers.add_parser(
         "train",
-        help="train a network, or go on with a run that was stopped",
-        description="Train a network. The same command in the same folder goes on where the run was stopped.",
+        help="train a network, or resume a run that was stopped",
+        description="Train a network. The same command in the same folder continues where the run was "
+        "stopped.",
     )
     parser.add_argument("--name", help="the run's name; its folder is runs/NAME in Convoscope's own folder")
     parser.add_argument("--folder", type=Path, help="another folder for the run")
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
                 print(_line(record), flush=True)
         if not ended and (stopping or stop_asked(folder)):
             note_stop(folder)
-            print("Stopped. The same command goes on from here.", flush=True)
+            print("Stopped. The same command continues from here.", flush=True)
     return 0
 
 
@@ -98,7 +99,7 @@ def _line(record: Record) -> str:
             words = ""
             if test := record.test:
                 low, high = test.interval
-                words = f" Test accuracy {test.accuracy:.2%} (95 % interval {low:.2%} to {high:.2%})."
+                words = f" Test accuracy {test.accuracy:.2%} (95% interval {low:.2%} to {high:.2%})."
             return record.verdict + words
 
 

@@ -12,7 +12,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "visualize",
         aliases=["dream"],  # its name until 2026
-        help="make a picture of what a channel or a class looks for",
+        help="make an image of what a channel or a class looks for",
         description="Change noise, or an image, step by step until a channel, a neuron or a class answers "
         "most. Settings that are left open are found by the size of the picture.",
     )
@@ -32,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--webp", type=Path, metavar="FILE.webp", help="keep the steps as an animation")
     parser.add_argument("--gif", type=Path, metavar="FILE.gif", help="keep the steps as an animation")
     parser.add_argument("--out", type=Path, metavar="FILE.npz", help="keep all frames and the settings")
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     _add_settings_when_asked(parser)
     parser.set_defaults(run=run)
 

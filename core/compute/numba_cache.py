@@ -8,11 +8,14 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 
-def compiled(signature: str, *, inline: bool = False) -> Callable[[Callable[..., Any]], Any]:
+def compiled(signature: str = "", *, inline: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function for these types, at once; the machine code is kept for the next start.
 
     It is kept beside the Python file, as Python keeps its own, or in Convoscope's cache where that folder
     cannot be written; where neither can, the function is compiled again at every start, which takes seconds.
+
+    Args:
+        inline: It is part of the functions that call it, and has no types of its own.
 
     Raises:
         ImportError: There is no Numba, or it cannot compile this; whoever imports a module of such functions

@@ -31,7 +31,9 @@ _one_at_a_time = threading.RLock()
 
 
 class Watched(fx.Proxy):
-    """A value in a trace that follows one run: its number can be asked for, its length where it is a tuple."""
+    """A value in a trace that follows one run: its number can be asked for; of a tuple, its length."""
+
+    tracer: "Tracer"
 
     def __index__(self) -> int:
         return int(self.tracer.number(self))
@@ -135,7 +137,7 @@ class Tracer(fx.Tracer):
         """The parts of a value that was a tuple or a list in the run that is watched."""
         value = None if self._example is None else self._values.get(proxy.node)
         if isinstance(value, tuple | list):
-            return tuple(proxy[i] for i in range(len(value)))
+            return tuple(proxy[i] for i in range(len(value)))  # type: ignore[index]
         raise fx.proxy.TraceError(f"how many parts {proxy.node} has depends on the image")
 
     def to_bool(self, obj: fx.Proxy) -> bool:

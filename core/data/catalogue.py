@@ -20,7 +20,7 @@ from core.data.archive import list_zip
 from core.data.dataset import ImageDataset
 from core.data.file_names import printable
 from core.data.folder_index import ImageFiles, find_images, look_into, read_dataset
-from core.data.folder_layout import READING_SETTINGS, FolderReading
+from core.data.folder_reading import READING_SETTINGS, FolderReading
 from core.data.sets import datasets
 from core.disk import require_room
 from core.errors import BadDataset, SettingError, UnknownName

@@ -17,7 +17,8 @@ from core.data import annotation_files
 from core.data.archive import ZipListing, list_zip, open_zip, skipped_folder
 from core.data.dataset import ImageDataset, Skipped, Split
 from core.data.file_names import is_hidden, printable, reason_to_skip_name
-from core.data.folder_layout import FolderReading, OpenChoice, Place, read_layout
+from core.data.folder_layout import read_layout
+from core.data.folder_reading import FolderReading, OpenChoice, Place
 from core.data.images import read_image
 from core.data.pixel_index import DamagedIndex, IndexedImages, key_of, open_index, write_index
 from core.data.zip_names import ENCODINGS

@@ -17,7 +17,7 @@ from PIL import Image
 
 from core.data.dataset import Skipped, Split, hash_of_images
 from core.data.file_names import printable
-from core.data.folder_layout import SPLIT_ORDER, Place
+from core.data.folder_reading import SPLIT_ORDER, Place
 from core.data.images import read_image
 from core.data.preprocessing import Preprocessing, fit
 from core.errors import BadDataset, BadImage

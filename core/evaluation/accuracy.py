@@ -18,7 +18,7 @@ class Accuracy:
     """How well a classifier does.
 
     Attributes:
-        interval: The 95 % interval of the accuracy.
+        interval: The 95% interval of the accuracy.
         correct, images: How many were right, of how many.
         loss: The mean cross-entropy.
     """
@@ -36,7 +36,7 @@ class Accuracy:
 def measure(
     classifier: Classifier, split: Split, *, flips: bool = False, progress: Progress = no_progress
 ) -> Accuracy:
-    """Accuracy, its 95 % interval, and the mean cross-entropy.
+    """Accuracy, its 95% interval, and the mean cross-entropy.
 
     Args:
         flips: Answer with the mean of the logits of each image and of its mirror image.

@@ -56,7 +56,7 @@ class AccuracyCheck:
     """What was measured, and what follows from it.
 
     Attributes:
-        accuracy: As the network was imported, with its 95 % interval.
+        accuracy: As the network was imported, with its 95% interval.
         verdict: In words, for people.
         cause: What restores the accuracy; None where nothing needs to, or nothing was found.
     """
@@ -105,7 +105,7 @@ def check_accuracy(
     short = (
         f"less than the {_percent(claimed)} that were claimed"
         if claimed is not None
-        else "hardly more than guessing"
+        else "hardly better than guessing"
     )
     words = f"It reaches {shown}, {short}. "
     if cause is None:

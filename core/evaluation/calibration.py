@@ -18,7 +18,7 @@ class Calibration:
         counts: (B,) images in each bin.
         confidence: (B,) mean confidence in each bin; 0 where it is empty.
         accuracy: (B,) share of right predictions; 0 where it is empty.
-        interval: The 95 % interval of that share, two of (B,).
+        interval: The 95% interval of that share, two of (B,).
         error: Expected calibration error: the mean of |confidence − accuracy| over all images, 0…1.
         bias: Mean confidence minus accuracy of all images: above 0 it is too sure of itself.
     """

@@ -90,7 +90,7 @@ def order_by_error(matrix: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ClassScores:
-    """Figures by class, each (K,), with (lower, upper) ends of their 95 % intervals.
+    """Figures by class, each (K,), with (lower, upper) ends of their 95% intervals.
 
     A share of nothing is 0, as in scikit-learn, with the interval from 0 to 1. Recall is what is often called
     a class's accuracy.
@@ -148,7 +148,7 @@ def class_scores(matrix: np.ndarray) -> ClassScores:
 
 
 def accuracy(matrix: np.ndarray) -> tuple[float, tuple[float, float]]:
-    """The share on the diagonal and its 95 % interval; 0 and (0, 1) for a matrix without images."""
+    """The share on the diagonal and its 95% interval; 0 and (0, 1) for a matrix without images."""
     right, total = int(np.trace(matrix)), int(matrix.sum())
     return right / max(1, total), wilson_interval(right, total)
 

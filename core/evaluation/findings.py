@@ -59,7 +59,7 @@ def findings(matrix: np.ndarray, class_names: Sequence[str], *, stated: str = ""
         return found
     errors = int(matrix.sum() - np.trace(matrix))
     if errors == 0:
-        return [*found, Finding("nothing", "There is not a single error to speak of.")]
+        return [*found, Finding("nothing", "There are no errors.")]
     special = [
         *_no_better_than_guessing(matrix, class_names),
         *_best_and_worst(matrix, class_names),
@@ -86,7 +86,7 @@ def _accuracy(matrix: np.ndarray) -> Finding:
     share, (low, high) = accuracy(matrix)
     text = (
         f"{int(np.trace(matrix)):,} of {_count(total, 'image')} are right: an accuracy of {share:.2%}, "
-        f"95 % interval {low:.2%} to {high:.2%}."
+        f"95% interval {low:.2%} to {high:.2%}."
     )
     return Finding("accuracy", text, (), {"accuracy": share, "low": low, "high": high, "images": total})
 
@@ -194,7 +194,7 @@ def _mixed_up(matrix: np.ndarray, names: Sequence[str]) -> Iterator[Finding]:
             f"“{names[i]}” is taken for “{names[j]}” {n:,} times: {n / support[i]:.1%} of its images and "
             f"{n / errors:.0%} of its {_count(errors, 'error')}; "
         )
-        text += f"the other way round it happens {_times(back)}."
+        text += f"the reverse happens {_times(back)}."
         numbers = {"count": n, "share": float(n / support[i]), "back": back}
         yield Finding("confusion", text, ((i, j), (j, i)), numbers)
 

@@ -53,7 +53,7 @@ class Measured:
     """The accuracy of an import on a data set.
 
     Attributes:
-        interval: That of 95 %.
+        interval: That of 95%.
         fits: Whether it is what was claimed, or what a trained network has.
         better_than_guessing: Whether the interval lies above the share of one class.
         verdict: In words, for people.
@@ -115,7 +115,7 @@ def first_answer(classifier: Classifier, pixels: np.ndarray) -> tuple[tuple[str,
             f"{first}. Choose the image size it was trained with."
         ) from None
     if not np.isfinite(logits).all():
-        raise BadCheckpoint("The network's answer to a first image is not finite: its weights are damaged.")
+        raise BadCheckpoint("The network's answer to the first image is not finite: its weights are damaged.")
     shares = probabilities(logits.astype(np.float64))
     order = np.argsort(-shares)[:SHOWN_CLASSES]
     return tuple((classifier.card.class_names[i], float(shares[i])) for i in order)

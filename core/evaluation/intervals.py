@@ -14,7 +14,7 @@ def wilson_interval(
     successes: np.ndarray, trials: np.ndarray, z: float = Z_95
 ) -> tuple[np.ndarray, np.ndarray]: ...
 def wilson_interval(successes, trials, z=Z_95):  # type: ignore[no-untyped-def]
-    """Where a share lies with 95 % confidence, after `successes` of `trials`; 0 to 1 after no trial.
+    """Where a share lies with 95% confidence, after `successes` of `trials`; 0 to 1 after no trial.
 
     Shape:
         successes, trials: numbers, or arrays of one shape
@@ -35,7 +35,7 @@ def wilson_interval(successes, trials, z=Z_95):  # type: ignore[no-untyped-def]
 
 
 def difference_interval(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, float]:
-    """Where the difference of two shares lies with 95 % confidence; each is (successes, trials) of its own.
+    """Where the difference of two shares lies with 95% confidence; each is (successes, trials) of its own.
 
     Source:
         Newcombe 1998, "Interval estimation for the difference between independent proportions", method 10
@@ -49,7 +49,7 @@ def difference_interval(first: tuple[int, int], second: tuple[int, int]) -> tupl
 
 
 def paired_interval(lost: np.ndarray, gained: np.ndarray, trials: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where the change of a share lies with 95 % confidence, where the same things were judged twice.
+    """Where the change of a share lies with 95% confidence, where the same things were judged twice.
 
     Args:
         lost: How many were right the first time only.

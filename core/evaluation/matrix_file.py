@@ -182,7 +182,7 @@ def _list_of_pairs(table: Table, notation: Notation, reading: Reading, name: str
             read = number_of(row[counts], notation) if counts < len(row) else None
             if read is None:
                 cell = row[counts] if counts < len(row) else ""
-                raise BadMatrix(f"{name}, line {number} has {cell!r} where a number of images should stand.")
+                raise BadMatrix(f"{name}, line {number} has {cell!r} where a number of images is expected.")
             many = read
         values[place[merged[t]], place[merged[p]]] += many
     taken = f"a list of {len(pairs):,} pairs: “{table.rows[0][true]}” has the true classes, " \
@@ -425,7 +425,7 @@ def _same_classes(
             column_names = [*column_names, *only_rows]
             notes = [
                 *notes,
-                f"No column is named {_listed(only_rows)}: filled with zeros, as never predicted.",
+                f"No column is named {_listed(only_rows)}: filled with zeros, as if it was never predicted.",
             ]
         if only_columns:
             values = np.vstack([values, np.zeros((len(only_columns), values.shape[1]))])
@@ -449,12 +449,12 @@ def _same_classes(
 def _number(text: str, notation: Notation, name: str, line: int) -> float:
     value = number_of(text, notation)
     if value is None:
-        raise BadMatrix(f"{name}, row {line} has {text!r} where a number of images should stand.")
+        raise BadMatrix(f"{name}, row {line} has {text!r} where a number of images is expected.")
     return value
 
 
 def _counts(values: np.ndarray, notation: Notation, name: str) -> np.ndarray:
-    advice = "Give the counts, since how sure a share is depends on how many images it was counted on."
+    advice = "Give the counts, since the certainty of a share depends on the number of images behind it."
     if notation.percent:
         raise BadMatrix(f"{name} holds per cents: the matrix seems to be normalized. {advice}")
     if (values < 0).any():

@@ -13,7 +13,7 @@ class PairedDifference:
 
     Attributes:
         mean: Changed less base.
-        interval: 95 % interval of the mean (Student's t over the seeds); None for a single seed.
+        interval: 95% interval of the mean (Student's t over the seeds); None for a single seed.
         p_value: Of the paired t-test; None for a single seed.
         could_be_noise: True unless the interval keeps clear of 0; a single seed always could be.
     """

@@ -17,6 +17,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
+class SplitLogits:
+    """What a classifier says of every image of a split.
+
+    Attributes:
+        logits: (N, K) float32.
+    """
+
+    logits: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Predictions:
     """The logits of N images beside their labels, both in the classifier's K classes.
 

@@ -14,7 +14,7 @@ from core.settings import JsonObject
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """The figures of one class, each with its 95 % interval; `support` is how many images it has."""
+    """The figures of one class, each with its 95% interval; `support` is how many images it has."""
 
     name: str
     support: int
@@ -31,7 +31,7 @@ class EvaluationReport:
     """How good a classifier is on a split.
 
     Attributes:
-        interval: The 95 % interval of the accuracy.
+        interval: The 95% interval of the accuracy.
         macro, weighted: Means of precision, recall and F1 over the classes.
         top_k: Accuracy by k, of 1, 3 and 5 as far as there are classes.
     """

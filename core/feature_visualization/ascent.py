@@ -12,8 +12,8 @@ from core.network.hooks import opened_relus
 from core.network.unit import Unit, outputs
 
 RELU6_CEILING = 6.0  # of a ReLU6
-ENGINE = "gradients by automatic differentiation through the whole network"
-OPENED = "the gradient was let through inactive ReLUs, since it was 0 otherwise,"
+ENGINE = "automatic differentiation through the whole network"
+OPENED = "the gradient was let through inactive ReLUs, where it was 0 otherwise,"
 
 
 class Ascent:
@@ -75,13 +75,14 @@ class Ascent:
 
     def note(self, title: str) -> str:
         if self.blocked and self.full:
-            return f"There is nothing left to climb: {title} is at {RELU6_CEILING:g}, the most its ReLU6 lets through."
+            most = f"{RELU6_CEILING:g}, the most its ReLU6 lets through"
+            return f"There is nothing left to climb: {title} is at {most}."
         if self.blocked:
             return (
                 f"The picture stopped changing: no pixel has any influence on {title} here, not even with "
-                "all ReLUs left open. The channel is dead, or a silent activation that is not a "
-                "layer of its own stands in the way: try the convolution before it, another seed, or an image "
-                "to start from."
+                "all ReLUs left open. The channel is dead, or a silent activation that is not a layer of its "
+                "own stands in the way: try the convolution before it, another seed, or an image to start "
+                "from."
             )
         if self.opened:
             steps = "step" if self.opened == 1 else "steps"

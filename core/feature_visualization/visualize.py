@@ -93,7 +93,7 @@ def found_settings(
     """
     side = min(size)
     small, fourier = side <= 64, settings["picture"] == FOURIER
-    found = {
+    found: dict[str, Any] = {
         "learning_rate": (0.02 if from_image else 0.1 if small else 0.05) if fourier else 0.1,
         "decay": 1.5 if small else 1.25,
         "stay_near": 0.0 if not fourier else 1.0 if side <= 16 else 0.5 if small else 0.1,

@@ -140,7 +140,9 @@ def channel_layers(module: nn.Module, input_size: tuple[int, int], channels: int
         part = parts[name]
         assert isinstance(part, nn.Conv2d)
         field = footprints.fields.get(site)
-        known = isinstance(field, ReceptiveField) and field.map_size == shape
+        seen = None
+        if isinstance(field, ReceptiveField) and field.map_size == shape:
+            seen = SeenBoxes.of(field)
         found.append(
             ChannelLayer(
                 name=name,
@@ -151,7 +153,7 @@ def channel_layers(module: nn.Module, input_size: tuple[int, int], channels: int
                 map_size=shape,
                 kernel_size=(int(part.kernel_size[0]), int(part.kernel_size[1])),
                 in_channels=part.in_channels // part.groups,
-                seen=SeenBoxes.of(field) if known else None,
+                seen=seen,
             )
         )
     if not found:

@@ -68,7 +68,8 @@ def _structured(text: str) -> list[str]:
     names = _names_of(held)
     if names is None:
         raise SettingError(
-            "The class names are neither a list of names nor a mapping of numbers to names: write one name a "
+            "The class names are neither a list of names nor a mapping from numbers to names: write one "
+            "name a "
             'line, or JSON such as ["cat", "dog"].'
         )
     return names

@@ -18,7 +18,7 @@ from core.compute.torch_internals import set_state_versions, state_versions
 from core.errors import BadCheckpoint
 from core.models.architectures import models
 from core.models.card import CARD, WEIGHTS, ModelCard, load_card
-from core.models.classifier import Classifier
+from core.models.classifier import Classifier, best_device
 from core.models.skeleton import check_memory, without_numbers
 from core.paths import from_json, write_whole
 from core.settings import check_settings
@@ -112,7 +112,7 @@ def load_checkpoint(folder: Path, device: torch.device | None = None, *, file: s
     module = build(card)
     load_tensors(module, tensors, folder.name, versions_in(header_of(data)))
     fingerprint = hashlib.sha256((digest + card.to_json()).encode()).hexdigest()
-    return Classifier(module, card, **({"device": device} if device else {}), fingerprint=fingerprint)
+    return Classifier(module, card, device or best_device(), fingerprint=fingerprint)
 
 
 def tensors_of(data: bytes, where: str) -> dict[str, torch.Tensor]:

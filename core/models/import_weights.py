@@ -146,7 +146,7 @@ def _with_settings(card: ModelCard, found: Guess, wishes: Wishes) -> ModelCard:
     size = wishes.input_size or found.input_size
     if min(size) < 1:
         raise SettingError(
-            "The number of inputs of the first layer is that of no square image: say the image size."
+            "No square image has as many pixels as the first layer has inputs: give the image size."
         )
     return dataclasses.replace(
         card,
@@ -231,7 +231,7 @@ def _notes(found: _Tried, card: ModelCard, labels: Sequence[str], wishes: Wishes
         first = next(iter(found.fit.names.items()))
         how = "order and shapes" if reading.weights.ordered else "shapes and the numbers in the names"
         notes.append(
-            f"The names in the file are others (first {first[1]!r} for {first[0]!r}), but number, {how} "
+            f"The names in the file are different (first {first[1]!r} for {first[0]!r}), but number, {how} "
             "agree: the weights were matched by them."
         )
     notes += [f"{words}." for name, words in found.guess.assumed.items() if name not in wishes.settings]
@@ -253,7 +253,7 @@ def fill(plan: Plan) -> nn.Module:
     broken = not_finite(given)
     if broken:
         raise BadCheckpoint(
-            f"{len(broken)} of {len(given)} tensors hold values that are no numbers, first {broken[0]!r}: "
+            f"{len(broken)} of {len(given)} tensors hold values that are not numbers, first {broken[0]!r}: "
             "the training had failed when they were saved. Choose an earlier checkpoint."
         )
     module = build(plan.card)
@@ -271,7 +271,7 @@ def free_folder(name: str) -> Path:
     """
     slug = re.sub(r"[^\w.-]+", "_", name).strip("._-")[:60]
     if not slug:
-        raise SettingError(f"The name {name!r} makes no folder: use letters and digits.")
+        raise SettingError(f"The name {name!r} cannot be that of a folder: use letters and digits.")
     folder = home("imported") / slug
     number = 2
     while folder.exists():

@@ -176,7 +176,7 @@ def load_pretrained(
         Unavailable: Its weights are not on this machine and there is no network.
         BadCheckpoint: The file of weights is broken.
     """
-    from core.models.classifier import Classifier
+    from core.models.classifier import Classifier, best_device
     from core.models.surgery import prepare_for_analysis
 
     _bare_card(name)  # an unknown name is told before anything is fetched
@@ -196,7 +196,7 @@ def load_pretrained(
     return Classifier(
         prepare_for_analysis(module),
         pretrained_card(name),
-        **({"device": device} if device else {}),
+        device or best_device(),
         fingerprint=pretrained_fingerprint(name, file),
     )
 

@@ -136,7 +136,7 @@ def _look(held: Mapping[Any, Any], place: str, found: list[WeightSet], seen: set
     if any(value.ndim >= 2 for value in tensors.values()):
         others = sum(not isinstance(v, Tensor | Mapping) for v in held.values())
         notes = [f"The weights were under {place!r}."] if place else []
-        notes += [f"{others} entries that are no tensors were left out."] if others else []
+        notes += [f"{others} entries that are not tensors were left out."] if others else []
         found.append(WeightSet(place, tensors, _keeps_order(tensors), state_versions(held), tuple(notes)))
     for key, value in held.items():
         if isinstance(key, str) and isinstance(value, Mapping):

@@ -1,5 +1,6 @@
 """The effective receptive field: how strongly each pixel of an image really moves one place of a layer."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,38 @@ from torch import Tensor
 from core.errors import UnknownName
 from core.models.classifier import Classifier
 from core.network.feature_maps import layer_outputs
-from core.network.receptive_field import UnknownReceptiveField
+from core.network.receptive_field import Box, UnknownReceptiveField, receptive_field
 from core.network.trace import twin_of
 from core.progress import Progress, no_progress
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredField:
+    """What the middle place of a layer's map sees, by its shape and by the gradient.
+
+    Attributes:
+        strength: (H, W) float64, how much each pixel counts; the largest is 1.
+        box: The receptive field that follows from the layers' sizes.
+    """
+
+    strength: np.ndarray
+    box: Box
+
+
+def measured_field(
+    classifier: Classifier, images: np.ndarray, *, layer: str, progress: Progress = no_progress
+) -> MeasuredField:
+    """Both for the same place.
+
+    Args:
+        images: (1, H, W, C) uint8, the size of the classifier's input.
+        layer: A name in `named_modules()` whose output is a map.
+    Raises:
+        UnknownName, UnknownReceptiveField: As `effective_field`.
+    """
+    size, channels = classifier.card.preprocessing.input_size, classifier.card.preprocessing.channels
+    strength, place = effective_field(classifier, images, layer=layer, progress=progress)
+    return MeasuredField(strength, receptive_field(classifier.module, layer, size, channels).box(*place))
 
 
 def effective_field(

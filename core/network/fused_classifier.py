@@ -65,21 +65,21 @@ def known_network(module: nn.Module) -> FusedNetwork | None:
     return None if known is None else known[1]
 
 
-def fused_classifier(
-    classifier: Classifier, layout: torch.memory_format = torch.channels_last
-) -> Classifier | None:
+def fused_classifier(classifier: Classifier, layout: torch.memory_format | None = None) -> Classifier | None:
     """The classifier made of the fused steps; None where there are none, and on a GPU.
 
     Args:
-        layout: Of maps in memory: which is faster depends on the network and the machine.
+        layout: Of maps in memory, by default the classifier's: which is faster depends on the network and the
+            machine.
     """
     network = network_of(classifier)
     if network is None:
         return None
+    layout = layout or classifier.layout or torch.channels_last
     if layout not in network.classifiers:
         module = network.graph.as_module()
-        if layout is torch.contiguous_format:
-            module = copy.deepcopy(module)  # the order of its weights is its own
+        if layout is not classifier.layout:
+            module = copy.deepcopy(module)  # what it shares with the network stays in the network's order
         network.classifiers[layout] = Classifier(module, classifier.card, classifier.device, layout=layout)
     return network.classifiers[layout]
 

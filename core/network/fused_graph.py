@@ -150,17 +150,18 @@ def _like(old: nn.Conv2d, weight: Tensor, bias: Tensor | None, padding: Any = No
     around = getattr(old, "around", (0, 0, 0, 0))
     kind = PaddedConv2d if any(around) else nn.Conv2d
     k, c, *size = weight.shape
-    new = kind(
-        c * old.groups, k, (size[0], size[1]), old.stride,
-        old.padding if padding is None else padding, old.dilation, old.groups, bias is not None,
-        device="meta",
-    )  # type: ignore[arg-type]  # fmt: skip
+    settings: dict[str, Any] = {
+        "stride": old.stride, "padding": old.padding if padding is None else padding,
+        "dilation": old.dilation, "groups": old.groups, "bias": bias is not None,
+    }  # fmt: skip
+    new = kind(c * old.groups, k, (size[0], size[1]), device="meta", **settings)
     new.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last), requires_grad=False)
     if bias is not None:
         new.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
     if isinstance(new, PaddedConv2d):
         new.around = around
-    return fast_convolutions(new.eval())  # type: ignore[return-value]
+    fast_convolutions(new.eval())
+    return new
 
 
 class _Calls(TorchFunctionMode):
@@ -200,12 +201,13 @@ def _plain_convolution(part: nn.Conv2d, given: Tensor) -> nn.Conv2d | None:
     more = [inner.shape[axis] - given.shape[axis] for axis in (-1, -2)]
     around = [side for extra in more for side in (extra // 2, extra - extra // 2)]
     kind = PaddedConv2d if any(around) else nn.Conv2d
-    frame = kind(
-        part.in_channels, part.out_channels, tuple(weight.shape[2:]), call.get("stride", 1), padding,
-        call.get("dilation", 1), call.get("groups", 1), device="meta",
-    )  # type: ignore[arg-type]  # fmt: skip
+    settings: dict[str, Any] = {
+        "kernel_size": tuple(weight.shape[2:]), "padding": padding, "stride": call.get("stride", 1),
+        "dilation": call.get("dilation", 1), "groups": call.get("groups", 1),
+    }  # fmt: skip
+    frame = kind(part.in_channels, part.out_channels, device="meta", **settings)
     if isinstance(frame, PaddedConv2d):
-        frame.around = tuple(around)  # type: ignore[assignment]
+        frame.around = (around[0], around[1], around[2], around[3])
     plain = _like(frame, weight.detach().clone(), call.get("bias"))
     other = torch.rand_like(given)
     found, expected = plain(other), part(other)

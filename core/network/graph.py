@@ -142,9 +142,8 @@ class NetworkGraph:
                 held[str(node.target)] = self._attributes[node]
             elif node.op == "call_module":
                 held[str(node.target)] = self._overwriting(node)
-            elif node.op == "call_method" and node.target == "view":
-                if not any(isinstance(argument, torch.dtype) for argument in node.args):
-                    twin.target = "reshape"  # the same, also where the channels come last in memory
+            elif node.target == "view" and not isinstance(node.args[1], torch.dtype):
+                twin.target = "reshape"  # the same, also where the channels come last in memory
         return fx.GraphModule(held, graph).eval()
 
     def _overwriting(self, node: fx.Node) -> nn.Module:

@@ -253,7 +253,7 @@ def gradient_box(module: nn.Module, layer: str, inputs: Tensor, y: int, x: int) 
     if not bool(seen.any()):
         raise UnknownReceptiveField(
             f"The gradient of the place ({y}, {x}) of {layer!r} is zero everywhere: it is silent there on "
-            "this image. Take another image or place."
+            f"this image. Choose another image or place."
         )
     rows = torch.nonzero(seen.any(1)).flatten().tolist()
     columns = torch.nonzero(seen.any(0)).flatten().tolist()

@@ -99,7 +99,7 @@ def _copy_known(
     missing: np.ndarray,
 ) -> None:
     if (known.window, known.fill) != (window, fill):
-        raise ValueError("the known map is of another window or fill")
+        raise ValueError("the known map has another window or fill")
     rows, known_rows = np.nonzero(tops[:, None] == known.tops[None])
     columns, known_columns = np.nonzero(lefts[:, None] == known.lefts[None])
     logits[np.ix_(rows, columns)] = known.logits[np.ix_(known_rows, known_columns)]

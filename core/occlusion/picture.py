@@ -66,12 +66,12 @@ def remark(values: np.ndarray, value: str, base: float) -> str:
     unit = "in logits" if value == "logit" else "percentage points"
     size = f"{span:.2g} {unit}" if value == "logit" else f"{100 * span:.2g} {unit}"
     if value != "logit" and base > 0.99:
-        why = f"The probability is {base:.2%} and hardly moves: look at the logit, or take a larger window."
+        why = f"The probability is {base:.2%} and hardly moves: look at the logit, or choose a larger window."
     elif value != "logit" and base < 0.01:
         why = f"The target is unlikely from the start ({base:.2%}): choose the predicted class, or the logit."
     else:
-        why = "One part of this size does not matter to the answer: take a larger window or another fill."
-    return f"This map is nearly flat: least and most are {size} apart. {why}"
+        why = "No single part of this size matters to the answer: choose a larger window or another fill."
+    return f"This map is nearly flat: its lowest and highest values are {size} apart. {why}"
 
 
 def sheet(rows: Sequence[Sequence[np.ndarray]], columns: Sequence[str], labels: Sequence[str],

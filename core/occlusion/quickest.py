@@ -1,4 +1,4 @@
-"""Which engine finds a map first: by the multiplications that are left, and where those do not tell, by a race.
+"""Which engine finds a map first: by the multiplications left, and where those do not tell, by a race.
 
 Blocks (`core.occlusion.incremental`) leave out what a window does not change, and are slower for what they do
 not. Where they save most of the multiplications they are taken, where they save next to none nothing is
@@ -23,7 +23,8 @@ from core.occlusion.windows import places_of_a_first_map
 from core.progress import Progress, no_progress
 
 DECISIVE_SAVING = 1.8  # times fewer multiplications, from which on blocks are taken without a race
-PLACES_OF_A_RACE = 24  # that each gets
+PLACES_OF_A_RACE = 24  # that each gets at most, and
+SHARE_OF_A_RACE = 6  # no more than so much of a map
 BLOCKS, FULL = "incremental", "full forwards"
 LAYOUTS = {"channels last": torch.channels_last, "channels first": torch.contiguous_format}
 
@@ -51,7 +52,7 @@ def quickest_logits(
     if classifier.device.type != "cpu":
         return full_forwards(classifier, image, filled, corners, window, progress), FULL
     few = len(corners) <= places_of_a_first_map(image.shape[:2])
-    if few and not is_prepared(classifier, window):
+    if not len(corners) or (few and not is_prepared(classifier, window)):
         with nothing_measured():
             return full_forwards(classifier, image, filled, corners, window, progress), FULL
     network = network_of(classifier)
@@ -63,8 +64,9 @@ def quickest_logits(
     # In a race each gets some of the places, and the quickest of them the rest.
     seconds: dict[Way, float] = {}
     done = 0
+    each = max(1, min(PLACES_OF_A_RACE, len(corners) // SHARE_OF_A_RACE))
     for way in ways if len(ways) > 1 else ():
-        part = corners[done : done + PLACES_OF_A_RACE]
+        part = corners[done : done + each]
         if not len(part):
             break
         began = time.perf_counter()

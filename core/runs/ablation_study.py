@@ -201,7 +201,7 @@ def difference_sentence(difference: PairedDifference, metric: str = "validation_
         return f"{words}; with a single seed this could be noise."
     low, high = (scale * value for value in difference.interval)
     noise = "this could be noise" if difference.could_be_noise else "more than noise"
-    return f"{words} (95 % interval {low:+.2f} to {high:+.2f}): {noise}."
+    return f"{words} (95% interval {low:+.2f} to {high:+.2f}): {noise}."
 
 
 def differing_settings(runs: Mapping[str, Settings]) -> dict[str, dict[str, SettingValue]]:

@@ -15,7 +15,7 @@ class RunDifference:
     Attributes:
         settings: What is set differently from the base run: {setting: its value}.
         difference: Accuracy less that of the base run, −1…1; None where one of them has none.
-        interval: Of 95 %, by the number of images; None where that is not known.
+        interval: Of 95%, by the number of images; None where that is not known.
         of: "test" where both were measured on test images, else "validation".
     """
 

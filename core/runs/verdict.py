@@ -53,7 +53,7 @@ def verdict(
         return Verdict(
             "good",
             f"No images were held out: the training loss fell from {curves.train_loss[0]:.3g} to "
-            f"{curves.train_loss[-1]:.3g}, and whether the network overfits cannot be told.",
+            f"{curves.train_loss[-1]:.3g}, so nothing can be said about overfitting.",
             best.epoch,
         )
     over = planned_epochs is None or epochs[-1].epoch >= planned_epochs
@@ -95,8 +95,8 @@ def _held_out_verdict(
             "no progress",
             f"The network learned nothing in {_count(len(curves.epochs), 'epoch')}: the training loss went "
             f"from {curves.train_loss[0]:.3g} to no less than {min(curves.train_loss):.3g}, and the best "
-            f"epoch has {reached}. {_rate_words(learning_rate)}Try another rate, or a network that gradients "
-            "get through.",
+            f"epoch has {reached}. {_rate_words(learning_rate)}Try another rate, or a network through "
+            f"which gradients pass.",
         )
     if (lowest := _overfitting_onset(curves)) is not None:
         onset = curves.epochs[lowest] + 1
@@ -112,7 +112,7 @@ def _held_out_verdict(
     if improving := _still_improving(curves.validation_accuracy):
         more = "more epochs would help" if over else "still improving"
         return judged(
-            "still improving", f"{lead}; the last epochs brought {100 * improving:.1f} points: {more}."
+            "still improving", f"{lead}; the last epochs improved it by {100 * improving:.1f} points: {more}."
         )
     highest = max(curves.train_accuracy)
     if highest < LOW_TRAINING_ACCURACY and gap < SMALL_GAP:
@@ -198,8 +198,8 @@ def _not_finite(epochs: list[EpochRecord], finite: list[EpochRecord], learning_r
     return Verdict(
         "not finite",
         f"The loss is no longer a finite number in epoch {broken.epoch}, so the run was stopped. {grown}"
-        f"{_rate_words(learning_rate)}Steps this long throw the weights further out each time: take a "
-        "smaller rate, or clip the gradient.",
+        f"{_rate_words(learning_rate)}Steps this long throw the weights further off each time: use a "
+        f"smaller rate, or clip the gradient.",
         best,
     )
 

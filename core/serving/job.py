@@ -66,7 +66,7 @@ def look(folder: Path) -> Job:
     try:
         return _look(folder)
     except _Damaged as damage:
-        words = f"Its file {damage} is damaged. Delete the run, or mend the file in {folder}."
+        words = f"Its file {damage} is damaged. Delete the run, or repair the file in {folder}."
         return Job(folder.name, folder.name, folder, (), "cpu", "failed", words)
 
 
@@ -125,12 +125,12 @@ def failure_sentence(folder: Path, code: int | None) -> str:
     except OSError:
         lines = []
     last = [line.strip() for line in lines if line.strip()][-1:]
-    said = f" Its last words: {last[0][:LONGEST_LAST_WORDS]}" if last else " It printed nothing."
+    said = f" Its last message: {last[0][:LONGEST_LAST_WORDS]}" if last else " It printed nothing."
     if code is None:
-        return f"It ended without a word: it was killed, or the machine was switched off.{said}"
+        return f"It ended without a message: it was killed, or the machine was switched off.{said}"
     if code < 0:
         name = processes.name_of_signal(-code)
-        return f"It was killed by {name}, from outside or for want of memory.{said}"
+        return f"It was killed by {name}, from outside or because memory ran out.{said}"
     return f"It ended with code {code}.{said}"
 
 

@@ -60,7 +60,7 @@ def prepare(
             channels=wanted,
         )
     if len(train) < 2:
-        raise SettingError(f"Only {len(train)} images are left to train on: take more, or hold out fewer.")
+        raise SettingError(f"Only {len(train)} images are left to train on: use more, or hold out fewer.")
     return TrainingData(train, held_out, dataset.splits.get("test"), preprocessing, dataset.fingerprint)
 
 

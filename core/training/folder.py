@@ -35,7 +35,7 @@ from core.history import (
 )
 from core.models.card import CARD
 from core.paths import read_json, write_whole
-from core.settings import RENAMED, JsonObject
+from core.settings import RENAMED, Settings
 from core.training.epoch_sums import EpochSums
 from core.training.step import StepperState
 from core.training.training_settings import MAY_CHANGE, TrainingSettings
@@ -112,8 +112,8 @@ def claim_folder(folder: Path, settings: TrainingSettings) -> None:
         write_whole(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def _settings_by_history(folder: Path) -> JsonObject:
-    """What a run was begun with, where the file that says so is damaged; empty if it had not begun."""
+def _settings_by_history(folder: Path) -> Settings:
+    """What a run was started with, where the file that says so is damaged; empty if it had not begun."""
     starts = list(of_kind(read_history(folder / FILE), StartRecord))
     if starts and starts[-1].settings:
         return dict(starts[-1].settings)
@@ -121,7 +121,7 @@ def _settings_by_history(folder: Path) -> JsonObject:
         return {}
     raise BadCheckpoint(
         f"{folder.name}/{SETTINGS} cannot be read, and neither can the history that would tell what this run "
-        "was begun with: choose another name for a new run."
+        "was started with: choose another name for a new run."
     )
 
 
@@ -164,7 +164,7 @@ def state_does_not_fit(folder: Path, error: Exception) -> BadCheckpoint:
     """The error to raise where a state is whole, but not one of this run's network."""
     return BadCheckpoint(
         f"{folder.name}/{STATE} does not fit ({(str(error) or repr(error)).splitlines()[0]}): the run was "
-        "begun by another version of Convoscope. Give a new run another name; this one's curves stay."
+        f"started by another version of Convoscope. Give a new run another name; this one's curves stay."
     )
 
 

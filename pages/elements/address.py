@@ -41,7 +41,7 @@ _ON_ITS_WAY = 0.6  # seconds in which a browser may not have heard yet that its 
 
 # Parameters and words of links from before the American spelling.
 _OLD_PARAMETERS = {"cm_normalise": "cm_normalize", "data_colour": "data_color"}
-_OLD_WORDS = {"grey": "gray"}
+_OLD_WORDS = {"grey": "gray", "One against the rest": "One vs. rest"}
 
 
 def adopt_old_words() -> None:

@@ -46,40 +46,6 @@ class Shown:
     watch: Callable[[], None] | None = None
 
 
-def ask(
-    label: str,
-    classifier: str,
-    analysis: Analysis,
-    *,
-    depends_on: tuple[Any, ...] = (),
-    short: bool = True,
-    quick: bool = False,
-    message: str = "",
-    cancel: str = "Cancel",
-    watch: Callable[[], None] | None = None,
-) -> Answer:
-    """The answer of an analysis: stored, shared with all who ask the same, or computed now with a bar.
-
-    Args:
-        label: What is asked; the same words are always the same analysis.
-        classifier: Its name in the catalogue.
-        analysis: A function of (classifier, progress) that returns a dictionary of arrays and JSON values.
-        depends_on: All that the answer depends on besides classifier and label, as JSON values.
-        short: It takes seconds, not minutes.
-        quick: It takes one pass of the network or so, such as a prediction, and goes before everything else.
-        message: What the bar says; otherwise what the analysis says.
-        cancel: What is written on the button that ends it.
-        watch: Called several times a second while it runs; may draw what is there so far.
-    Raises:
-        ConvoscopeError: What the analysis raised.
-    """
-    key = question(label, classifier, depends_on)
-    stored = store.find(key)
-    if stored is not None:
-        return stored
-    return _wait(key, label, classifier, analysis, Shown(message or label, cancel, watch), short, quick)
-
-
 def asked(
     question: Question[T],
     analysis: Callable[[Any, Progress], T],
@@ -118,15 +84,6 @@ def fetched(question: Question[T]) -> Question[T]:
         _fetch(question.classifier)
         return replace(question)  # its key is made anew, now that the weights are here
     return question
-
-
-def question(label: str, classifier: str, depends_on: tuple[Any, ...] = ()) -> str:
-    """What such an answer is stored under. Weights that are not here yet are fetched first."""
-    fingerprint = catalogue.fingerprint_of(classifier)
-    if fingerprint is None:
-        _fetch(classifier)
-        fingerprint = catalogue.fingerprint_of(classifier) or ""
-    return store.key_of(fingerprint, label, depends_on)
 
 
 def canceled() -> set[str]:

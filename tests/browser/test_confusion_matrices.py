@@ -103,7 +103,7 @@ def test_the_last_of_quick_clicks_counts_on_a_slow_machine(page, server, predict
     i = int(np.bincount(predictions.labels).argmax())
     expected = predictions.rows[predictions.where(true=i, predicted=i)].tolist()[:24]
     open_page(page, server, cm_cell=f"{i}-{i}")
-    assert shown_images(page, f"“{i}” rightly recognized") == expected
+    assert shown_images(page, f"“{i}” recognized correctly") == expected
     page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 6})
     for row in expected[:5]:
         page.locator(f'ul.wall button[data-id="{row}"]').dispatch_event("click")
@@ -134,7 +134,7 @@ def test_the_keyboard_does_the_same(page, server, predictions):
 
 
 def test_the_threshold_counts_as_python_does(page, server, predictions):
-    open_page(page, server, cm_part="One against the rest", cm_class="8", cm_threshold="0.3", cm_outcome="fn")
+    open_page(page, server, cm_part="One vs. rest", cm_class="8", cm_threshold="0.3", cm_outcome="fn")
     slider = page.locator('input[type="range"][aria-label="Threshold"]')
     slider.wait_for()
     scores, positive = predictions.probabilities[:, 8], predictions.labels == 8

@@ -6,7 +6,7 @@ pytestmark = pytest.mark.browser
 
 
 def state(page):
-    return page.locator(".root:has(.dream)").evaluate("(root) => ({...root.dataset})")
+    return page.locator(".root:has(.film)").evaluate("(root) => ({...root.dataset})")
 
 
 def test_the_picture_is_scrubbed_back_and_forth_without_the_server(page, server):
@@ -14,7 +14,7 @@ def test_the_picture_is_scrubbed_back_and_forth_without_the_server(page, server)
         f"{server}/feature_visualization?classifier=digits_cnn&dream_of=Class&dream_class=3&dream_set_steps=8"
         "&dream_set_every=4"
     )
-    picture = page.locator(".dream img.picture").first
+    picture = page.locator(".film img.picture").first
     picture.wait_for(timeout=120_000)
     last = state(page)
     assert last["step"] == "8"
@@ -28,11 +28,11 @@ def test_the_picture_is_scrubbed_back_and_forth_without_the_server(page, server)
     assert first["step"] == "0"
     assert float(first["objective"]) < float(last["objective"])
     assert picture.get_attribute("src") != shown
-    assert page.locator(".dream .figure").text_content() != ""
+    assert page.locator(".film .figure").text_content() != ""
 
     page.get_by_label("play the steps").click()
     page.get_by_text("step 8 of 8").wait_for()
-    assert "the best of" in page.locator(".dream .words").text_content()
+    assert "the best of" in page.locator(".film .words").text_content()
     with page.expect_download() as download:
         page.get_by_role("button", name="WebP").click()
     assert download.value.suggested_filename == "digits_cnn_class_3.webp"

@@ -50,7 +50,7 @@ def _check(shown, occluded, class_names, target=None):
     column = occluded.lefts.tolist().index(int(shown["left"]))
     assert float(shown["probability"]) == pytest.approx(occluded.values(target)[row, column], abs=1e-4)
     base = occluded.base(target)
-    whole = f"{100 * base:.1f} %" if base > 0.0005 else "< 0.1 %"
+    whole = f"{100 * base:.1f}%" if base > 0.0005 else "< 0.1%"
     assert f"{whole} with nothing hidden" in shown["text"]
     assert shown["first"] == class_names[occluded.winners[row, column]]
     assert int(shown["places"]) == occluded.winners.size

@@ -47,7 +47,7 @@ def test_a_rotated_photo_is_seen_upright(page, server):
     upload(page, "coffee.jpg", turned_coffee())
     expect(first_bar(page)).to_have_text(re.compile(r"espresso · 9\d"))
     page.keyboard.press("Escape")
-    page.get_by_text("What the network sees, step by step").click()
+    page.get_by_text("How the photo is prepared").click()
     expect(page.get_by_text("turned by 90° to the right")).to_be_visible()
     expect(page.get_by_text(re.compile("Normalized"))).to_be_visible()
 

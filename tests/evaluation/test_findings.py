@@ -68,7 +68,7 @@ def test_the_report_is_found_again():
     mixed = of_kind(found, "confusion")
     assert mixed.cells == ((6, 0), (0, 6))
     assert "“Shirt” is taken for “T-shirt/top” 96 times: 9.6% of its images and 41% of its 236" in mixed.text
-    assert "the other way round it happens 87 times" in mixed.text
+    assert "the reverse happens 87 times" in mixed.text
     assert of_kind(found, "false positives").cells[0] == (-1, 6)
     assert of_kind(found, "false negatives").cells[0] == (6, -1)
     assert of_kind(found, "symmetric").cells[0] == (0, 6)
@@ -131,7 +131,7 @@ def test_the_even_matrix_has_nothing_to_tell():
 
 def test_no_errors():
     found = findings(np.diag([5, 6, 7]), names(3))
-    assert found[-1].text == "There is not a single error to speak of."
+    assert found[-1].text == "There are no errors."
 
 
 def test_best_alone():

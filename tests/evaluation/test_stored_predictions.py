@@ -95,14 +95,14 @@ def test_a_damaged_file_counts_as_none(data, damage):
     assert stored_predictions("runs/mine") is None
 
 
-SHIPPED = sorted(path.parent.name for path in (PROJECT / "checkpoints").glob("cifar10_*/card.json"))
+SHIPPED = sorted(path.parent.name for path in (PROJECT / "checkpoints").glob(f"*/{FILE}"))
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_every_shipped_network_of_cifar10_brings_the_predictions_that_its_card_states(name):
+def test_predictions_that_ship_are_of_these_weights_and_as_good_as_the_card_states(name):
     from core.models.catalogue import card_of
 
-    stored = stored_predictions(name, "cifar10")
+    stored = stored_predictions(name)
     assert stored is not None, f"make them anew: python -m core ship {name}"
     predictions, stated = stored.predictions, card_of(name).metrics["test"]
     assert len(predictions) == stated["images"]

@@ -32,7 +32,8 @@ def main(names: list[str]) -> None:
             file.write_text(json.dumps(_row(network), indent=1, ensure_ascii=False), encoding="utf-8")
             print(f"{network}: {time.perf_counter() - began:.0f} s", flush=True)
     known = [json.loads(_file(n).read_text(encoding="utf-8")) for n in NETWORKS if _file(n).exists()]
-    (PROJECT / "docs" / "networks.md").write_text(page(known), encoding="utf-8")
+    not_asked = [n for n in NETWORKS if not _file(n).exists()]
+    (PROJECT / "docs" / "networks.md").write_text(page(known, not_asked), encoding="utf-8")
 
 
 def _row(network: str) -> dict[str, object]:

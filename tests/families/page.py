@@ -21,11 +21,12 @@ to the same figures, and the network was the same after each analysis as before.
 """
 
 
-def page(rows: Sequence[Mapping[str, Any]]) -> str:
+def page(rows: Sequence[Mapping[str, Any]], not_asked: Sequence[str] = ()) -> str:
     """The whole page.
 
     Args:
         rows: What `python -m tests.families` keeps of each network.
+        not_asked: The networks that it has not come to.
     """
     done = [row for row in rows if "results" in row]
     names = list(ANALYSES)
@@ -42,6 +43,8 @@ def page(rows: Sequence[Mapping[str, Any]]) -> str:
         parts += ["", f"## {title}", "", *_reasons(done, wanted)]
     left = [f"- {family}: {why}" for family, why in LEFT_OUT.items()]
     left += [f"- {row['network']}: {row['failed']}" for row in rows if "failed" in row]
+    if not_asked:
+        left.append(f"- Not asked yet; `make networks` goes on with them: {', '.join(not_asked)}")
     return "\n".join([*parts, "", "## Left out", "", *left, ""])
 
 

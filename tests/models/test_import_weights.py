@@ -95,7 +95,7 @@ def test_other_names_in_the_same_order_are_taken_and_said() -> None:
     plan = planned("mlp", renamed)
     assert torch.equal(fill(plan).hidden1.weight, module.hidden1.weight)
     assert plan.notes == (
-        "The names in the file are others (first 'layers.0' for 'hidden1.weight'), but number, order and "
+        "The names in the file are different (first 'layers.0' for 'hidden1.weight'), but number, order and "
         "shapes agree: the weights were matched by them.",
     )
 
@@ -119,7 +119,7 @@ def test_broken_weights_are_refused() -> None:
     module = models["mlp"](channels=1, number_of_classes=3, input_size=(8, 8), widths="5")
     tensors = {k: v.clone() for k, v in module.state_dict().items()}
     tensors["hidden1.weight"][0, 0] = torch.nan
-    with pytest.raises(BadCheckpoint, match=r"1 of 4 tensors hold .* no numbers, first 'hidden1.weight'"):
+    with pytest.raises(BadCheckpoint, match=r"1 of 4 tensors hold .* not numbers, first 'hidden1.weight'"):
         fill(planned("mlp", tensors))
 
 
@@ -138,9 +138,9 @@ def test_what_does_not_fit_the_last_or_first_layer_is_said() -> None:
     assert planned("resnet18", tensors, mean=(0.5,)).card.preprocessing.mean == (0.5, 0.5, 0.5)
     with pytest.raises(UnknownName, match=r"no architecture named 'resnet81'. Did you mean 'resnet18'"):
         resolve("resnet81")
-    with pytest.raises(BadCheckpoint, match="no image classifier"):
+    with pytest.raises(BadCheckpoint, match="not an image classifier"):
         planned("vgg", {"a": torch.zeros(3)})
-    with pytest.raises(SettingError, match="say the image size"):
+    with pytest.raises(SettingError, match="give the image size"):
         planned("mlp", {"w": torch.zeros(3, 7), "b": torch.zeros(3)})
 
 
@@ -164,7 +164,7 @@ def test_an_import_is_listed_and_answers_as_the_module_does(
         inputs = (torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255 - 0.5) / 0.25
         expected = module(inputs).softmax(1)[0]
     assert dict(answer) == pytest.approx({"cat": float(expected[0]), "dog": float(expected[1])}, abs=1e-5)
-    with pytest.raises(SettingError, match="makes no folder"):
+    with pytest.raises(SettingError, match="cannot be that of a folder"):
         free_folder("../..")
 
 

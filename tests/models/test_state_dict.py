@@ -54,7 +54,7 @@ STATE = MODEL.state_dict()
         ({"state_dict": STATE, "best_acc": np.float64(0.9), "curve": np.arange(3.0)}, "under 'state_dict'"),
         ({"model": STATE, "args": Namespace(lr=0.1, out=Path("x"))}, "under 'model'"),
         ({"a": {"b": {"state_dict": STATE}}}, "under 'a.b.state_dict'"),
-        ({**STATE, "epoch": 7}, "1 entries that are no tensors"),
+        ({**STATE, "epoch": 7}, "1 entries that are not tensors"),
         ({k: v.half() if v.is_floating_point() else v for k, v in STATE.items()}, None),
     ],
 )
@@ -88,7 +88,7 @@ class Evil:
 
 def test_nothing_in_a_file_runs(capsys: pytest.CaptureFixture[str]) -> None:
     for data in (saved({"weight": Evil()}), pickle.dumps(Evil()), saved(Evil())):
-        with pytest.raises(BadCheckpoint, match=r"Python objects|more than weights|no file of weights"):
+        with pytest.raises(BadCheckpoint, match=r"Python objects|more than weights|not a file of weights"):
             read_weights(data, "evil.pth")
     assert "THIS RAN" not in capsys.readouterr().out
 
@@ -105,7 +105,7 @@ def test_a_whole_pickled_model_is_refused_with_what_to_do() -> None:
     ("data", "message"),
     [
         (b"", r"'w' is empty"),
-        (b"not weights at all", r"no file of weights"),
+        (b"not weights at all", r"not a file of weights"),
         (saved(STATE)[:-200], r"cut short|damaged"),
         (saved([1, 2, 3]), r"holds a list, not weights by name"),
         (saved(torch.zeros(3)), r"holds a Tensor, not weights by name"),
@@ -122,7 +122,7 @@ def test_a_whole_pickled_model_is_refused_with_what_to_do() -> None:
         (saved({"w": torch.zeros(1).expand(100_000, 100_000)}), r"only a part of it"),
         (save_safetensors({"a": torch.zeros(0, 4)}), r"holds no numbers"),
         (save_safetensors({}), r"holds no tensors by name"),
-        (save_safetensors({"a": torch.zeros(4)})[:-3], r"no file of weights|whole safetensors"),
+        (save_safetensors({"a": torch.zeros(4)})[:-3], r"not a file of weights|whole safetensors"),
     ],
 )
 def test_other_files_are_refused_in_words(data: bytes, message: str) -> None:

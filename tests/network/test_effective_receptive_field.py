@@ -11,6 +11,7 @@ from core.models.card import ModelCard
 from core.models.classifier import Classifier
 from core.network.effective_receptive_field import effective_field
 from core.network.receptive_field import UnknownReceptiveField
+from tests.network.test_feature_maps import Patches, classifier_of
 
 
 @pytest.fixture
@@ -64,3 +65,16 @@ def test_layers_without_places_are_named(classifier):
         effective_field(classifier, images, layer="4")
     with pytest.raises(UnknownName, match="no layer named 'conv'"):
         effective_field(classifier, images, layer="conv")
+
+
+@pytest.mark.parametrize(("kind", "tokens"), [("channels last", 0), ("tokens", 0), ("tokens", 1)])
+def test_a_map_is_read_however_the_layer_holds_it(kind, tokens):
+    found = []
+    for held in ((kind, tokens), ("channels first", 0)):
+        torch.manual_seed(0)
+        c = classifier_of(Patches(*held), (32, 24))
+        pixels = np.random.default_rng(0).integers(0, 256, (1, 32, 24, 3), np.uint8)
+        found.append(effective_field(c, pixels, layer="held", draws=2))
+    (field, place), (expected, where) = found
+    assert place == where == (3, 2)
+    np.testing.assert_allclose(field, expected, atol=1e-5)

@@ -96,3 +96,39 @@ def test_tracing_leaves_a_network_as_it_was(name):
     assert state_of(module) == before
     with torch.no_grad():
         assert torch.equal(module(torch.ones(1, 3, size, size)), expected)
+
+
+class DecidesBySize(nn.Module):
+    """Pads small maps, splits channels, and goes through a tuple."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        if x.shape[-1] < 20:
+            x = nn.functional.pad(x, (2, 2, 2, 2))
+        first, second = self.conv(x).chunk(2, 1)
+        for part in torch.split(second, 1, 1):
+            first = first + part
+        return first.flatten(2).mean(2)
+
+
+def test_code_that_decides_by_sizes_is_followed_on_one_run():
+    module, x = DecidesBySize().eval(), torch.rand(5, 3, 9, 9)
+    assert traced(module) is None
+    graph = traced(module, example=x[:1])
+    assert graph is not None
+    with torch.no_grad():
+        assert torch.equal(run(graph, x)[graph.output], module(x))
+
+
+class DecidesByBatch(nn.Module):
+    def forward(self, x):
+        return x.mean((2, 3)) * (2 if x.shape[0] > 2 else 1)
+
+
+def test_what_holds_for_one_size_of_batch_only_or_depends_on_the_colors_is_not_followed():
+    example = torch.rand(1, 3, 6, 6)
+    assert traced(DecidesByBatch(), example=example) is None
+    assert traced(Decides(), example=example) is None

@@ -214,7 +214,7 @@ def test_what_cannot_be_followed_is_named_and_measured_instead() -> None:
 
 def test_measuring_refuses_what_has_no_places() -> None:
     module, image = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten()), torch.rand(1, 1, 8, 8)
-    with pytest.raises(UnknownReceptiveField, match="no map"):
+    with pytest.raises(UnknownReceptiveField, match="not a map"):
         gradient_box(module, "1", image, 0, 0)
     with pytest.raises(UnknownName, match="no layer named '7'"):
         gradient_box(module, "7", image, 0, 0)

@@ -14,9 +14,9 @@ from core.errors import BadImage, SettingError, TargetOutOfRange, UnknownName
 from core.evaluation.probabilities import probabilities
 from core.models.card import ModelCard
 from core.models.classifier import Classifier
-from core.occlusion.quickest import is_prepared
 from core.occlusion.occlusion import occlusion_logits
 from core.occlusion.occlusion_map import OcclusionMap, relevant_classes
+from core.occlusion.quickest import is_prepared
 from core.occlusion.windows import (
     FILLS,
     coarse_to_fine,

@@ -68,7 +68,7 @@ def test_without_a_method_it_says_what_to_do():
     at = _page()
     at.session_state["att_methods"] = []
     at.run()
-    assert "Choose a method behind the gear" in at.info[0].value
+    assert "Choose a method in the settings" in at.info[0].value
     assert not at.exception
 
 

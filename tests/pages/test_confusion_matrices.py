@@ -13,7 +13,7 @@ from tests.evaluation.test_confusion import drawn
 from tests.nearest_mean import save_nearest_mean
 from tests.pages.test_data import zip_of_images
 
-PARTS = ["Matrix", "Findings", "Classes", "One against the rest", "Calibration", "Errors", "Two classifiers"]
+PARTS = ["Matrix", "Findings", "Classes", "One vs. rest", "Calibration", "Errors", "Two classifiers"]
 
 
 @pytest.fixture(scope="module")

@@ -73,7 +73,7 @@ def test_every_view_is_drawn(view):
     page = open_page(view, fl_off="conv2:0,2", fl_layer="conv2", fl_channel="2")
     assert not page.error
     assert "200 images of Fashion" in words(page)
-    assert "Computed by normalization, activation, and figures in one pass over each map." in words(page)
+    assert "Computed by one pass over each map for normalization, activation, and figures." in words(page)
 
 
 def test_the_channels_can_be_searched():

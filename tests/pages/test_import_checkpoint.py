@@ -82,7 +82,7 @@ def test_what_was_tried_is_not_kept_once_something_changed(app: AppTest) -> None
     ("data", "name", "message"),
     [
         (b"", "empty.pth", "is empty"),
-        (b"\x89PNG", "photo.pth", "no file of weights"),
+        (b"\x89PNG", "photo.pth", "not a file of weights"),
     ],
 )
 def test_other_files_are_refused_in_words(app: AppTest, data: bytes, name: str, message: str) -> None:

@@ -97,7 +97,7 @@ def test_a_run_with_its_verdict_in_words():
     words = page.warning[0].value.replace("\\", "")
     assert "Best at epoch 2 with 80.0%" in words
     assert "from epoch 3 on it overfits" in words
-    assert "On the test images the best weights reach 50.00% (95 % interval 40.00% to 60.00%)" in words
+    assert "On the test images the best weights reach 50.00% (95% interval 40.00% to 60.00%)" in words
     assert not page.error
 
 
@@ -286,7 +286,7 @@ def test_the_table_of_an_ablation():
     page = open_page(tm_part="Ablation", tm_ablation="try")
     table = page.dataframe[0].value
     assert table["seed 1"].tolist() == ["60.00% (epoch 2)", "78.00% (epoch 2)"]
-    assert "+19.00 points over 2 seeds (95 % interval +6.29 to +31.71)" in table["what it brought"][1]
+    assert "+19.00 points over 2 seeds (95% interval +6.29 to +31.71)" in table["what it brought"][1]
     with pytest.raises(SettingError, match="give the ablation another name"):
         save_ablation("try", "tiny", base, [change], [0, 1])
 
@@ -328,7 +328,7 @@ def test_the_interval_of_a_test_accuracy_is_one_column():
         "b": RunFigures(1, 1, validation_accuracy=0.5),
     }
     table = comparison_table({}, figures).set_index("run")
-    assert table["95 % interval"].to_dict() == {"a": "88.12 to 91.88 %", "b": ""}
+    assert table["95% interval"].to_dict() == {"a": "88.12 to 91.88%", "b": ""}
     assert table.index.tolist() == ["b", "a"]  # what has no validation accuracy comes last
 
 

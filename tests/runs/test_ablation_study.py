@@ -106,7 +106,7 @@ def test_the_table_takes_best_epochs_and_pairs_seeds():
     assert rows["sigmoid"].difference.p_value == pytest.approx(expected.pvalue)
     low, high = (100 * v for v in expected.confidence_interval(0.95))
     assert rows["sigmoid"].sentence == (
-        f"-9.50 points over 3 seeds (95 % interval {low:+.2f} to {high:+.2f}): more than noise."
+        f"-9.50 points over 3 seeds (95% interval {low:+.2f} to {high:+.2f}): more than noise."
     )
     assert rows["tanh"].values == {0: 0.81}
     assert "this could be noise" in rows["tanh"].sentence

@@ -97,7 +97,7 @@ def test_a_run_that_breaks_in_its_first_epoch_has_no_best_one():
 def test_nothing_yet_and_nothing_held_out():
     assert verdict([StartRecord()]).kind == "too early"
     alone = [EpochRecord(1, train_loss=1.0, train_accuracy=0.5, gradient_norm=1.0)]
-    assert "whether the network overfits cannot be told" in verdict(alone).sentence
+    assert "nothing can be said about overfitting" in verdict(alone).sentence
 
 
 def test_the_best_epoch_is_not_the_last_and_ties_go_to_the_lower_loss():

@@ -119,7 +119,7 @@ def test_a_killed_process_is_seen_as_dead_by_its_last_words(parent):
     processes.end(json.loads((folder / jobs.PROCESS).read_text()))
     failed = wait_for(parent, "doomed", "failed")
     assert "killed" in failed.message
-    assert failed.message.endswith("Its last words: half way")
+    assert failed.message.endswith("Its last message: half way")
 
 
 def test_a_later_process_of_the_same_id_is_not_taken_for_it(parent):
@@ -153,7 +153,7 @@ def test_a_failure_says_its_code_and_last_line(parent):
     words = [sys.executable, "-c", "import sys; print('no such data set'); sys.exit(2)"]
     jobs.submit("bad", words, parent=parent)
     failed = wait_for(parent, "bad", "failed")
-    assert failed.message == "It ended with code 2. Its last words: no such data set"
+    assert failed.message == "It ended with code 2. Its last message: no such data set"
 
 
 def test_it_survives_the_process_that_started_it(parent):

@@ -113,8 +113,8 @@ def _why_off(classifier: Classifier, error: float, output: str) -> str:
     if output == "probability":
         found["softmax"] = (*found.get("softmax", ()), "the softmax of the probability")
     words = (
-        f"The map adds up to {error:,.0f} % more or less than the difference of the scores, so its parts are "
-        "no shares of it."
+        f"The map adds up to {error:,.0f} % more or less than the difference of the scores, so its parts "
+        f"are not shares of it."
     )
     if not found:
         return (

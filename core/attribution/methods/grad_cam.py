@@ -85,7 +85,7 @@ def grad_cam(
             )
     elif positive_only and not (values > 0).any():
         note = (
-            f"The map is blank: everywhere in {name} the channels that fire lower this class. "
+            f"The map is blank: everywhere in {name} the active channels lower this class. "
             "Switch off “positive only” to see where."
         )
     progress(1.0, "")

@@ -47,7 +47,8 @@ def guided_backprop(
     if not gradients.any():
         note = why_no_gradient(float(score[0]), output)
         if relus:
-            note = "The map is blank: every path from this class to a pixel passes a ReLU that stopped it."
+            note = "The map is blank: every path from this class to a pixel passes through a ReLU that "
+            "stopped it."
     elif not relus:
         note = "This network has no ReLU to guide, so this is the plain gradient."
     return Attribution(

@@ -22,6 +22,7 @@ from core.attribution.gradients import (
     input_gradients,
     path_rule,
     score_of,
+    scores,
     to_map,
     why_no_gradient,
 )
@@ -39,9 +40,6 @@ FEWEST_IMAGES_PER_THREAD = 4  # that a thread of the CPU computes together, howe
 PIXELS_PER_THREAD = FEWEST_IMAGES_PER_THREAD * 224**2  # of as many small images as it takes instead
 FEWEST_STEPS_TO_FUSE_FOR = 16
 KEPT_BYTES = 384 * 2**20  # of gradients that the adaptive rule keeps while it works
-
-
-Use = Callable[[int, torch.Tensor, float], object]
 
 
 @methods.register("integrated_gradients", title="Integrated gradients", order=10)
@@ -96,8 +94,8 @@ def integrated_gradients(
     inputs = classifier.inputs(image[None])
     starts = classifier.inputs(baseline_images(baseline, image, samples=noise_samples, seed=seed))
     score = score_of(classifier, inputs, target, output)
-    begins = [score_of(classifier, start[None], target, output) for start in starts]
-    expected, steps = score - float(np.mean(begins)), 0
+    differences = [score - score_of(classifier, start[None], target, output) for start in starts]
+    expected, steps = float(np.mean(differences)), 0
     # Of the whole: where the differences of several baselines cancel, each path must be nearer.
     limit = None if tolerance is None else tolerance / 100 * max(abs(expected), 1e-6)
     # To follow a network takes as long as a few steps; from then on each step is quicker.
@@ -107,7 +105,7 @@ def integrated_gradients(
         path = _Path(quick, inputs[0], start, target, output)
         told = _part_of(progress, number, len(starts))
         integrate = _adaptive if rule == "adaptive" else _regular
-        one, used = integrate(path, rule, n_steps, limit, (begins[number], score), told)
+        one, used = integrate(path, rule, n_steps, limit, differences[number], told)
         values += one / len(starts)
         steps = max(steps, used)
     result = to_map(values)
@@ -139,16 +137,16 @@ class _Path:
         shares = torch.as_tensor(places, dtype=torch.float32, device=self.image.device).reshape(-1, 1, 1, 1)
         return self.start + shares * (self.image - self.start)
 
-    def each(self, places: np.ndarray, use: Use, told: Progress) -> None:
-        """Give `use` the index of every place, gradient × (image − baseline) there, and the score."""
+    def each(self, places: np.ndarray, use: Callable[[int, torch.Tensor], object], told: Progress) -> None:
+        """Give `use` the index of every place, and gradient × (image − baseline) there."""
 
-        def answer(part: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-            gradients, score = input_gradients(self.classifier, self.points(part), self.target, self.output)
-            return (gradients * (self.image - self.start)).cpu(), score.cpu()
+        def answer(part: np.ndarray) -> torch.Tensor:
+            gradients, _ = input_gradients(self.classifier, self.points(part), self.target, self.output)
+            return (gradients * (self.image - self.start)).cpu()
 
-        def take(begin: int, found: tuple[torch.Tensor, torch.Tensor]) -> None:
-            for i, (part, score) in enumerate(zip(*found, strict=True), start=begin):
-                use(i, part, float(score))
+        def take(begin: int, found: torch.Tensor) -> None:
+            for i, part in enumerate(found, start=begin):
+                use(i, part)
 
         done = [0]
         if self.image.device.type == "cpu":
@@ -161,7 +159,7 @@ class _Path:
             try:
                 for found in side_by_side(answer, batches, lambda: told(done[0] / len(places), "")):
                     take(done[0], found)
-                    done[0] += len(found[1])
+                    done[0] += len(found)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -175,13 +173,24 @@ class _Path:
         )
         told(1.0, "")
 
+    def scores(self, places: np.ndarray, told: Progress) -> np.ndarray:
+        found = np.empty(len(places))
+
+        @torch.no_grad()
+        def work(begin: int, end: int) -> None:
+            points = self.points(places[begin:end])
+            found[begin:end] = scores(self.classifier, points, self.target, self.output).cpu().numpy()
+
+        self.classifier.in_batches(len(places), work, told, largest=8)
+        return found
+
 
 def _is_enough(values: torch.Tensor, difference: float, limit: float | None) -> bool:
     return limit is None or abs(float(values.sum()) - difference) <= limit
 
 
 def _regular(
-    path: _Path, rule: str, n_steps: int, limit: float | None, ends: tuple[float, float], told: Progress
+    path: _Path, rule: str, n_steps: int, limit: float | None, difference: float, told: Progress
 ) -> tuple[torch.Tensor, int]:
     """Steps that depend on nothing but their number, doubled until the sum is near enough."""
 
@@ -189,12 +198,12 @@ def _regular(
         places, weights = path_rule(rule, steps)
         # In order and in float64, so that the size of a batch changes nothing.
         sums = torch.zeros(path.image.shape, dtype=torch.float64)
-        path.each(places, lambda i, part, _: sums.add_(part.double(), alpha=float(weights[i])), told)
+        path.each(places, lambda i, part: sums.add_(part.double(), alpha=float(weights[i])), told)
         return sums
 
     steps = n_steps
     values = total(rule, steps)
-    while steps * 2 <= MOST_STEPS and not _is_enough(values, ends[1] - ends[0], limit):
+    while steps * 2 <= MOST_STEPS and not _is_enough(values, difference, limit):
         # The ends of a trapezoid's new steps are the old ends and the middles between them.
         values = (values + total("midpoint", steps)) / 2 if rule == "trapezoid" else total(rule, steps * 2)
         steps *= 2
@@ -202,7 +211,7 @@ def _regular(
 
 
 def _adaptive(
-    path: _Path, rule: str, n_steps: int, limit: float | None, ends: tuple[float, float], told: Progress
+    path: _Path, rule: str, n_steps: int, limit: float | None, difference: float, told: Progress
 ) -> tuple[torch.Tensor, int]:
     """Steps that are short where the score bends, doubled until the sum is near enough, or it surely is."""
     most = max(n_steps, min(MOST_STEPS, KEPT_BYTES // (4 * path.image.numel())))
@@ -212,23 +221,22 @@ def _adaptive(
     def silent(share: float, message: str) -> None:
         told(min(1.0, len(pieces) / wanted), message or f"{len(pieces)} of {wanted} steps")
 
-    def parts(places: np.ndarray) -> list[tuple[torch.Tensor, float]]:
-        kept: list[tuple[torch.Tensor, float]] = [(path.image, 0.0)] * len(places)
-
-        def keep(i: int, part: torch.Tensor, score: float) -> None:
-            kept[i] = part, score
-
-        path.each(places, keep, silent)
+    def parts(places: np.ndarray) -> list[torch.Tensor]:
+        kept: list[torch.Tensor] = [path.image] * len(places)
+        path.each(places, kept.__setitem__, silent)
         return kept
 
-    pieces = first_pieces(max(1, n_steps // 4), parts)
+    def at(places: np.ndarray) -> np.ndarray:
+        return path.scores(places, silent)
+
+    pieces = first_pieces(max(1, n_steps // 4), parts, at)
     while True:
         while len(pieces) + 2 <= wanted:
-            if limit is not None and is_settled(pieces, ends, limit):
+            if limit is not None and is_settled(pieces, limit):
                 return integral(pieces), len(pieces)
-            pieces = cut_worst(pieces, cuts_at_once(len(pieces), wanted), parts, ends)
+            pieces = cut_worst(pieces, cuts_at_once(len(pieces), wanted), parts, at)
         values = integral(pieces)
-        if wanted * 2 > most or _is_enough(values, ends[1] - ends[0], limit):
+        if wanted * 2 > most or _is_enough(values, difference, limit):
             return values, len(pieces)
         wanted *= 2
 
@@ -254,6 +262,7 @@ def _note(
     if tolerance is not None and error > tolerance / 100 * abs(expected):
         advice = "Choose a baseline nearer to the image, such as blur."
         if abs(expected) < 0.05 * abs(score):
-            advice = "Image and baseline score almost alike: there is little to share. Try another baseline."
+            advice = "The scores of image and baseline are almost the same: there is little to distribute. "
+            "Try another baseline."
         return f"The sum is still more than {tolerance:g} % off after {steps} steps. {advice}"
     return ""

@@ -64,7 +64,8 @@ def occlusion(
     note = ""
     if not values.any():
         note = (
-            "The map is blank: whatever is hidden, the score stays. The network does not look at this image."
+            "The map is blank: the score stays the same no matter what is hidden. The network does not "
+            "look at this image."
         )
     return Attribution(
         values,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from core.data.dataset import ImageDataset
 from core.data.folder_index import find_images, read_dataset
-from core.data.folder_layout import SPELLINGS
+from core.data.folder_reading import SPELLINGS
 from core.data.sets import datasets
 from core.data.zip_names import ENCODINGS
 from core.errors import BadDataset

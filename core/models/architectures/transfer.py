@@ -132,8 +132,8 @@ def without_head(module: nn.Module, name: str) -> nn.Module:
             setattr(module, attribute, nn.Identity())
         return module
     raise SettingError(
-        f"backbone is {name!r}, which ends in none of {', '.join(_HEADS)}: where its features end is not "
-        "known. Choose another, such as torchvision/resnet18."
+        f"backbone is {name!r}, which does not end in one of {', '.join(_HEADS)}: it is not known where "
+        f"its features end. Choose another, such as torchvision/resnet18."
     )
 
 

@@ -72,7 +72,7 @@ def vgg(
     large = layout == "imagenet" or (layout == "auto" and min(input_size) >= IMAGENET_FROM)
     if large and min(input_size) < 32:
         raise SettingError(
-            f"input_size is {input_size[0]}×{input_size[1]}: five pools leave nothing of it. "
+            f"input_size is {input_size[0]}×{input_size[1]}: five pools leave nothing of the map. "
             "Choose the layout 'small', or images of 32×32 or more."
         )
     layers: list[nn.Module] = []

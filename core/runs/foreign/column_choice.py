@@ -165,7 +165,7 @@ def _chosen(
     for (curve, level), names in groups.items():
         if (best := _plainest(names, meanings, points)) is None:
             for m in names:
-                why = f"several columns could be the {CURVES[curve]}, and none is plainly it"
+                why = f"several columns could be the {CURVES[curve]}, and none of them clearly is"
                 if meanings[m].plain:
                     taken[m] = replace(taken[m], reason=why, is_guess=True)
             continue
@@ -256,7 +256,10 @@ def _why(meaning: NameMeaning, curve: str, bare: Mapping[str, str], others: list
     if meaning.left_over and meaning.quantity in ("loss", "accuracy"):
         return f"nothing plainer is there (it also says {' '.join(meaning.left_over)})", True
     if not meaning.role and curve == "validation_accuracy" and bare["accuracy"] == "validation":
-        return "its name tells no part of the data; the training figures stand elsewhere", True
+        words = (
+            "its name does not say which part of the data it is of, and another column holds training figures"
+        )
+        return words, True
     if others:
         return f"it is plainer than {', '.join(others[:3])}{' and others' if len(others) > 3 else ''}", False
     return "by its name", False
@@ -266,11 +269,11 @@ def _reason(meaning: NameMeaning) -> str:
     if meaning.role == "test":
         return "it is of test images, and is kept apart from validation"
     if meaning.role == "unclear":
-        return "its name tells two parts of the data"
+        return "its name points to two parts of the data"
     if meaning.quantity in ("epoch", "step"):
-        return "another column counts already"
+        return "another column already counts"
     if meaning.quantity in ("loss", "accuracy") and not meaning.plain:
         return f"it is something more special than the {meaning.quantity}"
     if meaning.quantity in _QUANTITIES:
         return "another column is drawn as that curve"
-    return "it is none of loss, accuracy, learning rate and gradient norm"
+    return "it is not a loss, an accuracy, a learning rate or a gradient norm"

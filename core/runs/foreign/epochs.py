@@ -101,7 +101,7 @@ def _by_epoch_column(
     if any(e != int(e) for e in known):
         later = [m for m in found if m.epoch != 0 or not any(_is_held_out(curves, k) for k in m.values)]
         if len(later) < len(found):
-            notes.append("What was measured at epoch 0, before the training, is left out.")
+            notes.append("Measurements at epoch 0, before the training, are left out.")
             found = later
 
         def number(epoch: float) -> int:
@@ -118,7 +118,7 @@ def _by_epoch_column(
     epochs = _epochs_of_rows(found, curves)
     before = _steps_before(found, epochs)
     if any(before.values()):
-        notes.append("The steps begin again in every epoch, so they are added up.")
+        notes.append("The steps start over in every epoch, so they are added up.")
     points = []
     for m, epoch in zip(found, epochs, strict=True):
         step = int(m.step) + before[epoch] if m.step is not None else None

@@ -51,16 +51,18 @@ def event_table(name: str, data: bytes) -> Table:
         if not rows:
             raise BadHistory(
                 f"{name} is a damaged event file: the event at byte {read:,} does not match its checksum "
-                "or is cut off, and no scalar stands before it. Copy the file again."
+                "or is cut off, and no scalar comes before it. Copy the file again."
             )
         notes.append(
             f"From byte {read:,} of {len(data):,} on the file is cut off or damaged (an event does not match "
-            "its length or checksum): only what stands before that is shown."
+            "its length or checksum): only what comes before that is shown."
         )
     if not rows:
         raise BadHistory(f"{name} is an event file without scalars: there is nothing to draw.")
     if others:
-        notes.append(f"{others} entries that are no single number (images, texts, histograms) were left out.")
+        notes.append(
+            f"{others} entries that are not single numbers (images, texts, histograms) were left out."
+        )
     return Table(
         name, "a TensorBoard event file", (STEP, *tags), tuple(rows), tuple(notes), line_word="event"
     )

@@ -53,7 +53,7 @@ def json_table(name: str, text: str) -> Table:
     records = _records(whole, 0)
     if records is None:
         raise BadHistory(
-            f"{name} is JSON in which no table is found. A list of records such as "
+            f"{name} is JSON without a table. A list of records such as "
             '[{"epoch": 1, "loss": 0.5}] or a list of numbers under each name is read.'
         )
     if not records:
@@ -95,7 +95,7 @@ def _lines(name: str, text: str, whole: ValueError) -> tuple[list[Any], tuple[st
                 return found, (f"Line {number} is cut off, so it was left out.",)
             raise BadHistory(f"{name}, line {number} is not valid JSON: {_where(error)}.") from None
         if not isinstance(record, dict):
-            raise BadHistory(f"{name}, line {number} is JSON, but no record of names and values.")
+            raise BadHistory(f"{name}, line {number} is JSON, but not a record of names and values.")
         found.append(record)
     return found, ()
 

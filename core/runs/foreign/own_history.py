@@ -87,7 +87,7 @@ def _checked(where: str, record: PlainRecord) -> PlainRecord:
     if kind in ("start", "features", "end"):
         for key, value in list(record.items()):
             if key in ("settings", "metrics") and not isinstance(value, dict):
-                raise BadHistory(f"{where}: {key} is {_short(value)}, where names with values belong.")
+                raise BadHistory(f"{where}: {key} is {_short(value)}, where names with values are expected.")
             if key in ("epochs", "steps_an_epoch", "train_images", "validation_images", "done", "of"):
                 record[key] = _whole(where, key, value)
         return record
@@ -110,7 +110,7 @@ def _whole(where: str, key: str, value: Any) -> int:
         or not abs(value) < 2**53
         or value != int(value)
     ):
-        raise BadHistory(f"{where}: {key} is {_short(value)}, where a whole number belongs.")
+        raise BadHistory(f"{where}: {key} is {_short(value)}, where a whole number is expected.")
     return int(value)
 
 

@@ -156,21 +156,21 @@ def separate_runs(
             unit = "epoch" if m.epoch is not None else "step"
             if len(notes) == _MOST_RESTARTS:
                 raise BadHistory(
-                    f"The {unit}s begin again more than {_MOST_RESTARTS} times, at {line_word} {m.line} once "
+                    f"The {unit}s start over more than {_MOST_RESTARTS} times, at {line_word} {m.line} once "
                     "more. Give the file a column called run, or sort its lines."
                 )
             if key <= first:
                 runs.append([])
                 seen, latest, first = set(), {}, math.inf
                 notes.append(
-                    f"From {line_word} {m.line} on the {unit}s begin again at {key:g}: that is another run."
+                    f"From {line_word} {m.line} on the {unit}s start over at {key:g}: that is another run."
                 )
             else:
                 runs[-1] = [o for o in runs[-1] if _key(o) is None or _key(o) < key]  # type: ignore[operator]
                 seen = {(c, k) for c, k in seen if k < key}
                 notes.append(
                     f"From {line_word} {m.line} on the run was resumed at {unit} {key:g}: what it had "
-                    "recorded from there on before is left out."
+                    f"recorded after that point before is left out."
                 )
                 latest = {}
         runs[-1].append(m)
@@ -188,7 +188,7 @@ def _without_later_checks(
     if len(runs) > 1 and sum(bool(curves & m.values.keys()) for m in runs[-1]) == 1:
         *before, last = runs
         if len(before[-1]) > 2 and len({_key(m) for m in before[-1]}) > 1:
-            notes[-1] = f"Row {last[0].line} stands alone after the training's end, so it is left out."
+            notes[-1] = f"Row {last[0].line} comes after the end of the training, so it is left out."
             return before
     return runs
 

@@ -34,7 +34,7 @@ def text_table(name: str, text: str) -> Table:
 
 def _from_cells(name: str, cells: list[tuple[int, list[str]]], separator: str, *, ends_whole: bool) -> Table:
     if not cells:
-        raise BadHistory(f"{name} holds nothing but blanks. Choose a CSV with a heading and lines.")
+        raise BadHistory(f"{name} holds only blanks. Choose a CSV with a heading and lines.")
     first, heading = cells[0]
     heading = [cell.strip() for cell in heading]
     while len(heading) > 1 and not heading[-1]:

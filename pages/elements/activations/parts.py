@@ -145,12 +145,13 @@ def _large(seen: Seen, layer: str, maps: np.ndarray, channel: int) -> None:
         picture, alone, words = st.columns([2, 2, 3], gap="medium")
         picture.image(
             enlarge(overlay(seen.pixels, one, limit, signed=bool((one < 0).any()), grid=True), 320),
-            width="stretch", caption="over the image",
+            width="stretch", caption="over the image", alt=f"The map of channel {channel} over the image",
         )  # fmt: skip
         signed = bool((one < 0).any())
         alone.image(
             enlarge(_alone(one, limit, signed), 320), width="stretch",
             caption="alone: white is 0, red above, blue below" if signed else "alone: black is 0, white most",
+            alt=f"The map of channel {channel} alone",
         )  # fmt: skip
         row, column = np.unravel_index(int(one.argmax()), one.shape)
         with words:

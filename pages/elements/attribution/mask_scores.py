@@ -53,7 +53,7 @@ def mask_scores(chosen: Chosen, settings: Mapping[str, Settings]) -> None:
         st.dataframe(pd.DataFrame(list(rows.values())), hide_index=True)
         st.caption(
             f"Mean share of the map's absolute values over {IMAGES_PER_SCORE} images of "
-            f"{parts[0]}/{parts[1]}, for the predicted class, with its 95 % interval; × 1 is what a map "
+            f"{parts[0]}/{parts[1]}, for the predicted class, with its 95% interval; × 1 is what a map "
             "that knows nothing would give."
         )
 

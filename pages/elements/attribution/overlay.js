@@ -202,7 +202,7 @@ function paint(s) {
     if (span) span.textContent = text;
   };
   told("sigma", `Smoothing σ ${sigmaOf(s).toFixed(1)} px`);
-  told("share", `Lit ${Math.round(100 * s.view.share)} %`);
+  told("share", `Lit ${Math.round(100 * s.view.share)}%`);
   s.root.firstChild.dataset.view = view;
   draw(s, map, s.stage.canvas);
   s.tag.textContent = map.title;
@@ -249,9 +249,9 @@ function legend(s, map) {
     ],
     spotlight: [
       `linear-gradient(90deg,#222 ${100 - share}%,#eee ${100 - share}%)`,
-      `the other ${100 - share} %`,
+      `the other ${100 - share}%`,
       "",
-      `the strongest ${share} % of the pixels`,
+      `the strongest ${share}% of the pixels`,
     ],
   };
   const [background, low, zero, high] = ramps[s.view.view] ?? ramps.signed;

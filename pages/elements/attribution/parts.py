@@ -103,7 +103,7 @@ def facts_in_words(chosen: Chosen, result: Attribution) -> tuple[str, ...]:
     lines = [f"Explains the {output} of {name}: {result.score:.4g}"]
     error = result.completeness_error
     if error is None or result.expected is None:
-        lines.append("This method does not promise a sum.")
+        lines.append("These values need not add up to the score.")
     elif np.isinf(error):
         lines.append(f"The map adds up to {result.values.sum():.3g}; {_ALIKE}.")
     else:
@@ -156,6 +156,7 @@ def _show_baseline(chosen: Chosen, settings: Mapping[str, Any]) -> None:
         enlarge(pixels if pixels.shape[2] == 3 else pixels[..., 0], 120),
         f"Baseline: {settings['baseline']}{words}",
         width=120,
+        alt="The baseline",
     )
 
 

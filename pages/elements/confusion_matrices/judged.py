@@ -12,12 +12,13 @@ from core.data.catalogue import catalogue_entry
 from core.data.dataset import ImageDataset, Split
 from core.data.images import encode
 from core.evaluation.confusion import confusion_matrix
-from core.evaluation.prediction import Predictions, match_classes, predict_split, predictions_of
+from core.evaluation.prediction import Predictions, SplitLogits, match_classes, predict_split, predictions_of
 from core.evaluation.stored_predictions import stored_predictions
 from core.models import catalogue
+from core.models.question import Question
 from pages.elements.address import AddressMemory, new_address, remember
 from pages.elements.as_text import plain
-from pages.elements.ask import ask
+from pages.elements.ask import asked
 from pages.elements.pickers.download_card import download_card
 from pages.elements.pickers.image_wall import image_wall
 
@@ -74,15 +75,14 @@ def judged(classifier: str, dataset: ImageDataset, split_name: str) -> Judged:
     rows = np.flatnonzero(matching[split.labels] >= 0)
     whole = not 0 < len(rows) < len(split)
     part = split if whole else split.take(rows)  # images of classes that it does not know would be left out
-    answer = ask(
-        "predictions of a split",
-        classifier,
-        lambda classifier, progress: {"logits": predict_split(classifier, part, progress)},
-        depends_on=(split.fingerprint,) if whole else (split.fingerprint, matching.tolist()),
+    of = (split.fingerprint,) if whole else (split.fingerprint, matching.tolist())
+    found = asked(
+        Question("predictions of a split", classifier, SplitLogits, of),
+        lambda classifier, progress: SplitLogits(predict_split(classifier, part, progress)),
         short=False,
         message=f"Predicting {len(part):,} images",
     )
-    predictions = predictions_of(answer["logits"], part, dataset.class_names, card.class_names)
+    predictions = predictions_of(found.logits, part, dataset.class_names, card.class_names)
     if not whole:
         predictions = replace(predictions, rows=rows[predictions.rows])
     return judged_predictions(classifier, dataset.name, split_name, split, predictions)

@@ -120,7 +120,7 @@ def matrix_part(judged: Judged) -> None:
             share, (low, high) = accuracy(judged.matrix)
             st.markdown(
                 f"**{share:.2%}** of {judged.matrix.sum():,} images are right "
-                f"(95\u00a0% interval {low:.2%} to {high:.2%})."
+                f"(95% interval {low:.2%} to {high:.2%})."
             )
             cell_images(judged, cell, key="cm_cell")
 
@@ -154,7 +154,7 @@ ICONS = {
 def list_findings(found: Sequence[Finding], names: tuple[str, ...], *, buttons: bool) -> None:
     """The sentences one below the other; with buttons, those lead to their images."""
     for number, finding in enumerate(found):
-        text = plain(finding.text).replace("95 %", "95\u00a0%")
+        text = plain(finding.text).replace("95%", "95%")
         if finding.kind == "stated" and "does not follow" in finding.text:
             st.warning(text, icon=":material/fact_check:")
             continue
@@ -171,12 +171,12 @@ def list_findings(found: Sequence[Finding], names: tuple[str, ...], *, buttons: 
 
 
 def class_table(matrix: np.ndarray, names: Sequence[str]) -> None:
-    """Averages, and recall, precision and F1 of every class with their 95 % intervals."""
+    """Averages, and recall, precision and F1 of every class with their 95% intervals."""
     scores = class_scores(matrix)
     share, (low, high) = accuracy(matrix)
     macro, weighted = scores.macro(), scores.weighted()
     with st.container(horizontal=True):
-        st.metric("Accuracy", f"{share:.2%}", help=f"95 % interval {low:.2%} to {high:.2%}")
+        st.metric("Accuracy", f"{share:.2%}", help=f"95% interval {low:.2%} to {high:.2%}")
         for title, values in (("macro", macro), ("weighted", weighted)):
             for name, value in values.items():
                 if not (title == "weighted" and name == "recall"):  # which is the accuracy
@@ -186,7 +186,7 @@ def class_table(matrix: np.ndarray, names: Sequence[str]) -> None:
     for title, name in (("Recall", "recall"), ("Precision", "precision"), ("F1", "f1")):
         low_ends, high_ends = getattr(scores, f"{name}_interval")
         table[title] = getattr(scores, name)
-        table[f"{title} 95 %"] = [f"{a:.1%} – {b:.1%}" for a, b in zip(low_ends, high_ends, strict=True)]
+        table[f"{title} 95%"] = [f"{a:.1%} – {b:.1%}" for a, b in zip(low_ends, high_ends, strict=True)]
     table["TP"], table["FN"] = hits, scores.support - hits
     table["FP"], table["TN"] = (
         scores.predicted - hits,
@@ -204,7 +204,7 @@ def class_table(matrix: np.ndarray, names: Sequence[str]) -> None:
     )  # fmt: skip
     st.caption(
         "Recall is the share of a class that is recognized, often called the class's accuracy; precision "
-        "is the share of the images given its name that belong to it. The 95\u00a0% intervals are "
+        "is the share of the images given its name that belong to it. The 95% intervals are "
         "Wilson's. A "
         "macro average counts every class the same, a weighted one by its images. Click a column's head to "
         "sort."
@@ -236,7 +236,7 @@ def calibration_part(judged: Judged) -> None:
             "images": found.counts, "middle": (found.edges[:-1] + found.edges[1:]) / 2,
         })[filled]  # fmt: skip
         with left:
-            st.vega_lite_chart(table, _RELIABILITY, key="cm_reliability")
+            st.vega_lite_chart(table, _RELIABILITY, key="cm_reliability", alt="Accuracy over confidence")
         with right:
             st.metric("Expected calibration error", f"{found.error:.2%}")
             sure = float(judged.predictions.confidence.mean())
@@ -247,7 +247,7 @@ def calibration_part(judged: Judged) -> None:
             )
             st.caption(
                 "Each bar holds the images of one range of confidence; its height is the share "
-                "that is right, the thin line its 95 % interval. On the dashed line a network that says 80 % "
+                "that is right, the thin line its 95% interval. On the dashed line a network that says 80 % "
                 "is right in 80 % of the cases. The error is the mean distance from that line, each image "
                 "counting once."
             )

@@ -58,7 +58,7 @@ function at(s, threshold) {
 }
 
 const ratio = (a, b) => (b ? a / b : null);
-const percent = (x) => (x === null ? "–" : `${(100 * x).toFixed(1)} %`);
+const percent = (x) => (x === null ? "–" : `${(100 * x).toFixed(1)}%`);
 
 function build(s) {
   s.slider = make("input", {

@@ -869,7 +869,7 @@ function drawNumber(s, value, set, label, field) {
   cell.onchange = () => {
     const typed = readNumber(cell.value);
     if (typed === null)
-      problem(`${label}: "${cell.value}" is not a number. Write one like 2, -0.5 or 1/9; the last good result stays.`);
+      problem(`${label}: "${cell.value}" is not a number. Write one like 2, -0.5 or 1/9; the last result stays.`);
     else if (shown(typed) !== shown(value) || typed !== value) set(typed);
     else problem("");
   };

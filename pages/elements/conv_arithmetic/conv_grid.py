@@ -49,7 +49,7 @@ def conv_grid(key: str = "conv_grid") -> Exercise:
         try:
             memory.exercise = from_address(address, default)
         except ConvoscopeError as error:
-            st.error(f"{as_written(error)} Shown is the last good exercise.", icon=":material/link_off:")
+            st.error(f"{as_written(error)} The last good exercise is shown.", icon=":material/link_off:")
         memory.preset = _preset_of(memory.exercise)
     _conv_grid(
         key=key,

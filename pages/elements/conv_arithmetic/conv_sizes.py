@@ -39,7 +39,7 @@ def conv_sizes() -> None:
     if layer_and_size is not None:
         st.session_state["conv_size_good"] = layer_and_size
     elif "conv_size_good" in st.session_state:
-        st.caption("Below stands the last good result.")
+        st.caption("The last good result is shown below.")
     else:
         return
     layer, size = st.session_state["conv_size_good"]

@@ -90,7 +90,7 @@ def _read(text: str, side: int, channels: int) -> tuple[Stack, list[Row]] | None
     except BadStack as error:
         st.error(as_written(error), icon=":material/error:")
         if "conv_stack_good" in st.session_state:
-            st.caption("Beside and below stands the last good stack.")
+            st.caption("The last good stack is shown beside and below.")
     found: tuple[Stack, list[Row]] | None = st.session_state.get("conv_stack_good")
     return found
 
@@ -114,9 +114,9 @@ def _table(rows: list[Row], side: int) -> None:
             "parameters": st.column_config.NumberColumn(format="localized"),
             "MACs": st.column_config.NumberColumn(format="compact"),
             "sees": st.column_config.NumberColumn(
-                "sees (pixels)", help="Side of the receptive field of one unit."
+                "sees (pixels)", help="The side of the receptive field of one unit."
             ),
-            "jump": st.column_config.NumberColumn(help="Pixels of the image from one unit to the next."),
+            "jump": st.column_config.NumberColumn(help="The pixels of the image from one unit to the next."),
         },
     )
     with st.container(horizontal=True):
@@ -140,12 +140,14 @@ def _field(stack: Stack, side: int, photo: ReadImage) -> None:
         width="stretch",
         caption=f"Theory: the middle unit sees {round(last - first) + 1} × "
         f"{round(last - first) + 1} pixels, orange where it looks beyond the image.",
+        alt="The field that theory gives",
     )
     counted.image(
         lit(pixels, shares),
         width="stretch",
         caption="Counted: the brighter, the more paths lead from the pixel "
-        f"to that unit. 95 % of them come from {effective_side(shares)} × {effective_side(shares)} pixels.",
+        f"to that unit. 95% of them come from {effective_side(shares)} × {effective_side(shares)} pixels.",
+        alt="The paths to the middle unit, counted",
     )
 
 
@@ -166,7 +168,7 @@ def _predicted(stack: Stack, side: int) -> bool:
     return predict_first(
         "How many pixels of a row does one unit behind the last layer see?",
         sees,
-        f"pixels are seen, of the {side} there are",
+        f"pixels are seen, out of {side}",
         about=(stack, side),
     )
 
@@ -179,7 +181,12 @@ def _pyramid(rows: list[Row], side: int, photo: ReadImage) -> None:
     st.caption("The photo with as many pixels as each layer has places: what is left of where things are.")
     pixels = square(photo.pixels, side)
     for column, size in zip(st.columns(min(6, len(sizes) + 1)), [side, *sizes][:6], strict=False):
-        column.image(enlarge(square(pixels, size), 240), width="stretch", caption=f"{size} × {size}")
+        column.image(
+            enlarge(square(pixels, size), 240),
+            width="stretch",
+            caption=f"{size} × {size}",
+            alt=f"The image at {size} × {size}",
+        )
 
 
 def _gradients() -> None:
@@ -187,7 +194,7 @@ def _gradients() -> None:
     st.caption(
         "A random network of layers x → relu(W x), and the same with its input added. On a chain the "
         "gradient is "
-        "multiplied at every layer and vanishes or explodes; past an addition it has a way of its own."
+        "multiplied at every layer and vanishes or explodes; past an addition it has its own path."
     )
     with st.container(horizontal=True):
         depth = st.slider("Layers", 2, 100, 40, key="conv_gradient_depth", bind="query-params", width=320)
@@ -222,12 +229,12 @@ def _gradients() -> None:
         },
         "height": 260,
     }
-    st.vega_lite_chart(table, spec, width="stretch")
+    st.vega_lite_chart(table, spec, width="stretch", alt="The cost of the layers")
 
 
 def _shipped(photo: ReadImage) -> None:
     """Sizes and the measured receptive field of a trained network; only this needs PyTorch."""
-    if not st.toggle("A shipped network beside it", key="conv_stack_network", bind="query-params"):
+    if not st.toggle("Compare with a shipped network", key="conv_stack_network", bind="query-params"):
         return
     from pages.elements.conv_arithmetic.network_field import network_field
 

@@ -1,6 +1,5 @@
 """A shipped network as a stack: its layers, their cost, and what the middle of one really sees."""
 
-from dataclasses import asdict
 from hashlib import sha256
 
 import numpy as np
@@ -12,12 +11,12 @@ from core.data.images import ReadImage
 from core.data.preprocessing import fit
 from core.models.catalogue import card_of, names
 from core.models.classifier import Classifier
-from core.network.effective_receptive_field import effective_field
-from core.network.receptive_field import Box, receptive_field
-from core.network.summary import LayerSummary, summarize
+from core.models.question import Question
+from core.network.effective_receptive_field import MeasuredField, measured_field
+from core.network.receptive_field import Box
+from core.network.summary import LayerSummary, ModelSummary, summarize
 from core.progress import Progress
-from core.store import Answer
-from pages.elements.ask import ask
+from pages.elements.ask import asked
 from pages.elements.conv_arithmetic.field_picture import lit
 from pages.elements.page import errors_shown
 
@@ -29,13 +28,14 @@ def network_field(photo: ReadImage) -> None:
         st.info("There is no network here yet: train one, or import one.")
         return
     with errors_shown():
-        summary = ask("layers", name, _summarize, message="Reading the network")
-        layers = tuple(LayerSummary(**row) for row in summary["layers"])
+        question = Question("layers", name, ModelSummary)
+        summary = asked(question, _summarize, message="Reading the network")
+        layers = summary.layers
         maps = [layer.name for layer in layers if layer.output_shape and len(layer.output_shape) == 3]
         st.dataframe(_table(layers), hide_index=True, height=300)
         with st.container(horizontal=True):
-            st.metric("Parameters", f"{summary['parameters']:,}")
-            st.metric("MACs", f"{summary['macs']:,}")
+            st.metric("Parameters", f"{summary.parameters:,}")
+            st.metric("MACs", f"{summary.macs:,}")
         layer = str(
             st.select_slider(
                 "Layer", maps, maps[len(maps) // 2], key=f"conv_layer_{name}", bind="query-params"
@@ -43,22 +43,19 @@ def network_field(photo: ReadImage) -> None:
         )
         image = fit(photo.pixels, card_of(name).preprocessing)
 
-        def measure(classifier: Classifier, progress: Progress) -> Answer:
-            size, channels = classifier.card.preprocessing.input_size, classifier.card.preprocessing.channels
-            strength, place = effective_field(classifier, image[None], layer=layer, progress=progress)
-            box = receptive_field(classifier.module, layer, size, channels).box(*place)
-            return {"strength": strength, "box": asdict(box)}
+        def measure(classifier: Classifier, progress: Progress) -> MeasuredField:
+            return measured_field(classifier, image[None], layer=layer, progress=progress)
 
-        depends_on = (layer, sha256(image.tobytes()).hexdigest())
-        field = ask("effective field", name, measure, depends_on=depends_on, message="Following the gradient")
-        _draw(image, field["strength"], Box(**field["box"]))
+        of = (layer, sha256(image.tobytes()).hexdigest())
+        field = asked(
+            Question("effective field", name, MeasuredField, of), measure, message="Following the gradient"
+        )
+        _draw(image, field.strength, field.box)
 
 
-def _summarize(classifier: Classifier, progress: Progress) -> Answer:
+def _summarize(classifier: Classifier, progress: Progress) -> ModelSummary:
     preprocessing = classifier.card.preprocessing
-    summary = summarize(classifier.module, preprocessing.input_size, preprocessing.channels)
-    rows = [asdict(layer) for layer in summary.layers]
-    return {"layers": rows, "parameters": summary.parameters, "macs": summary.macs}
+    return summarize(classifier.module, preprocessing.input_size, preprocessing.channels)
 
 
 def _table(layers: tuple[LayerSummary, ...]) -> pd.DataFrame:
@@ -86,11 +83,17 @@ def _draw(image: np.ndarray, strength: np.ndarray, box: Box) -> None:
     dark = pixels // 3 + 20
     dark[box.top : box.bottom, box.left : box.right] = pixels[box.top : box.bottom, box.left : box.right]
     theory, measured = st.columns(2)
-    theory.image(lit(dark, None), width="stretch", caption=f"Theory: {box.height} × {box.width} pixels.")
+    theory.image(
+        lit(dark, None),
+        width="stretch",
+        caption=f"Theory: {box.height} × {box.width} pixels.",
+        alt="The field that theory gives",
+    )
     side = effective_side(strength**2)
     measured.image(
         lit(pixels, strength),
         width="stretch",
         caption="Measured: the stronger the gradient, the "
-        f"brighter. 95 % of its energy lies in {side} × {side} pixels.",
+        f"brighter. 95% of its energy lies in {side} × {side} pixels.",
+        alt="The field that gradients show",
     )

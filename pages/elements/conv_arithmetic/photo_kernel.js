@@ -291,7 +291,7 @@ function kernelBar(s) {
           drawMiddle(s);
         },
       },
-      "turn over the diagonal",
+      "transpose",
     ),
   );
 }

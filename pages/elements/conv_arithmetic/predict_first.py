@@ -18,10 +18,10 @@ def predict_first(question: str, answer: int, words: str, *, about: Hashable) ->
             question, 0, 99999, None, key=f"conv_guess_{hash((question, about))}", width=340
         )
     if typed is None:
-        st.caption("The answer is shown when you have typed yours.")
+        st.caption("The answer appears once you have typed yours.")
         return False
     if typed == answer:
         st.success(f"{typed} is right.", icon=":material/check:")
     else:
-        st.warning(f"{typed} is not it: {answer} {words}.", icon=":material/close:")
+        st.warning(f"{typed} is not right: {answer} {words}.", icon=":material/close:")
     return True

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.data.dataset import Skipped
 from core.data.folder_index import ImageFiles, look_into
-from core.data.folder_layout import ROLES, FolderReading
+from core.data.folder_reading import ROLES, FolderReading
 from core.errors import ConvoscopeError
 from pages.elements.as_text import plain
 
@@ -20,6 +20,7 @@ _ROLE_WORDS = {
     "skip": "left out",
 }  # fmt: skip
 _FEWEST_CLASSES = 2
+_LONGEST_RADIO = 4  # options
 _KEPT_READINGS = 4  # of a session: a hundred thousand files take seconds
 
 
@@ -129,12 +130,10 @@ def _in_words(splits: str) -> str:
 
 
 def _one_of(label: str, options: Mapping[str, str], taken: str, key: str) -> str:
-    return str(
-        st.radio(
-            plain(label), list(options), index=list(options).index(taken),
-            format_func=lambda option: plain(options[option]), key=f"{key}_{_digest(taken, *options)}",
-        )
-    )  # fmt: skip
+    names, at, key = list(options), list(options).index(taken), f"{key}_{_digest(taken, *options)}"
+    if len(options) > _LONGEST_RADIO:  # a list shows its options as they stand, and no Markdown
+        return str(st.selectbox(plain(label), names, at, format_func=options.__getitem__, key=key))
+    return str(st.radio(plain(label), names, at, format_func=lambda o: plain(options[o]), key=key))
 
 
 def _roles(reading: FolderReading, key: str) -> Said:

@@ -51,7 +51,12 @@ def overview(dataset: ImageDataset) -> None:
         "the frequent ones. Mean and deviation are what the images are normalized by for a network."
     )
     counts = {name: split.counts(dataset.number_of_classes) for name, split in dataset.splits.items()}
-    st.echarts_chart(_distribution(dataset.class_names, counts), height=320, key="data_counts_chart")
+    st.echarts_chart(
+        _distribution(dataset.class_names, counts),
+        height=320,
+        key="data_counts_chart",
+        alt="The number of images of every class",
+    )
     st.dataframe(_statistics(dataset), hide_index=True, width="stretch")
     with st.expander("Counts as a table"):
         st.dataframe(

@@ -12,7 +12,7 @@ function legend(s, again) {
       "div",
       { class: "scale" },
       make("span", { class: "ramp", style: `background:linear-gradient(90deg,${SCALE.map((c) => `rgb(${c})`)})` }),
-      make("span", { class: "ends" }, make("span", {}, "0 %"), make("span", {}, "100 %")),
+      make("span", { class: "ends" }, make("span", {}, "0%"), make("span", {}, "100%")),
       make("span", { class: "quiet" }, what),
     );
   }
@@ -115,7 +115,7 @@ function showCard(s, card) {
   }
   const lines = s.maps.map((map) => {
     const says = s.head.predictions
-      ? `${className(s, map.predicted[i])} (${Math.round(map.confidence[i] / 2.55)} %)`
+      ? `${className(s, map.predicted[i])} (${Math.round(map.confidence[i] / 2.55)}%)`
       : "";
     const wrong = s.head.predictions && map.predicted[i] !== s.labels[i];
     return make(

@@ -61,7 +61,7 @@ function build(s) {
   s.root.replaceChildren(
     make(
       "div",
-      { class: "dream" },
+      { class: "film" },
       make("div", { class: "pane" }, s.title, bar, s.picture),
       make("div", { class: "pane" }, make("h4", {}, "How strongly it answers"), s.figure, s.words, s.mean, s.chart),
       s.realPane,

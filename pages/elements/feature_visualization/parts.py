@@ -199,7 +199,10 @@ def _draw_growing(frames: list[Frame], wanted: Wanted) -> None:
     last = frames[-1]
     left.markdown(f"**{plain(wanted.title)}**")
     left.image(
-        enlarge(last.pixels, 420), width=420, output_format="JPEG" if last.pixels.shape[0] > 64 else "PNG"
+        enlarge(last.pixels, 420),
+        width=420,
+        output_format="JPEG" if last.pixels.shape[0] > 64 else "PNG",
+        alt="The picture that was made",
     )
     left.caption(f"step {last.step} of {wanted.settings['steps']}")
     middle.markdown("**How strongly it answers**")
@@ -217,7 +220,7 @@ def _draw_growing(frames: list[Frame], wanted: Wanted) -> None:
                 "y": {"field": "answer", "type": "quantitative"},
             },
         },
-        width="stretch",
+        width="stretch", alt="The activation at every step",
     )  # fmt: skip
 
 
@@ -259,13 +262,11 @@ def show(wanted: Wanted, found: Visualization, best: BestAnswers) -> None:
         st.info(found.note, icon=":material/info:")
     with st.container(horizontal=True, vertical_alignment="center"):
         _downloads(wanted, found)
-        if found.engine:
-            st.caption(f"Computed by {found.engine}.")
         if len(found.logits):
             shares = probabilities(found.logits.astype(np.float64))
             order = np.argsort(-shares)[:3]
             said = ", ".join(f"{plain(card.class_names[i])} {shares[i]:.1%}" for i in order)
-            st.caption(f"The network takes the picture for {said}.")
+            st.caption(f"The network takes the picture for {said}. Computed by {found.engine}.")
 
 
 def _has_map(found: Visualization) -> bool:

@@ -355,7 +355,7 @@ function say(s, cell) {
 
 function words(s, { i, j }) {
   const images = (n) => `${n.toLocaleString("en")} image${Math.abs(n) === 1 ? "" : "s"}`;
-  const percent = (part, all) => (all ? `${((100 * part) / all).toFixed(1)} %` : "none");
+  const percent = (part, all) => (all ? `${((100 * part) / all).toFixed(1)}%` : "none");
   if (i < 0)
     return (
       `Predicted “${s.names[j]}” though it is ` +

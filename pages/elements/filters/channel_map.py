@@ -38,9 +38,11 @@ def channel_map(f: Filters, channel: int) -> None:
     share = np.clip(values / limit, 0, 1)
     laid = _laid_over(pixels, share, f)
     columns = st.columns(2)
-    columns[0].image(enlarge(laid, 220), width="stretch")
+    columns[0].image(enlarge(laid, 220), width="stretch", alt="The map of the channel over the image")
     gray = np.rint(255 * share).astype(np.uint8)
-    columns[1].image(enlarge(np.stack([gray] * 3, axis=2), 220), width="stretch")
+    columns[1].image(
+        enlarge(np.stack([gray] * 3, axis=2), 220), width="stretch", alt="The map of the channel alone"
+    )
     st.caption(
         f"Orange, and white on the right, where it answers: full color is {shown(limit)}, the most on "
         f"any of {f.images:,} images. Here it reaches {shown(float(values.max()))}, "

@@ -44,7 +44,7 @@ def cost_buttons(f: Filters, costs: Atlas | None) -> None:
 def cost_caption(costs: Atlas) -> str:
     """How the costs were measured."""
     return (
-        f"Costs: accuracy without the channel, in points, with 95 % intervals of the difference on the same "
+        f"Costs: accuracy without the channel, in points, with 95% intervals of the difference on the same "
         f"{costs.images:,} images. Computed by: {costs.engine}."
     )
 

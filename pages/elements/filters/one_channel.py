@@ -89,7 +89,7 @@ def _figures(f: Filters, c: int) -> None:
     one = f.one
     kernels, kernel_words = kernels_of(f)
     if kernels is not None:
-        st.image(enlarge(kernels[c], 96), width=96)
+        st.image(enlarge(kernels[c], 96), width=96, alt=f"The weights of filter {c}")
         st.caption(f"{kernel_words[0].upper()}{kernel_words[1:]}")
     for line in figure_lines(f, c, one.selectivity(), known_costs(f)):
         st.markdown(plain(line))
@@ -135,7 +135,7 @@ def _histogram(f: Filters, c: int) -> None:
             },
         },
         width="stretch",
-        key="fl_histogram",
+        key="fl_histogram", alt="The mean activation of every class",
     )  # fmt: skip
 
 

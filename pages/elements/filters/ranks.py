@@ -39,7 +39,7 @@ def rank_view(f: Filters) -> None:
         places = one.top_places[some, :found]
         tiles.append(patch_tiles(f, one.layer, one.top_rows[some, :found], places, PATCH_SIDE)[0])
     sheet = patch_sheet(tiles, [(name, str(c)) for name, c in chosen[:MOST_FILTERS]])
-    st.image(sheet, width="content")
+    st.image(sheet, width="content", alt="The strongest patches of each channel, by rank")
     out = io.BytesIO()
     Image.fromarray(sheet).save(out, "PNG")
     st.download_button("Picture", out.getvalue(), "patches.png", "image/png", icon=":material/download:")

@@ -117,7 +117,7 @@ def _figures(f: Filters, effect: Effect) -> None:
         st.metric("Still wrong, another class", f"{len(effect.other):,}")
     sure = "larger than chance would give" if p < 0.05 else "no larger than chance may give"
     st.caption(
-        f"On {len(effect.labels):,} images; 95 % intervals {_interval(intervals[0])} before and "
+        f"On {len(effect.labels):,} images; 95% intervals {_interval(intervals[0])} before and "
         f"{_interval(intervals[1])} after. The difference is {sure} (McNemar's test, p = {p:.2g}). "
         f"Computed by {effect.engine}."
     )
@@ -156,6 +156,7 @@ def _by_class(f: Filters, effect: Effect) -> None:
         },
         width="stretch",
         key="fl_by_class",
+        alt="Accuracy of each class before and after",
     )
 
 
@@ -276,7 +277,7 @@ def _special(f: Filters, rows: np.ndarray, labels: np.ndarray, effect: Effect, h
             },
         },
         width="stretch",
-        key="fl_random",
+        key="fl_random", alt="Accuracy with random channels off and with the chosen ones off",
     )  # fmt: skip
 
 

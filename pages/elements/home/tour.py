@@ -32,7 +32,7 @@ def tour() -> None:
             with column.container(border=True, height="stretch", gap="xsmall"):
                 picture = _PICTURES / f"{file}.webp"
                 if picture.exists():
-                    st.image(str(picture), width="stretch")
+                    st.image(str(picture), width="stretch", alt=title)
                 try:
                     st.page_link(f"pages/{file}.py", label=f"**{title}**")
                 except StreamlitPageNotFoundError:  # this page runs alone: nothing has read app.py yet

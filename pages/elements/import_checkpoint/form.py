@@ -194,7 +194,7 @@ def _which_tensors(file: _File) -> Wishes:
             key="import_leave_out",
         )
         order = st.text_input(
-            "Order of the layers, where the file does not tell it",
+            "Order of the layers, if the file does not give it",
             placeholder="such as embed, one, two, three, output",
             key="import_order",
         )
@@ -234,7 +234,7 @@ def _settings_field(member: str, guess: Guess | None) -> None:
     assumed = {} if guess is None else guess.settings
     free = [s for s in models[member].settings if s.name not in told and s.name != "network"]
     st.text_input(
-        "Settings that shapes do not tell",
+        "Extra settings",
         placeholder="; ".join(f"{s.name}={assumed.get(s.name, s.default)}" for s in free) or "none",
         help="name=value, separated by semicolons. " + " ".join(f"**{s.name}**: {s.help}" for s in free),
         key="import_settings",
@@ -311,13 +311,13 @@ def _scale_fields(plan: Plan) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def _third_step(file: _File, request: _Request) -> None:
-    if st.button("Try them", type="primary", icon=":material/play_arrow:", key="import_try"):
+    if st.button("Test", type="primary", icon=":material/play_arrow:", key="import_try"):
         st.session_state["import_tried"] = request
     tried = st.session_state.get("import_tried")
     if tried is None:
         return
     if tried != request:
-        st.caption("Something above has changed since: try them again.")
+        st.caption("Something above has changed since then: try them again.")
         return
     try:
         trial = _try(file, request)
@@ -360,7 +360,7 @@ def _result(file: _File, request: _Request, trial: Trial) -> None:
         st.caption(as_written(note))
     left, right = st.columns([1, 2])
     with left:
-        st.caption("Its answer to the picture")
+        st.caption("Its answer to the image")
         for name, value in trial.answer:
             st.progress(value, f"{plain(name)}: {value:.1%}")
     with right:
@@ -371,7 +371,7 @@ def _result(file: _File, request: _Request, trial: Trial) -> None:
                 "Keep the corrected version", type="primary", icon=":material/build:", key="import_mend"
             )
             as_it_is = st.button(
-                "Keep it as it is" if remedy else "Keep it",
+                "Save as it is" if remedy else "Save",
                 icon=":material/save:",
                 key="import_keep",
                 type="secondary" if remedy else "primary",

@@ -170,7 +170,7 @@ function drawBinary(s) {
       make(
         "div",
         {},
-        make("h4", {}, "How hard it pulls at z, whatever p is"),
+        make("h4", {}, "How hard it pulls at z"),
         gradients.svg,
         make("h4", {}, `p after each of ${steps} steps from here (rate 1)`),
         learning.svg,
@@ -237,7 +237,7 @@ function drawPairs(s, base) {
   return make(
     "div",
     {},
-    make("h4", {}, "A batch: the wildlife exercise"),
+    make("h4", {}, "A batch of images"),
     make(
       "table",
       {},
@@ -267,7 +267,7 @@ function drawPairs(s, base) {
       make(
         "button",
         { onclick: () => s.set({ loss_pairs: [1, 0.1, 0, 0.2, 0, 0.7], loss_base: [2] }) },
-        "The report's numbers, in bits",
+        "Course report: its numbers, in bits",
       ),
     ),
   );

@@ -126,9 +126,7 @@ def _from_address(wanted: dict[str, Numbers], address: dict[str, str]) -> dict[s
             try:
                 values[key] = check_numbers(key, numbers_from_text(address[key], 1, key), numbers)
             except ConvoscopeError as error:
-                st.error(
-                    f"{as_written(error)} Shown is what stands there without it.", icon=":material/link_off:"
-                )
+                st.error(f"{as_written(error)} It was ignored.", icon=":material/link_off:")
     pair = ("loss_true", "loss_predicted")
     if pair[0] in values and len(values[pair[0]]) != len(values[pair[1]]):
         st.error(

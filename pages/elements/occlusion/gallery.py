@@ -124,7 +124,7 @@ def _compute_and_show(chosen: Chosen, plan: _Plan) -> None:
         st.markdown(
             f"**How often the answer flips**, on average of {len(rows)} images: {', '.join(figures)}."
         )
-        st.image(sheet)
+        st.image(sheet, alt="The maps of all images and windows")
 
 
 def _row(chosen: Chosen, image: ReadImage, plan: _Plan, message: str) -> GalleryRow:

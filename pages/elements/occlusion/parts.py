@@ -207,7 +207,11 @@ def all_windows(chosen: Chosen, choice: OcclusionChoice) -> None:
             ))  # fmt: skip
         for start in range(0, len(pictures), 5):
             for column, (picture, text) in zip(st.columns(5), pictures[start : start + 5], strict=False):
-                column.image(enlarge(picture, 256), width="stretch")
+                column.image(
+                    enlarge(picture, 256),
+                    width="stretch",
+                    alt=text,
+                )
                 column.caption(text)
         with st.container(horizontal=True, vertical_alignment="center"):
             color_bar(scale)
@@ -223,7 +227,7 @@ def all_windows(chosen: Chosen, choice: OcclusionChoice) -> None:
 def color_bar(scale: Scale) -> None:
     """The colors of a drop with the points they stand for, in a row that the caller has begun."""
     st.caption(f"−{100 * scale.high:.2g} points", width="content")
-    st.image(np.repeat(scale.colors[None], 12, axis=0), width=200)
+    st.image(np.repeat(scale.colors[None], 12, axis=0), width=200, alt="The color scale")
     st.caption(f"+{100 * scale.high:.2g} points", width="content")
 
 

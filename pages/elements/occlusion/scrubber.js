@@ -293,7 +293,11 @@ function prepare(s) {
     part.canvas.classList.toggle("pixelated", s.width <= 128);
   }
   s.picture.title.textContent = `Hide ${s.window} × ${s.window} pixels: drag`;
-  s.heat.title.textContent = { drop: "What hiding costs", probability: "Probability left", logit: "Logit left" }[
+  s.heat.title.textContent = {
+    drop: "How much each part matters",
+    probability: "Probability left",
+    logit: "Logit left",
+  }[
     s.value
   ];
   s.flip.title.textContent = "Who wins when this is hidden";
@@ -344,15 +348,15 @@ function paintHeat(s) {
 
 const percent = (share) =>
   share >= 0.9995 && share < 1
-    ? "> 99.9 %"
+    ? "> 99.9%"
     : share > 0 && share < 0.0005
-      ? "< 0.1 %"
-      : `${(100 * share).toFixed(1)} %`;
+      ? "< 0.1%"
+      : `${(100 * share).toFixed(1)}%`;
 const signed = (value, text) => (value < 0 ? "−" : "+") + text(Math.abs(value));
 
 function asValue(s, value) {
   if (s.value === "logit") return shown(value);
-  if (s.value === "probability") return `${+(100 * value).toPrecision(3)} %`;
+  if (s.value === "probability") return `${+(100 * value).toPrecision(3)}%`;
   return value === 0 ? "0" : signed(value, (v) => `${+(100 * v).toPrecision(2)} pts`);
 }
 
@@ -400,10 +404,10 @@ function draw(s) {
   const spot = s.hover ? `row ${s.hover[1]}, column ${s.hover[0]}: ` : "";
   s.read.textContent = s.hover
     ? `${spot}${asValue(s, s.map[hover])}, the mean of the windows over it`
-    : "Point at a pixel for its number.";
+    : "Hover for the value.";
   s.flipRead.textContent = s.hover
     ? `${spot}${s.winners.find((w) => w.color === s.flip_colors[s.flips[hover]])?.name ?? ""}`
-    : "Point at a pixel for its winner.";
+    : "Hover for the winner.";
   Object.assign(s.root.dataset, {
     top,
     left,

@@ -138,7 +138,7 @@ def _target_chip(card: ModelCard, logits: np.ndarray, label: str | None) -> None
     shown = _target(card, logits, label)
     with st.popover(f"explains: **{plain(card.class_names[shown])}** {shares[shown]:.1%}", key="chip_target"):
         name = st.selectbox(
-            f"Target: {plain(card.class_names[first])}, the {'true' if known else 'predicted'} class",
+            f"Explain: {plain(card.class_names[first])} ({'its true class' if known else 'its answer'})",
             [AUTOMATIC, *card.class_names], key="target", on_change=_redraw, width=320,
             help="Automatic is the true class where it is known, else the class that is predicted.",
         )  # fmt: skip
@@ -191,7 +191,7 @@ def show_prediction(chosen: Chosen) -> None:
 def what_the_network_sees(image: ReadImage, card: ModelCard) -> None:
     """A panel with every step from the file to the first layer."""
     panel = st.expander(
-        "What the network sees, step by step", icon=":material/steps:", key="steps_open", on_change="rerun"
+        "How the photo is prepared", icon=":material/steps:", key="steps_open", on_change="rerun"
     )
     with panel:
         if not panel.open:
@@ -200,12 +200,12 @@ def what_the_network_sees(image: ReadImage, card: ModelCard) -> None:
         steps = [*image.steps, *fit_steps(image.pixels, card.preprocessing)]
         columns = st.columns(len(steps) + 1)
         for column, step in zip(columns, steps, strict=False):
-            column.image(enlarge(step.pixels, 256), width="stretch")
+            column.image(enlarge(step.pixels, 256), width="stretch", alt=step.name)
             column.caption(f"**{step.name}**: {step.text}")
         values = (pixels / 255 - card.preprocessing.mean) / card.preprocessing.std
         low, high = values.min(), values.max()
         shown = ((values - low) / max(high - low, 1e-9) * 255).astype(np.uint8)
-        columns[-1].image(enlarge(shown, 256), width="stretch")
+        columns[-1].image(enlarge(shown, 256), width="stretch", alt="Normalized")
         mean, std = (
             ", ".join(f"{v:.3g}" for v in part) for part in (card.preprocessing.mean, card.preprocessing.std)
         )

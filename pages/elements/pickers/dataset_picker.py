@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.data.catalogue import CatalogueEntry, catalogue, open_dataset
 from core.data.dataset import ImageDataset
-from core.data.folder_layout import READING_SETTINGS
+from core.data.folder_reading import READING_SETTINGS
 from pages.elements.address import keep_in_address
 from pages.elements.as_text import plain
 from pages.elements.settings_form import settings_form

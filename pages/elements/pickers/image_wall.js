@@ -29,7 +29,7 @@ function draw(root, tiles, height, width, pixels) {
     }
     canvas.getContext("2d").putImageData(image, 0, 0);
     const lines = tile.lines.map(([name, share, isTrue]) => {
-      const percent = `${(100 * share).toFixed(share > 0.9995 || share < 0.0005 ? 0 : 1)} %`;
+      const percent = `${(100 * share).toFixed(share > 0.9995 || share < 0.0005 ? 0 : 1)}%`;
       return make(
         "span",
         { class: isTrue ? "line true" : "line", title: `${name}: ${percent}${isTrue ? ", the label" : ""}` },

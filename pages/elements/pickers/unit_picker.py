@@ -68,7 +68,7 @@ def choose_unit(card: ModelCard, layers: Layers) -> Unit:
         )
         if kind == "Class":
             name = st.selectbox("Class", card.class_names, key=CLASS, bind="query-params", width=320)
-            st.button("Any class", icon=":material/shuffle:", on_click=_any_class, args=(card,))
+            st.button("Random class", icon=":material/shuffle:", on_click=_any_class, args=(card,))
             return Unit(None, card.class_names.index(name or card.class_names[0]))
         layer = choose_layer(layers)
         shape = layers.shapes[layer]
@@ -87,7 +87,7 @@ def choose_unit(card: ModelCard, layers: Layers) -> Unit:
                 bind="query-params", width=130,
             )  # fmt: skip
             place = (int(row or 0), int(column or 0))
-        st.button("Any channel", icon=":material/shuffle:", on_click=_any_channel, args=(last,))
+        st.button("Random channel", icon=":material/shuffle:", on_click=_any_channel, args=(last,))
         st.button(
             "Filter 1, plain 40 steps", icon=":material/menu_book:", on_click=_as_in_the_report,
             args=(layers,),

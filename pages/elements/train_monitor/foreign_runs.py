@@ -82,7 +82,9 @@ def extra_curves() -> None:
     if chosen:
         by = run.placed.others_by
         columns = {name: dict(run.placed.others[name]) for name in chosen}
-        st.line_chart(pd.DataFrame(columns).sort_index(), x_label=by, height=300)
+        st.line_chart(
+            pd.DataFrame(columns).sort_index(), x_label=by, height=300, alt="Other columns of the log"
+        )
 
 
 def _named_runs() -> dict[str, ReadRun]:

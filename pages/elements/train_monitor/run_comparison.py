@@ -175,7 +175,7 @@ def _tables(
     st.dataframe(table, hide_index=True, column_config=dict.fromkeys(shares, _PERCENT))
     st.caption(
         "Accuracies of the best epoch. “Against” compares test accuracies where both runs have one, and "
-        "otherwise those on the images held out. Its 95 % interval covers the chance in the choice of "
+        "otherwise those on the images held out. Its 95% interval covers the chance in the choice of "
         "images, not that in the first weights: for that, run an ablation with several seeds."
     )
 
@@ -218,7 +218,7 @@ def comparison_table(
         row: dict[str, object] = {"run": name}
         if tested:
             row["test accuracy"] = test.accuracy if test else None
-            row["95 % interval"] = _interval(test) if test else ""
+            row["95% interval"] = _interval(test) if test else ""
         row |= {
             "validation accuracy": reached and reached.validation_accuracy,
             "validation loss": reached and reached.validation_loss,
@@ -235,7 +235,7 @@ def comparison_table(
 
 def _interval(test: MeasuredAccuracy) -> str:
     low, high = test.interval
-    return f"{100 * low:.2f} to {100 * high:.2f} %"
+    return f"{100 * low:.2f} to {100 * high:.2f}%"
 
 
 def _grouped(groups: Mapping[str, str], figures: Mapping[str, RunFigures | None]) -> pd.DataFrame:

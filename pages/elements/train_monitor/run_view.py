@@ -154,7 +154,7 @@ def _why_empty(run: Run) -> str:
     if state == "waiting":
         return "It starts by itself when its turn comes; this page need not stay open."
     if state == "running":
-        return "Nothing is recorded yet: the data set is being read, and the first steps come next."
+        return "Loading the data set … the first points appear in a few seconds."
     return "Nothing was recorded."
 
 
@@ -168,7 +168,7 @@ def show_verdict(history: list[Record], verdict: Verdict | None) -> None:
     if ends and (test := ends[-1].test):
         low, high = test.interval
         words += (
-            f" On the test images the best weights reach {test.accuracy:.2%} (95 % interval {low:.2%} to "
+            f" On the test images the best weights reach {test.accuracy:.2%} (95% interval {low:.2%} to "
             f"{high:.2%})."
         )
     box, icon = _KINDS.get(verdict.kind, (st.info, "info"))

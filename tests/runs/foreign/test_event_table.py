@@ -29,7 +29,7 @@ def test_scalars_in_each_way_they_are_written():
     assert math.isnan(found[2][2])
     assert found[3:] == [(1, "float", 0.75), (1, "packed", 0.125), (1, "double", 1e-300), (1, "whole", 7.0)]
     assert event_table("e", events.data).notes == (
-        "3 entries that are no single number (images, texts, histograms) were left out.",
+        "3 entries that are not single numbers (images, texts, histograms) were left out.",
     )
 
 

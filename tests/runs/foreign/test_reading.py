@@ -281,7 +281,7 @@ def test_a18_an_appended_run_is_another_run_and_a_resumed_one_is_told():
     appended = b"epoch,train_loss\n1,1.2\n2,1.0\n1,9.2\n2,9.0\n"
     reading = read_history("h.csv", appended)
     assert [[r["train_loss"] for r in plain_records(run)] for run in reading.runs] == [[1.2, 1.0], [9.2, 9.0]]
-    assert "From line 4 on the epochs begin again at 1: that is another run." in reading.notes
+    assert "From line 4 on the epochs start over at 1: that is another run." in reading.notes
     heading = b"epoch,loss\n0,1.2\n1,1.0\nepoch,loss\n2,.9\n"
     assert [row[:2] for row in epochs("h.csv", heading)] == [(1, 1.2), (2, 1.0), (3, 0.9)]
     resumed = b"epoch,loss\n0,5\n1,4\n2,3\n3,2\n2,3.5\n3,2.5\n4,2\n"
@@ -422,7 +422,7 @@ def test_the_sentences_say_what_was_taken_for_what():
         (b"epoch,loss\n1," + b"9" * 200_000, "line 2 cannot be read"),
         (b"epoch,loss\n1,2\n2,\x00\n", "line 3 holds a byte that is not text"),
         (b"[" * 100_000, "objects within objects"),
-        (b'{"a": {"b": []}}', "JSON in which no table is found"),
+        (b'{"a": {"b": []}}', "JSON without a table"),
         (b"[{}]", "neither numbers nor words"),
         (b'{"loss": [1, 2', "not valid JSON"),
         (b'{"kind": "epoch", "loss": 1}\n', "no whole number called 'epoch'"),
@@ -430,7 +430,7 @@ def test_the_sentences_say_what_was_taken_for_what():
             b'{"kind": "epoch", "epoch": 1, "train_loss": "x"}\n',
             "line 1: train_loss is 'x', which is not a number",
         ),
-        (b'{"kind": "end", "metrics": 5}\n', "line 1: metrics is 5, where names with values belong"),
+        (b'{"kind": "end", "metrics": 5}\n', "line 1: metrics is 5, where names with values are expected"),
         (b"\n" * (MAXIMUM_MEGABYTES * 2**20 + 1), "at most 8 MB are read"),
     ],
 )
@@ -530,4 +530,4 @@ def test_a_network_that_is_measured_again_after_its_training_is_no_run():
     data = b"epoch,train_loss,val_loss\n0,3,\n0,,3.1\n1,2,\n1,,2.1\n0,,2.05\n"
     reading = read_history("h.csv", data)
     assert [row[:3] for row in epochs("h.csv", data)] == [(1, 3, 3.1), (2, 2, 2.1)]
-    assert reading.notes == ("Row 6 stands alone after the training's end, so it is left out.",)
+    assert reading.notes == ("Row 6 comes after the end of the training, so it is left out.",)

@@ -51,7 +51,7 @@ def texts(test):
         ("Findings", "6,809 of 10,000 images"),
         ("Classes", "The label is among the most probable classes"),
         ("Calibration", "68.1% right"),
-        ("One against the rest", "False positives"),
+        ("One vs. rest", "False positives"),
         ("Errors", "3,191 images"),
         ("Two classifiers", "The second, cifar10_resnet18"),
     ],
