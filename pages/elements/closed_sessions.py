@@ -10,7 +10,7 @@ SESSIONS_OF_STREAMLIT = 128
 
 
 class FewClosedSessions(MemorySessionStorage):
-    """Streamlit's own storage, which ends the sessions that it has no room for: their descriptors are free."""
+    """Streamlit's own storage, which ends the sessions it has no room for and so frees their descriptors."""
 
     def __init__(self, most: int) -> None:
         super().__init__(maxsize=most)
