@@ -15,6 +15,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 from streamlit import config
 
+from pages.elements.closed_sessions import keep_as_many_as_fit
 from pages.elements.front_door import FrontDoor
 from pages.elements.page import ICON, SIDEBAR
 
@@ -67,6 +68,7 @@ async def lifespan(app: st.App) -> AsyncIterator[None]:
     from core.serving.warm_up import warm_up
 
     descriptors = raise_descriptor_limit()
+    keep_as_many_as_fit(descriptors)
     if descriptors is not None and descriptors < FEWEST_DESCRIPTORS:
         log.warning(
             "this system lets the server open %d files at once, which is enough for about %d visitors",
