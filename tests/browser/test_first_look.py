@@ -75,9 +75,9 @@ PICTURE = """() => {
         return style.visibility !== 'hidden' && box.width > 4 && box.height > 4 ? box : null;
     };
     const walk = (root) => {
-        for (const element of root.querySelectorAll('canvas, img, svg, .cell')) {
+        for (const element of root.querySelectorAll('canvas, img, svg, .cell, .meter')) {
             const box = visible(element);
-            const cell = element.matches('.cell');
+            const cell = element.matches('.cell, .meter');
             if (box && (cell || (box.width >= 60 && box.height >= 60))) pictures.push(box.top);
         }
         for (const element of root.querySelectorAll(kinds)) {
