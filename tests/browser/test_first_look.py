@@ -5,11 +5,12 @@ to another host. On a laptop and on a phone the picture stands at the top.
 """
 
 import time
+from contextlib import suppress
 from urllib.parse import urlencode
 
 import pytest
 
-from tests.browser.conftest import convoscope
+from tests.browser.conftest import PATIENCE, convoscope
 
 pytestmark = pytest.mark.browser
 
@@ -33,7 +34,7 @@ MOST_ABOVE = 12  # interactive things above the picture on the pages that begin 
 VIEWS = {
     "occlusion": ("occ_part", ("All windows",), ("Gallery",)),
     "attribution": ("att_compare", ("Classes",), ()),
-    "filters": ("fl_view", ("One channel", "Patches by rank"), ("Switch off",)),
+    "filters": ("fl_view", ("One channel",), ("Switch off",)),
     "feature_visualization": ("dream_start", ("The chosen image",), ()),
     "activations": ("act_view", ("One filter of every layer",), ()),
     "data": ("data_part", ("Batch",), ("Duplicates", "Left out", "Upload")),
@@ -57,6 +58,7 @@ WITH_PICTURE = [
 ]
 WITHOUT_PICTURE = [
     *((page, {key: view} if key else {}) for page, (key, _, views) in VIEWS.items() for view in views),
+    ("filters", {"fl_view": "Patches by rank"}),  # waits for filters to be chosen
     ("filters", {"classifier": "cifar10_resnet18"}),
     ("embedding", {"classifier": "cifar10_resnet18"}),
     ("filters", {"classifier": "efficientnet_lite0", "fl_set": "fashion_mnist"}),
@@ -95,13 +97,18 @@ AT_REST = """() => document.querySelector('[data-testid="stApp"]')
 STREAMLITS_OWN = ("_stcore/health", "_stcore/host-config")  # asked below the page's path too, and not found
 
 
+# A warning is no fault on Train monitor, where it is the verdict on a training that overfits.
+BAD, WARNING = ("stException", "stAlertContentError"), "stAlertContentWarning"
+NeverAtRest = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").TimeoutError
+
+
 class Visit:
     """A window that remembers what went wrong in it."""
 
     def __init__(self, context, address):
         self.window, self.address = context.new_page(), address
         self.window.set_default_timeout(120_000)
-        self.problems, self.foreign = [], []
+        self.page, self.problems, self.foreign = "", [], []
         self.window.on("pageerror", lambda error: self.problems.append(str(error)))
         self.window.on("console", self._said)
         self.window.on("request", self._asked)
@@ -118,7 +125,7 @@ class Visit:
 
     def open(self, page, query):
         """Open a page; returned is when."""
-        began = time.monotonic()
+        began, self.page = time.monotonic(), page
         path = "" if page == "home" else page
         self.window.goto(f"{self.address}/{path}?{urlencode(query)}")
         return began
@@ -130,8 +137,9 @@ class Visit:
 
     def check(self):
         """Fail on anything red, and on what the browser has complained of."""
-        self.window.wait_for_function(AT_REST)
-        for bad in ("stException", "stAlertContentError", "stAlertContentWarning"):
+        with suppress(NeverAtRest):  # what is computed for minutes shows its picture before
+            self.window.wait_for_function(AT_REST, timeout=PATIENCE)
+        for bad in (*BAD, *(() if self.page == "train_monitor" else (WARNING,))):
             found = self.window.locator(f'[data-testid="{bad}"]')
             assert not found.count(), found.first.inner_text()
         assert "Traceback" not in self.window.inner_text("body")

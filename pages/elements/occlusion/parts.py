@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -177,51 +178,55 @@ def in_words(found: OcclusionMap, chosen: Chosen) -> str:
 
 
 def all_windows(chosen: Chosen, choice: OcclusionChoice) -> None:
-    """The map of every window size, side by side on one scale."""
+    """The map of every window size, side by side on one scale; each is shown as soon as it is there."""
     size = chosen.card.preprocessing.input_size
     st.caption(
         "The same image under every window size, on one scale. Small windows find small marks, large ones "
         "whole parts; what shows in all of them matters most."
     )
     windows = window_choices(size)
-    place = st.container()
+    place = st.empty()
     waiting = st.container()
     found: list[OcclusionMap] = []
-    with waiting:
-        for window in windows:
-            one = OcclusionChoice(window, choice.stride, choice.fill, choice.seed)
-            known = _stored(chosen, one, choice.stride)
-            message = f"Window {window}: {len(found) + 1} of {len(windows)} sizes"
+    for window in windows:
+        one = OcclusionChoice(window, choice.stride, choice.fill, choice.seed)
+        known = _stored(chosen, one, choice.stride)
+        message = f"Window {window}: {len(found) + 1} of {len(windows)} sizes"
+        with waiting:
             found.append(known or ask_occlusion(chosen, one, choice.stride, None, message))
+        with place.container():
+            _draw_windows(chosen, choice, found)
+
+
+def _draw_windows(chosen: Chosen, choice: OcclusionChoice, found: Sequence[OcclusionMap]) -> None:
     maps = [f.map(chosen.target, "drop") for f in found]
     scale = scale_of(np.stack(maps), "drop")
-    with place:
-        whole = f"Image: {plain(chosen.target_name)} {found[0].base(chosen.target):.1%}"
-        pictures = [(_rgb(chosen.pixels), whole)]
-        for one_found, drawn in zip(found, maps, strict=True):
-            least = one_found.weakest(chosen.target)[2]
-            pictures.append((
-                scale.paint(drawn),
-                f"**{one_found.window} × {one_found.window}**: flips {one_found.share_of_flips:.1%}, "
-                f"weakest {least:.1%}",
-            ))  # fmt: skip
-        for start in range(0, len(pictures), 5):
-            for column, (picture, text) in zip(st.columns(5), pictures[start : start + 5], strict=False):
-                column.image(
-                    enlarge(picture, 256),
-                    width="stretch",
-                    alt=text,
-                )
-                column.caption(text)
-        with st.container(horizontal=True, vertical_alignment="center"):
-            color_bar(scale)
-            st.caption(
-                f"Drop of {plain(chosen.target_name)}: red where hiding hurts, blue where it helps. "
-                f"Stride {choice.stride}, fill {choice.fill}."
+    whole = f"Image: {plain(chosen.target_name)} {found[0].base(chosen.target):.1%}"
+    pictures = [(_rgb(chosen.pixels), whole)]
+    for one_found, drawn in zip(found, maps, strict=True):
+        least = one_found.weakest(chosen.target)[2]
+        pictures.append((
+            scale.paint(drawn),
+            f"**{one_found.window} × {one_found.window}**: flips {one_found.share_of_flips:.1%}, "
+            f"weakest {least:.1%}",
+        ))  # fmt: skip
+    for start in range(0, len(pictures), 5):
+        for column, (picture, text) in zip(st.columns(5), pictures[start : start + 5], strict=False):
+            column.image(
+                enlarge(picture, 256),
+                width="stretch",
+                alt=text,
             )
-        note = remark(np.stack(maps), "drop", found[0].base(chosen.target))
-        if note:
-            st.info(note, icon=":material/info:")
+            column.caption(text)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        color_bar(scale)
+        st.caption(
+            f"Drop of {plain(chosen.target_name)}: red where hiding hurts, blue where it helps. "
+            f"Stride {choice.stride}, fill {choice.fill}."
+        )
+    note = remark(np.stack(maps), "drop", found[0].base(chosen.target))
+    if note:
+        st.info(note, icon=":material/info:")
 
 
 def color_bar(scale: Scale) -> None:
