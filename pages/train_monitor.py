@@ -12,7 +12,7 @@ from pages.elements.train_monitor.run_comparison import run_comparison
 from pages.elements.train_monitor.run_view import run_view
 from pages.elements.train_monitor.training_form import start, training_form
 
-PARTS = ("Watch", "New run", "Compare", "Ablation", "From elsewhere")
+PARTS = ("Watch", "New run", "Compare", "Ablation", "Import logs")
 
 with page("Train monitor", "Is it still learning, and when did it start to memorize?"):
     follow = st.session_state.pop("tm_part_next", None)
@@ -23,9 +23,8 @@ with page("Train monitor", "Is it still learning, and when did it start to memor
         part = st.segmented_control(
             "Part", PARTS, default="Watch", key="tm_part", bind="query-params",
             label_visibility="collapsed", required=True, wrap=True,
-            format_func=lambda part: "Import logs" if part == "From elsewhere" else part,
         )  # fmt: skip
-    for key, parts in {"tm_run": ("Watch", "From elsewhere"), "tm_runs": ("Compare",)}.items():
+    for key, parts in {"tm_run": ("Watch", "Import logs"), "tm_runs": ("Compare",)}.items():
         if part not in parts:
             tell_choice(key, [])
     match part:
@@ -41,7 +40,7 @@ with page("Train monitor", "Is it still learning, and when did it start to memor
             run_comparison(list_runs() + foreign_runs(), bar)
         case "Ablation":
             ablation_view(list_runs())
-        case "From elsewhere":
+        case "Import logs":
             drop_zone()
             if foreign_runs():
                 run_view(foreign_runs(), bar)

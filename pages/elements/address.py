@@ -41,7 +41,7 @@ _ON_ITS_WAY = 0.6  # seconds in which a browser may not have heard yet that its 
 
 # Parameters and words of links from before the American spelling.
 _OLD_PARAMETERS = {"cm_normalise": "cm_normalize", "data_colour": "data_color"}
-_OLD_WORDS = {"grey": "gray", "One against the rest": "One vs. rest"}
+_OLD_WORDS = {"grey": "gray", "One against the rest": "One vs. rest", "From elsewhere": "Import logs"}
 
 
 def adopt_old_words() -> None:
@@ -54,6 +54,8 @@ def adopt_old_words() -> None:
             del st.query_params[name]
         if new != name or today != values:
             st.query_params[new] = today
+            # A bound widget has read the address before the page began.
+            st.session_state[new] = today[0] if len(today) == 1 else today
 
 
 def read_address(names: Iterable[str]) -> dict[str, str]:

@@ -31,7 +31,7 @@ def keep_as_many_as_fit(descriptors: int | None) -> None:
     """
     most = sessions_kept(descriptors)
     manager = getattr(Runtime.instance(), "_session_mgr", None) if Runtime.exists() else None
-    if most < SESSIONS_OF_STREAMLIT and hasattr(manager, "_session_storage"):
+    if manager is not None and most < SESSIONS_OF_STREAMLIT and hasattr(manager, "_session_storage"):
         manager._session_storage = FewClosedSessions(most)
 
 

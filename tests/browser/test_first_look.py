@@ -38,7 +38,7 @@ VIEWS = {
     "feature_visualization": ("dream_start", ("The chosen image",), ()),
     "activations": ("act_view", ("One filter of every layer",), ()),
     "data": ("data_part", ("Batch",), ("Duplicates", "Left out", "Upload")),
-    "train_monitor": ("tm_part", ("Compare",), ("New run", "Ablation", "From elsewhere")),
+    "train_monitor": ("tm_part", ("Compare",), ("New run", "Ablation", "Import logs")),
     "confusion_matrices": (
         "cm_part",
         ("Classes", "One against the rest", "Calibration", "Errors", "Two classifiers"),

@@ -124,7 +124,7 @@ def test_another_target_and_back(page, server, occluded):
     _open(page, server, occ_at="48+96")
     for target in np.argsort(-occluded.base_logits)[1:3].tolist():
         page.locator(".st-key-chip_target button").first.click()
-        box = page.get_by_role("combobox", name=re.compile("Target"))
+        box = page.get_by_role("combobox", name=re.compile("^Explain"))
         box.click()
         box.fill(class_names[target])
         page.get_by_role("option", name=class_names[target], exact=True).click()

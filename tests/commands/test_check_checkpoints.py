@@ -48,7 +48,7 @@ def test_what_cannot_be_measured_is_named_with_what_to_do(capsys: pytest.Capture
     a_copy("silent", metrics={})
     assert main(["check-checkpoints", "runs/afar", "runs/silent"]) == 0
     said = capsys.readouterr().out
-    assert "runs/afar: not measured: CIFAR-10 is not here. Choose it on the Data page" in said
+    assert "runs/afar: not measured: CIFAR-10 is not on this machine. Download it (170 MB)" in said
     assert "runs/silent: not measured: its card states no test accuracy." in said
     assert "0 of 2 measured" in said
 

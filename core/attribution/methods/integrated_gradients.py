@@ -30,7 +30,6 @@ from core.attribution.methods import methods
 from core.attribution.result import Attribution
 from core.compute.threads import side_by_side
 from core.models.classifier import Classifier, is_out_of_memory
-from core.network.fused_classifier import fused_classifier
 from core.progress import Progress, no_progress
 from core.settings import Choice, Range, Settings
 
@@ -38,7 +37,6 @@ MOST_STEPS = 1024
 LARGEST_GRADIENT_BATCH = 16  # gradients computed together, at most
 FEWEST_IMAGES_PER_THREAD = 4  # that a thread of the CPU computes together, however large the images
 PIXELS_PER_THREAD = FEWEST_IMAGES_PER_THREAD * 224**2  # of as many small images as it takes instead
-FEWEST_STEPS_TO_FUSE_FOR = 16
 KEPT_BYTES = 384 * 2**20  # of gradients that the adaptive rule keeps while it works
 
 
@@ -98,11 +96,9 @@ def integrated_gradients(
     expected, steps = float(np.mean(differences)), 0
     # Of the whole: where the differences of several baselines cancel, each path must be nearer.
     limit = None if tolerance is None else tolerance / 100 * max(abs(expected), 1e-6)
-    # To follow a network takes as long as a few steps; from then on each step is quicker.
-    quick = (fused_classifier(classifier) if n_steps >= FEWEST_STEPS_TO_FUSE_FOR else None) or classifier
     values = torch.zeros(inputs.shape[1:], dtype=torch.float64)
     for number, start in enumerate(starts):
-        path = _Path(quick, inputs[0], start, target, output)
+        path = _Path(classifier, inputs[0], start, target, output)
         told = _part_of(progress, number, len(starts))
         integrate = _adaptive if rule == "adaptive" else _regular
         one, used = integrate(path, rule, n_steps, limit, differences[number], told)

@@ -34,6 +34,7 @@ from pages.elements.train_monitor.training_curves import (
 MOST_RUNS_COMPARED = 40
 _PERCENT = st.column_config.NumberColumn(format="percent")
 _RUNS = "tm_runs"
+_AGAINST = "tm_against"
 _ACTIVATIONS, _IMPLEMENTATIONS = ("relu", "tanh", "sigmoid", "linear"), ("", "/pytorch", "/scikit-learn")
 _PRESETS = {
     "Four activations": tuple(f"fashion_mnist_mlp_{name}" for name in _ACTIVATIONS),
@@ -78,7 +79,7 @@ def _choose_runs(runs: list[Run], bar: Bar) -> list[str]:
     offered = presets(names)
     follow = st.session_state.pop(f"{_RUNS}_next", None)
     if follow:
-        for key in ("tm_against", "tm_group"):  # they were of other runs
+        for key in (_AGAINST, "tm_group"):  # they were of other runs
             st.session_state.pop(key, None)
     first = next(iter(offered.values()), [])
     before = follow or adopt_choice(_RUNS) or st.session_state.get(_RUNS, first)
@@ -141,14 +142,14 @@ def _base_and_factor(runs: Sequence[Run], place: DeltaGenerator) -> tuple[str, s
     settings = {run.name: settings_of_run(run) for run in runs}
     differing = differing_settings(settings)
     titles = titles_of(settings)
-    if st.session_state.get("tm_against") not in (None, *settings):
-        del st.session_state["tm_against"]
+    given = adopt_choice(_AGAINST) or [str(st.session_state.get(_AGAINST))]
+    st.session_state[_AGAINST] = given[0] if given[0] in settings else base_of(settings)
     base = place.selectbox(
-        "Against", list(settings), list(settings).index(base_of(settings)), key="tm_against",
-        bind="query-params", format_func=titles.__getitem__,
+        "Against", list(settings), key=_AGAINST, format_func=titles.__getitem__,
         help="The run that the others are measured against: by default, the one they have most in common "
         "with.",
     )  # fmt: skip
+    tell_choice(_AGAINST, [base])
     if not differing:
         return base, None
     if st.session_state.get("tm_group") not in (None, *differing):

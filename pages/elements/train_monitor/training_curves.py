@@ -48,7 +48,7 @@ def view_controls(prefix: str) -> View:
     )  # fmt: skip
     by = st.segmented_control(
         "Per", ["epoch", "step"], default="epoch", required=True, key=f"{prefix}_by", bind="query-params",
-        format_func=str.capitalize, help="A step is one batch. Validation is measured once an epoch.",
+        help="A step is one batch. Validation is measured once an epoch.",
     )  # fmt: skip
     logarithmic = st.toggle(
         "Logarithmic", key=f"{prefix}_log", bind="query-params",
@@ -175,7 +175,7 @@ def draw_grid(options: Iterable[Chart], key: str, *, height: int = 300) -> None:
 
 
 def as_csv(histories: Mapping[str, Sequence[Record]]) -> bytes:
-    """Every epoch and step of the runs, one a line; read back by "From elsewhere"."""
+    """Every epoch and step of the runs, one a line; read back by "Import logs"."""
     frame = pd.DataFrame(
         [
             {"run": name, **plain_record(record)}
