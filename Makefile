@@ -20,11 +20,14 @@ test: .venv/.test
 	$(BIN)/mypy
 	@# Two processes of one thread each, whole files to each, in the order of their names: the browser and the pages
 	@# come first and the many short files last, so that both end together. Says how many passed.
+	@# A pretended device has to be made known to PyTorch before it has computed anything: a process of its own.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "pretend and not all" tests/test_pretend_device.py
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15 -rfEs
 
 # What takes minutes and is left out of `make test`: every architecture of torchvision and many of timm.
 test-all: .venv/.test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m all --durations 15 -rfEs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "pretend and all" tests/test_pretend_device.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "all and not pretend" --durations 15 -rfEs
 
 # The quick half of `make test`, for every save.
 check: .venv/.test

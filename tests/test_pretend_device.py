@@ -33,6 +33,7 @@ from core.training.training_settings import TrainingSettings
 from tests.attribution.methods.classifiers import NETWORKS, SIDE, classifier, photo
 from tests.pretend_device import NAME, DeviceMixed, PretendDevice
 
+pytestmark = pytest.mark.pretend
 METHODS = [member.name for member in methods]
 # Small in `make test`; all of them in `make test-all`.
 QUICK = ("small_cnn", "one_logit")

@@ -56,7 +56,7 @@ def test_occlusion_gives_what_whole_passes_give(views):
     found = occlusion_logits(views, image(), window=3, stride=1)
     plain = occlusion_logits(views, image(), window=3, stride=1, engine=full_forwards)
     np.testing.assert_allclose(found.logits, plain.logits, rtol=1e-4, atol=1e-5)
-    assert activations(views, image(), "conv2").shape == (6, 5, 5)
+    assert activations(views, image(), "conv2").maps.shape == (6, 5, 5)
 
 
 def test_other_networks_keep_their_channels_last():

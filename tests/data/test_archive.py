@@ -116,7 +116,7 @@ def test_a_zip_cut_short_is_refused(tmp_path):
     data = path.read_bytes()
     for length in range(0, len(data), 7):
         path.write_bytes(data[:length])
-        with pytest.raises(BadDataset, match="no zip"):
+        with pytest.raises(BadDataset, match="not a zip"):
             list_zip(path)
 
 

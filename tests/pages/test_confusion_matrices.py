@@ -194,14 +194,14 @@ def test_images_of_unknown_classes_are_not_even_predicted(monkeypatch, home):
     names = tuple(f"new {name}" if int(name) > 4 else name for name in dataset.class_names)
     split, asked = dataset.split("test"), []
 
-    def answered(label, classifier, analysis, **about):
+    def answered(question, analysis, **about):
         from core.models.catalogue import load
 
-        answer = analysis(load(classifier), lambda share, text: None)
-        asked.append(len(answer["logits"]))
+        answer = analysis(load(question.classifier), lambda share, text: None)
+        asked.append(len(answer.logits))
         return answer
 
-    monkeypatch.setattr(module, "ask", answered)
+    monkeypatch.setattr(module, "asked", answered)
     found = module.judged("runs/good", replace(dataset, class_names=names), "test")
     known = np.flatnonzero(split.labels <= 4)
     assert asked == [len(known)]

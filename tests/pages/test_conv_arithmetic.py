@@ -50,7 +50,7 @@ def test_what_the_browser_sends_goes_into_the_address():
     assert at.query_params["conv_predict"] == "1"
     at.session_state["conv_grid"] = {"exercise": {"x": "nonsense"}}
     at.run()
-    assert "no block of numbers" in at.error[0].value
+    assert "not a block of numbers" in at.error[0].value
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_predict_first_hides_the_size():
     assert not at.latex
     guess = next(n for n in at.number_input if n.label.startswith("How many rows"))
     guess.set_value(125).run()
-    assert "125 is not it: 126" in at.warning[0].value
+    assert "125 is not right: 126" in at.warning[0].value
     assert at.metric
 
 

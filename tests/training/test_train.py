@@ -211,10 +211,10 @@ def test_training_learns_and_its_card_tells_the_truth(tmp_path):
     assert card["dataset_fingerprint"] == digits.fingerprint
     classifier = load_checkpoint(tmp_path / "run", torch.device("cpu"))
     again = measure(classifier, digits.split("test"))
-    assert again["correct"] == card["metrics"]["test"]["correct"]
+    assert again.correct == card["metrics"]["test"]["correct"]
     inputs = classifier.inputs(digits.split("test").images)
     right = int((classifier.logits(inputs).argmax(1).numpy() == digits.split("test").labels).sum())
-    assert right == again["correct"]
+    assert right == again.correct
     best = max(
         epochs_of(records), key=lambda r: (r["validation_accuracy"], -r["validation_loss"])
     )  # of several, the first
