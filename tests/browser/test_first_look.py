@@ -184,7 +184,12 @@ def words(case):
     return "-".join((case[0], *case[1].values())).replace(" ", "_")
 
 
-@pytest.mark.parametrize("case", WITH_PICTURE, ids=words)
+def cases(views):
+    """Each page as it opens in `make test`; its other views in `make test-all`."""
+    return [pytest.param(case, id=words(case), marks=[pytest.mark.all] if case[1] else []) for case in views]
+
+
+@pytest.mark.parametrize("case", cases(WITH_PICTURE))
 def test_a_view_opens_on_a_picture_soon(visit, empty_page, case):
     began = visit.open(*case)
     visit.picture()
@@ -199,7 +204,7 @@ def test_a_view_opens_on_a_picture_soon(visit, empty_page, case):
     visit.check()
 
 
-@pytest.mark.parametrize("case", WITHOUT_PICTURE, ids=words)
+@pytest.mark.parametrize("case", cases(WITHOUT_PICTURE))
 def test_a_view_that_waits_for_something_says_so_without_an_error(visit, case):
     visit.open(*case)
     visit.window.locator("h1").first.wait_for()

@@ -1,5 +1,7 @@
 """What each method promises, on networks where the answer is known."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -21,9 +23,18 @@ def test_smoothgrad_with_one_sample_and_no_noise_is_the_gradient() -> None:
     assert np.array_equal(smooth, methods["saliency"](asked, image, 2).values)
 
 
-@pytest.mark.parametrize("network", ["small_cnn", "resnet18", "efficientnet_lite0", "one_logit"])
-@pytest.mark.parametrize("method", ["integrated_gradients", "deeplift"])
 @pytest.mark.parametrize("baseline", BASELINES)
+@pytest.mark.parametrize(
+    ("method", "network"),
+    [
+        *product(["integrated_gradients", "deeplift"], ["small_cnn", "one_logit"]),
+        ("deeplift", "resnet18"), ("deeplift", "efficientnet_lite0"),
+        *(
+            pytest.param("integrated_gradients", network, marks=pytest.mark.all)  # 6 to 16 seconds each
+            for network in ("resnet18", "efficientnet_lite0")
+        ),
+    ],
+)  # fmt: skip
 def test_the_map_adds_up(method: str, network: str, baseline: str) -> None:
     """Completeness, here within 1 % (integrated gradients) or rounding (DeepLIFT, which takes no steps)."""
     result = methods[method](classifier(network), photo(), 1, baseline=baseline)
