@@ -43,6 +43,7 @@ def open_both(name: str, dataset: str | None) -> "tuple[Classifier, ImageDataset
     chosen = dataset or classifier.card.dataset
     if not chosen:
         raise SettingError(f"{name} does not say what it was trained on: name a data set with --dataset.")
+    say_folders(chosen, {})
     return classifier, open_dataset(chosen)
 
 

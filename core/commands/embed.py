@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from core.commands import say_folders
+
 
 def add_parser(subparsers: Any) -> None:
     from core.embedding.projections import PROJECTIONS
@@ -55,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
     name = args.dataset or classifier.card.dataset
     if not name:
         raise SettingError(f"The card of {args.checkpoint} names no data set: give one with --dataset NAME.")
+    say_folders(name, {})
     data = open_dataset(name, progress=_show)
     split = data.split(args.split)
     rows = sample_rows(split, args.images)

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.commands import say_folders
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -73,6 +75,8 @@ def run(args: argparse.Namespace) -> int:
 
     sets = read_weights(_bytes_of(args.weights), args.weights.name)
     architecture = args.architecture or _recognized(sets)
+    if args.dataset:
+        say_folders(args.dataset, {})
     dataset = open_dataset(args.dataset) if args.dataset else None
     wishes = _wishes(args, sets, architecture, dataset)
     name = args.name or args.weights.stem

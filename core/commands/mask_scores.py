@@ -6,6 +6,8 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
+from core.commands import say_folders
+
 DEFAULT_METHODS = ("integrated_gradients", "grad_cam")
 
 
@@ -48,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
         settings = dict(assignments_in(args.settings))
     elif folder is not None and classifier.card.dataset == args.dataset:
         settings = dataset_settings_of(folder)
+    say_folders(args.dataset, settings)
     split = open_dataset(args.dataset, progress=_show, **settings).split(args.split)
     if not split.masks:
         raise SettingError(f"The data set {args.dataset} has no masks: choose one that has, such as sutures.")
