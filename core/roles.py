@@ -12,7 +12,9 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from core.errors import ConvoscopeError
@@ -115,7 +117,17 @@ def visitor_of(secret: str, token: str) -> Visitor:
 
 def visitor() -> Visitor:
     """Who is asking now."""
-    return _visitor()
+    return _acting.get() or _visitor()
+
+
+@contextmanager
+def acting_for(asker: Visitor) -> Iterator[None]:
+    """In here, and in this thread, a visitor is asking whose browser is not at hand."""
+    token = _acting.set(asker)
+    try:
+        yield
+    finally:
+        _acting.reset(token)
 
 
 def set_visitor(find: Callable[[], Visitor]) -> None:
@@ -128,5 +140,6 @@ def _user() -> Visitor:
     return USER
 
 
+_acting: ContextVar[Visitor | None] = ContextVar("acting", default=None)
 _token: str | None = None
 _visitor: Callable[[], Visitor] = _user

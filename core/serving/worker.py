@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from core import store
+from core import roles, store
 from core.errors import Abandoned, ConvoscopeError
 from core.models import catalogue
 from core.progress import Progress
@@ -68,6 +68,7 @@ class Task:
         self.label = label
         self.short = short
         self.quick = quick
+        self.asker = roles.visitor()  # what it may do, the analysis may
         self.sessions: Counter[str] = Counter()  # who waits, and how often; guarded by the worker's lock
         self.share = 0.0
         self.message = ""
@@ -283,7 +284,7 @@ def _run(task: Task, desk: Desk) -> None:
         progress = _progress_of(task)
         classifier = _classifier(task, progress)
         progress(0.0, "")
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad(), roles.acting_for(task.asker):
             found = task.analysis(classifier, progress)
             answer = store.keep(task.key, to_answer(found) if is_dataclass(found) else found)
         _computed += 1

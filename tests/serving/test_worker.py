@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from core import store
+from core import roles, store
 from core.errors import Abandoned, BadImage, UnknownName
 from core.serving import worker
 
@@ -68,6 +68,24 @@ def test_an_error_reaches_everyone_and_is_not_stored():
         with pytest.raises(BadImage, match="not this one"):
             asked(key_for("error"), analysis)
     assert asked(key_for("error"), lambda classifier, progress: {"fine": True}) == {"fine": True}
+
+
+def test_an_analysis_may_do_what_its_asker_may(monkeypatch):
+    """A browser is known in the thread of its session only, and the analysis runs in another one."""
+    here = threading.current_thread()
+    pupil = roles.Visitor("ann", may_all=False)
+    monkeypatch.setattr(
+        roles, "_visitor", lambda: pupil if threading.current_thread() is here else roles.USER
+    )
+
+    def analysis(classifier, progress):
+        roles.visitor().require_teacher("import a checkpoint")
+        return {}
+
+    with pytest.raises(roles.NotAllowed, match="Only the teacher may import a checkpoint"):
+        asked(key_for("not hers"), analysis)
+    pupil = roles.Visitor("teacher", may_all=True)
+    assert asked(key_for("the teacher's"), analysis) == {}
 
 
 def test_an_unknown_classifier_is_an_error_of_the_question():

@@ -92,7 +92,6 @@ def import_form() -> None:
         st.subheader("1 · The weights", anchor=False)
         upload = st.file_uploader(
             "A state dict (.pth, .pt) or safetensors. Only tensors are read; nothing in the file is run.",
-            type=["pth", "pt", "bin", "ckpt", "safetensors", "tar"],
             key="import_file",
         )
         if upload is None:
@@ -271,7 +270,6 @@ def _class_names(plan: Plan, from_dataset: bool) -> tuple[str, ...]:
     )
     upload = st.file_uploader(
         "or a file with the names: one a line, or JSON",
-        type=["txt", "json", "csv"],
         key="import_classes_file",
     )
     text = read_once(upload, _as_text, "import_classes_read") if upload else typed

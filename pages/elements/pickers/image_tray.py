@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from core.data.catalogue import catalogue, open_dataset
 from core.data.images import KINDS_IN_WORDS, MAXIMUM_BYTES, ReadImage
 from core.data.samples import SAMPLES, sample_image, sample_names
-from core.errors import BadImage, ConvoscopeError
+from core.errors import BadImage, ConvoscopeError, Unavailable
 from core.models.card import ModelCard
 from pages.elements.as_text import as_written, plain
 from pages.elements.pickers.chosen_image import (
@@ -23,6 +23,7 @@ from pages.elements.pickers.chosen_image import (
     keep_upload,
     open_chosen,
 )
+from pages.elements.pickers.download_card import can_be_downloaded, download_card
 from pages.elements.pickers.drawing_pad import can_be_drawn, drawing_pad
 from pages.elements.visitor import taken
 
@@ -203,6 +204,12 @@ def _pick_from_dataset(name: str, card: ModelCard | None) -> None:
     )
     try:
         dataset = open_dataset(dataset_name)
+    except Unavailable as error:
+        if can_be_downloaded(dataset_name):
+            download_card(dataset_name, key="image_missing")
+        else:
+            st.error(as_written(error))
+        return
     except ConvoscopeError as error:
         st.error(as_written(error))
         return
