@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.attribution.methods import methods
 from pages.elements.attribution.mask_scores import mask_scores
-from pages.elements.attribution.parts import Asked, explain, settings_of_methods, show
+from pages.elements.attribution.parts import Asked, explain, photo_while_waiting, settings_of_methods, show
 from pages.elements.figures.what_next import what_next
 from pages.elements.page import page
 from pages.elements.pickers.bar import draw_bar
@@ -18,6 +18,7 @@ MOST_CLASSES = 4  # classes side by side
 with page("Attribution", "Which pixels does the answer rest on?"):
     bar = draw_bar()
     chosen = choose(bar)
+    waiting = photo_while_waiting(chosen)
     names = methods.names()
     titles = {member.name: member.title for member in methods}
     with bar.controls:
@@ -50,6 +51,8 @@ with page("Attribution", "Which pixels does the answer rest on?"):
             )
             targets = [chosen.card.class_names.index(name) for name in classes]
         settings = settings_of_methods(chosen, picked)
+    if not (picked and targets):
+        waiting.empty()
     if not picked:
         st.info("Choose a method in the settings (⚙).", icon=":material/settings:")
     elif not targets:
@@ -58,7 +61,9 @@ with page("Attribution", "Which pixels does the answer rest on?"):
         asked = [
             Asked(name, target, settings[name]) for name in picked if name in settings for target in targets
         ]
-        show(chosen, explain(chosen, asked), by_class=compare == "Classes")
+        found = explain(chosen, asked)
+        waiting.empty()
+        show(chosen, found, by_class=compare == "Classes")
         what_next("occlusion", "activations", "filters", "confusion_matrices")
         mask_scores(chosen, settings)
     what_the_network_sees(chosen.image, chosen.card)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.attribution.baselines import baseline_images
 from core.attribution.export import facts_of, npz_bytes, script_text
@@ -30,6 +31,7 @@ from pages.elements.page import errors_shown
 from pages.elements.pickers.choose import Chosen
 from pages.elements.settings_form import settings_form
 
+SIDE_WHILE_WAITING = 420  # pixels
 # What a percentage of nothing says nothing about.
 _ALIKE = "the image and the baseline have the same score, so there is nothing to distribute"
 
@@ -68,12 +70,26 @@ def settings_of_methods(chosen: Chosen, names: Sequence[str]) -> dict[str, Setti
     return found
 
 
+def photo_while_waiting(chosen: Chosen) -> DeltaGenerator:
+    """The photo, where a session's first maps are still to be computed; empty the place when they are there.
+
+    Later maps are waited for with those of before in view.
+    """
+    place = st.empty()
+    if not st.session_state.get("att_seen"):
+        pixels = chosen.pixels if chosen.pixels.shape[2] == 3 else chosen.pixels[..., 0]
+        with place:
+            st.image(enlarge(pixels, SIDE_WHILE_WAITING), alt="The image, while its maps are computed")
+    return place
+
+
 def explain(chosen: Chosen, asked: Sequence[Asked]) -> list[Attribution]:
     """The maps, one after the other; what cannot be made says so and is left out."""
     made = []
     for one in asked:
         with errors_shown():
             made.append(_explanation(chosen, one))
+    st.session_state["att_seen"] = True
     return made
 
 
