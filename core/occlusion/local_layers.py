@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from core.network.fused_classifier import FusedNetwork, fused_network, known_network, outputs_of
+from core.network.fused_classifier import FusedNetwork, fused_network, outputs_of
 from core.network.fused_graph import ByPlace
 from core.network.graph import NetworkGraph
 from core.network.in_place_steps import InPlace, in_place
@@ -131,12 +131,6 @@ def describe(module: nn.Module, inputs: Tensor) -> NetworkDescription | None:
     if network not in _known:
         _known[network] = replace(_described(network.graph, outputs), outputs={})
     return replace(_known[network], outputs=outputs)
-
-
-def known_description(module: nn.Module) -> NetworkDescription | None:
-    """What was found out about a network before, without its outputs; None where nothing was."""
-    network = known_network(module)
-    return None if network is None else _known.get(network)
 
 
 def _described(graph: NetworkGraph, outputs: dict[fx.Node, Any]) -> NetworkDescription:

@@ -61,7 +61,13 @@ FAMILIES = {
 ANALYSES = [*(method.name for method in methods), "activations", "embedding"]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+# The cheapest, and one that keeps a cache; `tests/families` asks the same of every family.
+QUICK = ("resnet10t", "levit_128s")
+
+
+@pytest.mark.parametrize(
+    "family", [name if name in QUICK else pytest.param(name, marks=pytest.mark.all) for name in FAMILIES]
+)
 def test_every_analysis_leaves_the_network_as_it_was(family):
     """Attributes, caches, buffers, hooks and the class of each part: no proxy of torch.fx, nothing at all."""
     torch.manual_seed(0)
